@@ -1,0 +1,184 @@
+"""Documents cut into chunks that keep their exact offsets: `chunk.text == document.text[chunk.start:chunk.end]`.
+
+Every method covers all of the document that is not white space, in order; only windows overlap, and only as asked. A new
+method is one function, from a document to spans, and one line in `CHUNKERS`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import regex
+
+from vicino.catalog import Catalog, Entry
+from vicino.data.records import Chunk, Document
+from vicino.data.sentences import sentence_spans, trimmed
+from vicino.errors import InputError, UnknownName
+
+__all__ = ["CHUNKERS", "chunk", "code", "paragraph", "sentence", "whole", "window"]
+
+Span = tuple[int, int]
+Tokenizer = Callable[[str], Iterable[Span]]
+
+CHUNKERS = Catalog(
+    "chunking method",
+    {
+        "whole": Entry("vicino.data.chunking:whole", "the document as it is"),
+        "paragraph": Entry("vicino.data.chunking:paragraph", "parted by blank lines, long ones between sentences"),
+        "sentence": Entry("vicino.data.chunking:sentence", "one sentence each"),
+        "window": Entry("vicino.data.chunking:window", "a fixed number of words or tokens, with overlap"),
+        "code": Entry("vicino.data.chunking:code", "one function each, and what stands between them", extra="files"),
+    },
+)
+
+_BLANK_LINES = regex.compile(r"(?:\r\n?|\n)[^\S\r\n]*(?:\r\n?|\n)\s*|[\f\u2029]\s*")
+# scripts that put no spaces between words: each character stands for itself
+_WORD = regex.compile(
+    r"""[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*
+      | [^\s\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]+""",
+    regex.VERBOSE,
+)
+
+
+def chunk(document: Document, method: str = "paragraph", **options: Any) -> list[Chunk]:
+    """Cut a document by a method of `CHUNKERS`; `options` are that method's own. No chunk begins or ends in white space.
+
+    Raises UnknownName for a method or an option that does not exist.
+
+    >>> [piece.text for piece in chunk(Document("1", "One.\\n\\nTwo. Three."), "paragraph")]
+    ['One.', 'Two. Three.']
+    """
+    cut: Callable[..., Iterable[Span]] = CHUNKERS[method]
+    known = list(inspect.signature(cut).parameters)[1:]
+    for option in options:
+        if option not in known:
+            raise UnknownName.among(option, known, kind=f"option of the chunking method {method!r}")
+    text = document.text
+    spans = (exact for start, end in cut(document, **options) for exact in trimmed(text, start, end))
+    return [Chunk(document.id, start, end, text[start:end]) for start, end in spans]
+
+
+def whole(document: Document) -> Iterator[Span]:
+    """The document in one piece."""
+    yield 0, len(document.text)
+
+
+def sentence(document: Document) -> Iterator[Span]:
+    """One sentence each; see `sentences.py` for the rules."""
+    return sentence_spans(document.text)
+
+
+def paragraph(document: Document, *, max_characters: int = 2000) -> Iterator[Span]:
+    """Blank lines and form feeds part; what is longer than `max_characters` is parted between sentences, then words.
+
+    Sentences are packed: a piece takes as many as fit. Only a single word that is longer is cut inside.
+    """
+    if max_characters < 1:
+        raise InputError(f"max_characters is {max_characters}", mend="give a number of at least 1")
+    for start, end in _paragraphs(document.text, 0, len(document.text)):
+        yield from _packed(document.text, start, end, max_characters)
+
+
+def _paragraphs(text: str, start: int, end: int) -> Iterator[Span]:
+    for gap in _BLANK_LINES.finditer(text, start, end):
+        yield from trimmed(text, start, gap.start())
+        start = gap.end()
+    yield from trimmed(text, start, end)
+
+
+def _packed(text: str, start: int, end: int, size: int) -> Iterator[Span]:
+    """The span in pieces of at most `size` characters, cut at the best places there are."""
+    if end - start <= size:
+        yield start, end
+        return
+    for fine in (_sentences_within, _words_within):
+        pieces = list(fine(text, start, end))
+        if len(pieces) > 1:
+            break
+    else:
+        yield from ((at, min(at + size, end)) for at in range(start, end, size))
+        return
+    begin = last = start
+    for first, stop in pieces:
+        if stop - begin > size and last > begin:
+            yield from _packed(text, begin, last, size)
+            begin = first
+        last = stop
+    yield from _packed(text, begin, last, size)
+
+
+def _sentences_within(text: str, start: int, end: int) -> Iterator[Span]:
+    return ((start + first, start + last) for first, last in sentence_spans(text[start:end]))
+
+
+def _words_within(text: str, start: int, end: int) -> Iterator[Span]:
+    return (found.span() for found in _WORD.finditer(text, start, end))
+
+
+def words(text: str) -> list[Span]:
+    """The spans of the words: parted by white space; in scripts without spaces, of the characters.
+
+    >>> text = "Fly 東京."
+    >>> [text[start:end] for start, end in words(text)]
+    ['Fly', '東', '京', '.']
+    """
+    return list(_words_within(text, 0, len(text)))
+
+
+def window(document: Document, *, size: int = 200, overlap: int = 0, tokenizer: Tokenizer | None = None) -> Iterator[Span]:
+    """`size` tokens each, the last `overlap` of them again in the next window.
+
+    Tokens are words (see `words`) or what `tokenizer` says: a function from a text to (start, end) offsets in order,
+    such as a model's own tokeniser gives; empty offsets (special tokens) are left out. What lies between two tokens
+    belongs to the first. Raises InputError for impossible sizes or offsets.
+    """
+    if not 0 <= overlap < size:
+        raise InputError(f"windows of {size} tokens cannot overlap by {overlap}", mend="give 0 <= overlap < size")
+    text = document.text
+    starts = _token_starts(text, (tokenizer or words)(text))
+    if not starts:
+        yield 0, len(text)  # white space only, or nothing that the tokeniser knows
+        return
+    starts[0] = 0
+    bounds = [*starts, len(text)]
+    for first in range(0, max(len(starts) - overlap, 1), size - overlap):
+        yield bounds[first], bounds[min(first + size, len(starts))]
+
+
+def _token_starts(text: str, spans: Iterable[Span]) -> list[int]:
+    starts = [start for start, end in spans if end > start]
+    if any(later < earlier for earlier, later in zip(starts, starts[1:], strict=False)):
+        raise InputError("the tokenizer gave offsets that are out of order", mend="give them in the text's order")
+    if starts and (starts[0] < 0 or starts[-1] >= len(text)):
+        raise InputError("the tokenizer gave offsets outside the text", mend="give offsets in characters of the text")
+    return starts
+
+
+def code(document: Document, *, language: str | None = None, max_characters: int = 2000) -> Iterator[Span]:
+    """One function or method each, decorators and leading comments with it; the rest between them by paragraphs.
+
+    The language is the one given, else the document's `metadata["language"]`, else what its id ends in. Python needs
+    nothing; other languages the extra "files" (MissingExtra where it is not installed). Code in an unknown language, or
+    Python that does not parse, is cut by paragraphs. Functions are never cut, the rest where it is longer than
+    `max_characters`.
+    """
+    from vicino.data.code import functions, language_of_document
+
+    text = document.text
+    at = 0
+    for unit in functions(text, language or language_of_document(document)):
+        yield from _rest(text, at, unit.start, max_characters)
+        yield unit.start, unit.end
+        at = unit.end
+    yield from _rest(text, at, len(text), max_characters)
+
+
+def _rest(text: str, start: int, end: int, size: int) -> Iterator[Span]:
+    for first, last in trimmed(text, start, end):
+        if last - first <= size:
+            yield first, last
+        else:
+            for begin, stop in _paragraphs(text, first, last):
+                yield from _packed(text, begin, stop, size)

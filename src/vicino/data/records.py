@@ -1,0 +1,126 @@
+"""The plain records that move between rooms. All are frozen; none knows a file format or a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino.errors import InputError
+
+__all__ = ["Chunk", "Document", "Hits", "Judgement", "Query", "Recipe"]
+
+NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One thing to be found. `content` is what models read: the title, where there is one, and the text.
+
+    >>> Document("7", "Wings lift.", title="On lift").content
+    'On lift\\nWings lift.'
+    """
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        return f"{self.title}\n{self.text}" if self.title else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a document: `text == document.text[start:end]`, in characters."""
+
+    document_id: str
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One thing that somebody asks."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How well a document answers a query: 0 not at all, higher is better."""
+
+    query_id: str
+    document_id: str
+    grade: int
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """Ranked answers to n queries, best first.
+
+    `ids` is (n, k) of str, None where a query has fewer than k answers; `scores` is (n, k) float32, -inf there.
+    `complete` is False where an approximate or filtered search knows that it may have missed something. `why`, asked for
+    with `explain=True`, holds for each query one plain mapping for each answer.
+    """
+
+    ids: NDArray[np.object_]
+    scores: NDArray[np.float32]
+    complete: bool = True
+    why: Sequence[Sequence[Mapping[str, Any]]] | None = None
+
+    def __post_init__(self) -> None:
+        if self.ids.ndim != 2 or self.ids.shape != self.scores.shape:
+            raise InputError(
+                f"hits of ids {self.ids.shape} and scores {self.scores.shape} do not fit",
+                mend="give both as (queries, k) arrays of one shape",
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def top(self, row: int = 0) -> list[tuple[str, float]]:
+        """The (id, score) pairs of one query, without padding."""
+        pairs = zip(self.ids[row], self.scores[row], strict=True)
+        return [(str(name), float(score)) for name, score in pairs if name is not None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to build a retriever, as plain data: a name from RETRIEVERS, its parameters and the recipes of its parts.
+
+    `params` holds only what JSON can say; an encoder stands in it as {"encoder": name, "params": {...}}.
+
+    >>> recipe = Recipe("lexical", {"k1": 1.2})
+    >>> Recipe.from_json(recipe.to_json()) == recipe
+    True
+    """
+
+    retriever: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Recipe, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        plain: dict[str, Any] = {"retriever": self.retriever, "params": dict(self.params)}
+        if self.parts:
+            plain["parts"] = [part.to_json() for part in self.parts]
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Recipe:
+        parts = tuple(cls.from_json(part) for part in plain.get("parts", ()))
+        return cls(str(plain["retriever"]), dict(plain.get("params", NOTHING)), parts)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that name this recipe by content."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,51 @@
+"""Encoders: item -> vector. `ENCODERS` lists the families; `make` builds one from whatever names it."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any, cast
+
+from vicino import artifacts
+from vicino.catalog import Catalog, Entry
+from vicino.encoders.base import Encoder
+from vicino.errors import UnknownName
+
+__all__ = ["ENCODERS", "Encoder", "load", "make"]
+
+ENCODERS = Catalog(
+    "encoder",
+    {
+        "tfidf": Entry("vicino.encoders.counts:TfIdf", "weighted word counts; sparse, exact, no training"),
+        "lsa": Entry("vicino.encoders.counts:LSA", "TF-IDF reduced by a truncated SVD (Deerwester et al. 1990)"),
+        "minilm": Entry("vicino.encoders.transformer:Transformer", "all-MiniLM-L6-v2, works offline", "torch"),
+        "transformer": Entry("vicino.encoders.transformer:Transformer", "any sentence-transformers folder or hub name", "torch"),
+    },
+)
+
+
+def make(name: str | PathLike[str], **params: Any) -> Encoder:
+    """An encoder from a catalogue name, a saved folder, a sentence-transformers folder, or a hub name ("org/model").
+
+    Raises UnknownName (with the nearest names), MissingExtra, or what opening the folder raises.
+    """
+    if str(name) in ENCODERS:
+        return cast(Encoder, ENCODERS[str(name)](**params))
+    folder = Path(name)
+    if (folder / artifacts.MANIFEST).is_file():
+        return load(folder)
+    if (folder / "config.json").is_file() or (folder / "modules.json").is_file() or _is_hub_name(str(name)):
+        return cast(Encoder, ENCODERS["transformer"](model=str(name), **params))
+    listing = f"There are: {', '.join(ENCODERS)}; or give a model folder or a hub name such as org/model"
+    raise UnknownName.among(str(name), ENCODERS, kind="encoder", listing=listing)
+
+
+def load(path: str | PathLike[str]) -> Encoder:
+    """Open any saved encoder. Raises ArtifactError, ArtifactCorrupt or ArtifactTooNew."""
+    saved = artifacts.read(path, kind="encoder")
+    return cast(Encoder, ENCODERS[saved.data["encoder"]]._from_artifact(saved))
+
+
+def _is_hub_name(name: str) -> bool:
+    owner, slash, model = name.partition("/")
+    return bool(slash and owner and model and "/" not in model and owner not in (".", "..", "~") and not Path(owner).is_dir())

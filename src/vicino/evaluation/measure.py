@@ -1,0 +1,237 @@
+"""One retriever on one task: what it finds, how fast, and at what size. Kept by content, so that nothing is done twice."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino import __version__, artifacts, progress
+from vicino.data import splits
+from vicino.data.records import Hits, Recipe
+from vicino.encoders.base import Truncation
+from vicino.errors import ArtifactError, SpaceMismatch, VicinoError
+from vicino.evaluation.tasks import RetrievalTask
+from vicino.metrics import Metric
+from vicino.retrieval import Retriever, from_recipe, load
+from vicino.retrieval.fused import Fused, Pool, combine, metric_by_weights, pool, weight_grid
+from vicino.spaces import fingerprint
+
+__all__ = ["Bench", "Built", "Measurement", "Tuning"]
+
+log = logging.getLogger(__name__)
+
+_TIMED_QUERIES = 100  # asked one at a time
+_TIMED_K = 10
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How fusion weights were learnt: `final` on all queries; `folds` are what the scored answers used, none of which saw
+    its own queries."""
+
+    metric: str
+    final: tuple[float, ...]
+    folds: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Tuning:
+        return cls(plain["metric"], tuple(plain["final"]), tuple(tuple(weights) for weights in plain["folds"]))
+
+    @property
+    def fuses(self) -> bool:
+        """False where the tuner's answer is a single part: do not fuse."""
+        return max(self.final) < 1
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What one retriever did. `hits` are (queries, depth); `query_ms` are single queries at k = 10, in milliseconds."""
+
+    recipe: Recipe
+    hits: Hits
+    build_seconds: float
+    query_ms: NDArray[np.float64]
+    index_bytes: int
+    truncation: Truncation | None = None
+    tuning: Tuning | None = None
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class Built:
+    """A retriever over the task's documents, and the seconds that building it took."""
+
+    retriever: Retriever
+    seconds: float
+
+
+class Bench:
+    """A task, and the folder in which built and measured things are kept by content (None: in memory only)."""
+
+    def __init__(
+        self,
+        task: RetrievalTask,
+        metric: Metric,
+        *,
+        cache: Path | None = None,
+        depth: int = 200,
+        folds: int = 5,
+        seed: int = 0,
+    ) -> None:
+        self.task, self.metric, self.cache = task, metric, cache
+        self.depth, self.folds, self.seed = depth, folds, seed
+        self._built: dict[str, Built] = {}
+        self._measured: dict[str, Measurement] = {}
+
+    def measure(self, recipe: Recipe) -> Measurement:
+        """Build, search and time; or recall what was measured before over the same content."""
+        made_of = [from_recipe(recipe).identity(), self.task.fingerprint, __version__]
+        key = fingerprint([*made_of, self.metric.name, self.depth, self.folds, self.seed])
+        if key not in self._measured:
+            found = self._recall(key)
+            if found is None:
+                found = self._measure_fused(recipe) if recipe.parts else self._measure_one(recipe)
+                self._keep(key, found)
+            self._measured[key] = found
+        return self._measured[key]
+
+    def retriever(self, recipe: Recipe) -> Retriever:
+        """The built retriever: from memory, from the cache, or built now."""
+        return self._build(recipe).retriever
+
+    # Measuring ------------------------------------------------------------------------------------------------------
+
+    def _measure_one(self, recipe: Recipe) -> Measurement:
+        built = self._build(recipe)
+        hits = built.retriever.search(self.task.queries, self.depth)
+        cut = built.retriever.truncation(self.task.documents)
+        return Measurement(recipe, hits, built.seconds, self._time(built.retriever), built.retriever.nbytes, cut)
+
+    def _measure_fused(self, recipe: Recipe) -> Measurement:
+        parts = [self.measure(part) for part in recipe.parts]
+        params, tuning = dict(recipe.params), None
+        method, weights = params.get("method", "rrf"), params.get("weights")
+        pools = pool([part.hits for part in parts], method, rrf_k=params.get("rrf_k", 60))
+        if method == "convex" and weights is None:
+            tuning, weights = self._tune(pools, len(parts))
+            params["weights"] = list(tuning.final)
+        hits = combine(pools, np.ones(len(parts)) if weights is None else np.asarray(weights, dtype=np.float64), self.depth)
+        final = replace(recipe, params=params)
+        if tuning is not None and not tuning.fuses:
+            final = recipe.parts[int(np.argmax(tuning.final))]
+        return Measurement(
+            final,
+            hits,
+            build_seconds=sum(part.build_seconds for part in parts),
+            query_ms=self._time(self.retriever(final)),
+            index_bytes=sum(part.index_bytes for part in parts),
+            truncation=next((part.truncation for part in parts if part.truncation), None),
+            tuning=tuning,
+        )
+
+    def _tune(self, pools: list[Pool], parts: int) -> tuple[Tuning, NDArray[np.float64]]:
+        """Cross-fitted weights (queries, parts): each query's are the best of the other folds.
+
+        Queries that share an answer share a fold, so that no weight saw its query, nor its answer.
+        """
+        grid = weight_grid(parts)
+        table = metric_by_weights(pools, self.task.rows, self.metric, grid, depth=self.depth)
+        relevant = [{name for name, grade in row.items() if grade > 0} for row in self.task.rows]
+        fold = splits.folds(relevant, self.folds, seed=self.seed)
+        chosen = [int(table[fold != number].mean(axis=0).argmax()) for number in range(fold.max() + 1)]
+        final = int(table.mean(axis=0).argmax())
+        tuning = Tuning(self.metric.name, tuple(grid[final].tolist()), tuple(tuple(grid[best].tolist()) for best in chosen))
+        return tuning, grid[np.array(chosen)[fold]]
+
+    def _time(self, retriever: Retriever) -> NDArray[np.float64]:
+        """Milliseconds of single queries, after a few that warm the caches."""
+        texts = [query.text for query in self.task.queries[:_TIMED_QUERIES]]
+        for text in texts[:3]:
+            retriever.search(text, _TIMED_K)
+        spent = []
+        for text in progress.track(texts, "Timing queries", unit="queries"):
+            began = time.perf_counter()
+            retriever.search(text, _TIMED_K)
+            spent.append(1000 * (time.perf_counter() - began))
+        return np.array(spent)
+
+    # Building and keeping -------------------------------------------------------------------------------------------
+
+    def _build(self, recipe: Recipe) -> Built:
+        if recipe.parts:
+            parts = [self._build(part) for part in recipe.parts]
+            fused = Fused.of_built([part.retriever for part in parts], **recipe.params)
+            return Built(fused, sum(part.seconds for part in parts))
+        fresh = from_recipe(recipe)
+        key = fingerprint([fresh.identity(), self.task.documents_fingerprint, __version__])
+        if key not in self._built:
+            self._built[key] = self._open(key) or self._build_now(key, fresh)
+        return self._built[key]
+
+    def _build_now(self, key: str, retriever: Retriever) -> Built:
+        retriever.warm_up()
+        began = time.perf_counter()
+        retriever.build(self.task.documents)
+        seconds = time.perf_counter() - began
+        if self.cache is not None:
+            parts = {"retriever": retriever.save}
+            artifacts.write(self.cache / "built" / key, kind="built", data={"seconds": seconds}, parts=parts)
+        return Built(retriever, seconds)
+
+    def _open(self, key: str) -> Built | None:
+        folder = None if self.cache is None else self.cache / "built" / key
+        if folder is None or not folder.is_dir():
+            return None
+        try:
+            return Built(load(folder / "retriever"), artifacts.read(folder, kind="built").data["seconds"])
+        except (ArtifactError, SpaceMismatch) as error:
+            return self._forget(folder, error)
+
+    def _keep(self, key: str, found: Measurement) -> None:
+        if self.cache is None:
+            return
+        places = {document.id: place for place, document in enumerate(self.task.documents)}
+        rows = [[-1 if name is None else places[name] for name in answers] for answers in found.hits.ids]
+        data = {
+            "recipe": found.recipe.to_json(),
+            "build_seconds": found.build_seconds,
+            "index_bytes": found.index_bytes,
+            "truncation": asdict(found.truncation) if found.truncation else None,
+            "tuning": asdict(found.tuning) if found.tuning else None,
+        }
+        arrays = {"rows": np.array(rows, dtype=np.int64), "scores": found.hits.scores, "query_ms": found.query_ms}
+        artifacts.write(self.cache / "measured" / key, kind="measurement", data=data, arrays=arrays)
+
+    def _recall(self, key: str) -> Measurement | None:
+        folder = None if self.cache is None else self.cache / "measured" / key
+        if folder is None or not folder.is_dir():
+            return None
+        try:
+            saved = artifacts.read(folder, kind="measurement")
+        except ArtifactError as error:
+            return self._forget(folder, error)
+        names = np.array([*(document.id for document in self.task.documents), None], dtype=object)
+        data, arrays = saved.data, saved.arrays
+        return Measurement(
+            Recipe.from_json(data["recipe"]),
+            Hits(names[arrays["rows"]], arrays["scores"]),
+            data["build_seconds"],
+            arrays["query_ms"],
+            data["index_bytes"],
+            Truncation.from_json(data["truncation"]) if data["truncation"] else None,
+            Tuning.from_json(data["tuning"]) if data["tuning"] else None,
+            cached=True,
+        )
+
+    @staticmethod
+    def _forget(folder: Path, error: VicinoError) -> None:
+        log.warning("doing again what the cache lost: %s", error.what)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,133 @@
+"""Index: the contract of everything that finds the nearest vectors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino import artifacts
+from vicino.data.records import Hits
+from vicino.errors import DimensionMismatch, DuplicateIds, EmptyInput, InputError, NotFitted
+from vicino.parameters import Parameterised
+from vicino.vectors import as_vectors, normalise
+
+__all__ = ["Index"]
+
+
+class Index(Parameterised, ABC):
+    """Vectors in, nearest ids out.
+
+    `capabilities` says what an index can do ("sparse", "exact", "effort", ...) and `similarities` which ones it ranks by;
+    nobody has to try and catch. Every index takes `similarity` as a parameter.
+    """
+
+    family: ClassVar[str]
+    capabilities: ClassVar[frozenset[str]] = frozenset()
+    similarities: ClassVar[frozenset[str]] = frozenset({"cosine", "dot", "euclidean"})
+    similarity: str
+
+    ids_: NDArray[np.object_] | None = None
+    dim_: int = 0
+
+    @abstractmethod
+    def _build(self, vectors: Any) -> None:
+        """Take the checked vectors in (unit rows where the similarity is cosine)."""
+
+    @abstractmethod
+    def _search(
+        self, queries: Any, k: int, allow: NDArray[np.int64] | None, effort: int | None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The nearest rows, best first: rows (q, k') int64 with -1 for none, scores (q, k') float32, larger is nearer."""
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, Any]:
+        """What to save."""
+
+    @abstractmethod
+    def _restore(self, arrays: Mapping[str, Any]) -> None:
+        """Put back what `_arrays` gave."""
+
+    def build(self, vectors: Any, ids: Sequence[str] | None = None) -> Self:
+        """Index (n, d) vectors (CSR where "sparse" is a capability) under `ids`, by default "0", "1", ...
+
+        Raises EmptyInput, InvalidVectors, DuplicateIds, InputError (a similarity that the index does not rank by).
+        """
+        if self.similarity not in self.similarities:
+            raise InputError(
+                f"{type(self).__name__} does not rank by {self.similarity!r}",
+                mend=f"choose one of {', '.join(sorted(self.similarities))}",
+            )
+        checked = self._check(vectors, None)
+        n, self.dim_ = checked.shape
+        if n == 0:
+            raise EmptyInput("there are no vectors to index", mend="give at least one")
+        names = np.array([str(row) for row in range(n)] if ids is None else [str(name) for name in ids], dtype=object)
+        if len(names) != n:
+            raise InputError(f"{len(names)} ids for {n} vectors", mend="give one id a vector")
+        if len(set(names)) != n:
+            raise DuplicateIds(f"{n - len(set(names))} of {n} ids repeat", mend="give each vector an id of its own")
+        self.ids_ = names
+        self._build(checked)
+        return self
+
+    def search(self, queries: Any, k: int = 10, *, allow: Collection[str] | None = None, effort: int | None = None) -> Hits:
+        """The k nearest of each query: (q, d) -> `Hits`. A k beyond the index gives all there is.
+
+        `allow` restricts the answers to these ids, searched exactly. `effort` trades time for recall where "effort" is a
+        capability. Raises NotFitted, InvalidVectors, DimensionMismatch.
+        """
+        if self.ids_ is None:
+            raise NotFitted(f"{type(self).__name__} is empty", mend="call .build(vectors, ids) first")
+        if k < 1:
+            raise InputError(f"k is {k}", mend="ask for at least one answer")
+        checked = self._check(queries, self.dim_)
+        rows = None if allow is None else np.flatnonzero(np.fromiter((i in allow for i in self.ids_), bool, len(self.ids_)))
+        found, scores = self._search(checked, min(k, len(self.ids_)), rows, effort)
+        padded = np.array([*self.ids_, None], dtype=object)  # row -1 is None
+        return Hits(padded[found], np.where(found >= 0, scores, -np.inf).astype(np.float32))
+
+    def manifest(self) -> dict[str, Any]:
+        """What this index is, as plain data."""
+        size = 0 if self.ids_ is None else len(self.ids_)
+        return {"index": self.family, "params": self.get_params(), "vectors": size, "dim": self.dim_}
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the index to a folder, whole or not at all."""
+        if self.ids_ is None:
+            raise NotFitted(f"{type(self).__name__} is empty", mend="call .build(vectors, ids) first")
+        arrays = {"ids": list(self.ids_), **self._arrays()}
+        return artifacts.write(path, kind="index", data=self.manifest(), arrays=arrays)
+
+    @classmethod
+    def _from_artifact(cls, saved: artifacts.Artifact) -> Self:
+        index = cls(**saved.data["params"])
+        arrays = dict(saved.arrays)
+        index.ids_, index.dim_ = np.array(arrays.pop("ids"), dtype=object), int(saved.data["dim"])
+        index._restore(arrays)
+        return index
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """The memory that the index holds, ids apart."""
+
+    def _check(self, vectors: Any, dim: int | None) -> Any:
+        if hasattr(vectors, "indptr"):
+            if "sparse" not in self.capabilities:
+                raise InputError(
+                    f"{type(self).__name__} takes dense vectors only", mend="use the exact index, or a dense encoder"
+                )
+            if dim is not None and vectors.shape[1] != dim:
+                raise DimensionMismatch(
+                    f"vectors of {vectors.shape[1]} dimensions where {dim} are needed",
+                    mend="encode both sides with the same model",
+                )
+            return vectors
+        array = as_vectors(vectors, dim=dim)
+        return normalise(array) if self.similarity == "cosine" else array

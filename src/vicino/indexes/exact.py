@@ -1,0 +1,75 @@
+"""Exact search: every query against every vector, in blocks. The reference for all other indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino.indexes.base import Index
+from vicino.vectors import top_k
+
+__all__ = ["Exact"]
+
+_CELLS = 1 << 24  # scores held at a time: 64 MB
+
+
+class Exact(Index):
+    """Blocked brute force over dense or sparse rows; ties go to the earlier row.
+
+    >>> Exact().build([[1.0, 0.0], [0.0, 1.0]], ["east", "north"]).search([[1.0, 2.0]], k=1).top()
+    [('north', 0.8944271802902222)]
+    """
+
+    family: ClassVar[str] = "exact"
+    capabilities: ClassVar[frozenset[str]] = frozenset({"exact", "sparse"})
+
+    def __init__(self, *, similarity: str = "cosine") -> None:
+        self.similarity = similarity
+
+    def _build(self, vectors: Any) -> None:
+        self.vectors_ = vectors
+
+    def _search(
+        self,
+        queries: Any,
+        k: int,
+        allow: NDArray[np.int64] | None,
+        effort: int | None,  # noqa: ARG002 - exact has no effort
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        vectors = self.vectors_ if allow is None else self.vectors_[allow]
+        n, k = vectors.shape[0], min(k, vectors.shape[0])
+        rows = np.empty((queries.shape[0], k), dtype=np.int64)
+        scores = np.empty((queries.shape[0], k), dtype=np.float32)
+        if k:
+            step = max(1, _CELLS // n)
+            squares = (vectors**2).sum(axis=1) if self.similarity == "euclidean" else None
+            for begin in range(0, queries.shape[0], step):
+                part = slice(begin, begin + step)
+                rows[part], scores[part] = top_k(self._scores(queries[part], vectors, squares), k)
+        return (rows if allow is None else allow[rows]), scores
+
+    @staticmethod
+    def _scores(queries: Any, vectors: Any, squares: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        product = queries @ vectors.T
+        products: NDArray[np.float32] = product.toarray() if hasattr(product, "toarray") else product
+        if squares is None:
+            return products
+        own = (queries**2).sum(axis=1)
+        distances = np.sqrt(np.maximum(own[:, None] + squares[None, :] - 2 * products, 0))
+        return np.asarray(-distances, dtype=np.float32)
+
+    def _arrays(self) -> dict[str, Any]:
+        return {"vectors": self.vectors_}
+
+    def _restore(self, arrays: Mapping[str, Any]) -> None:
+        self.vectors_ = arrays["vectors"]
+
+    @property
+    def nbytes(self) -> int:
+        stored = self.vectors_
+        if hasattr(stored, "indptr"):
+            return int(stored.data.nbytes + stored.indices.nbytes + stored.indptr.nbytes)
+        return int(stored.nbytes)

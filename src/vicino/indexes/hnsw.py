@@ -1,0 +1,89 @@
+"""HNSW: approximate search on a layered graph of neighbours, through FAISS.
+
+Malkov and Yashunin 2018, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
+graphs". A restricted search (`allow`) is done exactly over the allowed rows: a filtered walk of the graph loses answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino.errors import ArtifactCorrupt
+from vicino.indexes.base import Index
+from vicino.indexes.exact import Exact
+
+__all__ = ["HNSW"]
+
+
+class HNSW(Index):
+    """`m` links a node, `ef_construction` candidates while building, `ef_search` while searching (`effort` overrides it).
+
+    Building is done by one thread, so that the same vectors give the same graph.
+    """
+
+    family: ClassVar[str] = "hnsw"
+    capabilities: ClassVar[frozenset[str]] = frozenset({"effort"})
+
+    def __init__(self, *, similarity: str = "cosine", m: int = 16, ef_construction: int = 200, ef_search: int = 64) -> None:
+        self.similarity = similarity
+        self.m = m
+        self.ef_construction = ef_construction
+        self.ef_search = ef_search
+
+    def _build(self, vectors: NDArray[np.float32]) -> None:
+        import faiss
+
+        metric = faiss.METRIC_L2 if self.similarity == "euclidean" else faiss.METRIC_INNER_PRODUCT
+        graph = faiss.IndexHNSWFlat(vectors.shape[1], self.m, metric)
+        graph.hnsw.efConstruction = self.ef_construction
+        threads = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1)
+        try:
+            graph.add(vectors)
+        finally:
+            faiss.omp_set_num_threads(threads)
+        self.graph_ = graph
+
+    def _search(
+        self, queries: NDArray[np.float32], k: int, allow: NDArray[np.int64] | None, effort: int | None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        import faiss
+
+        if allow is not None:
+            exact = Exact(similarity="dot" if self.similarity == "cosine" else self.similarity)
+            exact._build(self._vectors())
+            return exact._search(queries, k, allow, None)
+        ef = max(k, self.ef_search if effort is None else effort)
+        scores, rows = self.graph_.search(queries, k, params=faiss.SearchParametersHNSW(efSearch=ef))
+        if self.similarity == "euclidean":
+            scores = -np.sqrt(np.maximum(scores, 0))
+        return rows, scores
+
+    def _vectors(self) -> NDArray[np.float32]:
+        import faiss
+
+        stored: NDArray[np.float32] = faiss.rev_swig_ptr(
+            faiss.downcast_index(self.graph_.storage).get_xb(), self.graph_.ntotal * self.graph_.d
+        ).reshape(self.graph_.ntotal, self.graph_.d)
+        return stored
+
+    def _arrays(self) -> dict[str, Any]:
+        import faiss
+
+        return {"graph": faiss.serialize_index(self.graph_)}
+
+    def _restore(self, arrays: Mapping[str, Any]) -> None:
+        import faiss
+
+        try:
+            self.graph_ = faiss.deserialize_index(arrays["graph"])
+        except RuntimeError as error:
+            raise ArtifactCorrupt(f"the saved graph cannot be read: {error}", mend="build the index again") from error
+
+    @property
+    def nbytes(self) -> int:
+        return int(self._arrays()["graph"].nbytes)

@@ -1,0 +1,54 @@
+"""Parameters: the habit that encoders, indexes and retrievers share with scikit-learn.
+
+`__init__` takes keywords only and only stores them under their own names; whatever is learnt later ends in an underscore.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Self
+
+from vicino.errors import UnknownName
+
+__all__ = ["Parameterised"]
+
+
+class Parameterised:
+    """`get_params`, `set_params`, `clone` and a readable repr, all read off the signature of `__init__`.
+
+    >>> class Box(Parameterised):
+    ...     def __init__(self, *, size=1, colour="red"):
+    ...         self.size, self.colour = size, colour
+    >>> Box(size=2).clone(), Box().set_params(size=3).get_params()
+    (Box(size=2), {'size': 3, 'colour': 'red'})
+    """
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Each parameter's default, off the signature of `__init__`."""
+        signature = inspect.signature(cls.__init__)
+        return {name: p.default for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - scikit-learn's signature
+        """The parameters by name, as given."""
+        return {name: getattr(self, name) for name in self.defaults()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change parameters by name; raises UnknownName. What was fitted before must be fitted again."""
+        known = self.defaults()
+        for name, value in params.items():
+            if name not in known:
+                raise UnknownName.among(name, known, kind=f"parameter of {type(self).__name__}")
+            setattr(self, name, value)
+        return self
+
+    def clone(self) -> Self:
+        """An unfitted copy with the same parameters."""
+        return type(self)(**self.get_params())
+
+    def changed(self) -> dict[str, Any]:
+        """The parameters that differ from their defaults."""
+        return {name: value for name, default in self.defaults().items() if (value := getattr(self, name)) != default}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.changed().items())})"

@@ -1,0 +1,120 @@
+"""Retrieval: query -> ranked documents. `RETRIEVERS` lists the kinds; `parse` reads the short names of `--with`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, cast
+
+from vicino import artifacts
+from vicino.catalog import Catalog, Entry
+from vicino.data.records import Recipe
+from vicino.encoders import ENCODERS
+from vicino.errors import ArtifactCorrupt, InputError, UnknownName
+from vicino.retrieval.base import Retriever
+
+__all__ = ["RETRIEVERS", "Retriever", "from_recipe", "load", "parse", "split_names"]
+
+RETRIEVERS = Catalog(
+    "retriever",
+    {
+        "lexical": Entry("vicino.retrieval.lexical:Lexical", "BM25 over words"),
+        "dense": Entry("vicino.retrieval.dense:Dense", "nearest vectors of an encoder"),
+        "fused": Entry("vicino.retrieval.fused:Fused", "several retrievers made into one ranking"),
+    },
+)
+
+
+def from_recipe(recipe: Recipe) -> Retriever:
+    """An unbuilt retriever from its recipe. Raises UnknownName or InputError."""
+    try:
+        return cast(Retriever, RETRIEVERS[recipe.retriever].from_recipe(recipe))
+    except TypeError as error:
+        raise InputError(f"the recipe of {recipe.retriever} does not fit: {error}", mend="check its parameters") from error
+
+
+def load(path: str | PathLike[str]) -> Retriever:
+    """Open any saved retriever. Raises ArtifactError, ArtifactCorrupt, ArtifactTooNew or SpaceMismatch."""
+    saved = artifacts.read(path, kind="retriever")
+    try:
+        return cast(Retriever, RETRIEVERS[saved.data["retriever"]]._from_artifact(saved))
+    except (KeyError, TypeError) as error:
+        raise ArtifactCorrupt(f"{saved.path} is damaged: its recipe does not fit ({error})", mend="make it again") from error
+
+
+def parse(name: str, *, analyzer: str = "words") -> Recipe:
+    """A candidate's short name -> its recipe.
+
+    `bm25`, any encoder (`tfidf`, `lsa`, `minilm`, a folder, a hub name), parameters in brackets (`bm25(k1=0.9)`,
+    `minilm(index=hnsw)`), and sums: `bm25+minilm` fuses by reciprocal rank, `bm25+minilm:tuned` by learnt weights. A folder
+    with a saved retriever gives that retriever's recipe. `analyzer` ("words" or "code") says how text is cut where nothing
+    else is said. Raises UnknownName or InputError.
+
+    >>> parse("bm25(k1=0.9)").params, parse("bm25+lsa:tuned").params
+    ({'k1': 0.9}, {'method': 'convex'})
+    """
+    if Path(name).is_dir():
+        return _saved(Path(name))
+    body, _, method = name.rpartition(":") if re.search(r":(rrf|tuned)$", name) else (name, "", "rrf")
+    parts = _split(body, "+")
+    if len(parts) > 1:
+        params = {"method": "convex"} if method == "tuned" else {}
+        return Recipe("fused", params, tuple(parse(part, analyzer=analyzer) for part in parts))
+    if body != name:
+        raise InputError(f"{name!r} fuses nothing", mend="name at least two parts, such as bm25+minilm:tuned")
+    return _single(body, analyzer)
+
+
+def split_names(text: str) -> list[str]:
+    """Split "a,b(c=1,d=2)" at the commas outside brackets.
+
+    >>> split_names("bm25(k1=0.9,b=0.4),lsa")
+    ['bm25(k1=0.9,b=0.4)', 'lsa']
+    """
+    return [part.strip() for part in _split(text, ",") if part.strip()]
+
+
+def _split(text: str, mark: str) -> list[str]:
+    return re.split(rf"{re.escape(mark)}(?![^(]*\))", text)
+
+
+def _single(text: str, analyzer: str) -> Recipe:
+    match = re.fullmatch(r"([^()]+)(?:\((.*)\))?", text.strip())
+    if match is None:
+        raise InputError(f"{text!r} is not a candidate's name", mend="write a name, such as bm25 or bm25(k1=0.9,b=0.4)")
+    name, params = match[1].strip(), _parameters(match[2] or "")
+    reads = {} if analyzer == "words" else {"analyzer": analyzer}
+    if name == "bm25":
+        return Recipe("lexical", {**reads, **params})
+    if name not in ENCODERS and not ("/" in name or Path(name).exists()):
+        raise UnknownName.among(name, ["bm25", *ENCODERS], kind="candidate")
+    dense: dict[str, Any] = {key: params.pop(key) for key in ("index", "index_params") if key in params}
+    if name in ENCODERS and "analyzer" in ENCODERS[name].defaults():
+        params = {**reads, **params}
+    if params:
+        dense["encoder_params"] = params
+    return Recipe("dense", {"encoder": name, **dense})
+
+
+def _parameters(text: str) -> dict[str, Any]:
+    pairs = {}
+    for piece in split_names(text):
+        key, equals, value = piece.partition("=")
+        if not equals:
+            raise InputError(f"{piece!r} is not a parameter", mend="write name=value, such as k1=0.9")
+        try:
+            pairs[key.strip()] = json.loads(value)
+        except ValueError:
+            pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def _saved(folder: Path) -> Recipe:
+    if not (folder / artifacts.MANIFEST).is_file():
+        return Recipe("dense", {"encoder": str(folder)})
+    saved = artifacts.read(folder)
+    recipe: Mapping[str, Any] | None = saved.data.get("recipe")
+    return Recipe.from_json(recipe) if saved.kind == "retriever" and recipe else Recipe("dense", {"encoder": str(folder)})

@@ -1,0 +1,120 @@
+"""Retriever: the contract of everything that answers a query with ranked documents.
+
+What competes in `vicino compare` is a retriever. It is described by a `Recipe` (plain data), built over documents, searched
+with text, and explains itself.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from vicino import artifacts
+from vicino.data.records import Document, Hits, Query, Recipe
+from vicino.encoders.base import Truncation
+from vicino.errors import DuplicateIds, EmptyInput, InputError, NotFitted
+from vicino.parameters import Parameterised
+
+__all__ = ["Retriever"]
+
+
+class Retriever(Parameterised, ABC):
+    """Queries -> ranked documents. A family writes `_build`, `_search`, `_write` and `_restore`."""
+
+    family: ClassVar[str]
+    ids_: Sequence[str] | None = None
+
+    @property
+    @abstractmethod
+    def recipe(self) -> Recipe:
+        """How to build this retriever again, as plain data."""
+
+    @classmethod
+    @abstractmethod
+    def from_recipe(cls, recipe: Recipe) -> Retriever:
+        """An unbuilt retriever; the reverse of `recipe`."""
+
+    @abstractmethod
+    def _build(self, documents: Sequence[Document]) -> None:
+        """Take checked documents in."""
+
+    @abstractmethod
+    def _search(self, queries: list[str], k: int, explain: bool) -> Hits:
+        """Answer at least one query; 1 <= k <= number of documents."""
+
+    @abstractmethod
+    def _write(self, folder: Path) -> None:
+        """Save what was built, as an artifact at `folder` whose data holds "recipe"."""
+
+    @classmethod
+    @abstractmethod
+    def _from_artifact(cls, saved: artifacts.Artifact) -> Retriever:
+        """The reverse of `_write`."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """The memory that searching needs for these documents, in bytes (the encoder's weights apart)."""
+
+    @property
+    def simple(self) -> bool:
+        """True for an honest baseline: no weights to download, no training to speak of."""
+        return False
+
+    def identity(self) -> str:
+        """Names by content what this retriever will do once it is built: equal identities over equal documents rank alike."""
+        return self.recipe.fingerprint
+
+    def warm_up(self) -> None:
+        """Load and compile what the first call would wait for, so that timing can leave it out."""
+
+    def truncation(self, documents: Sequence[Document]) -> Truncation | None:  # noqa: ARG002 - most retrievers have no limit
+        """What a length limit cuts off these documents; None without one."""
+        return None
+
+    def build(self, documents: Sequence[Document]) -> Self:
+        """Index the documents. Raises EmptyInput or DuplicateIds."""
+        if not documents:
+            raise EmptyInput("there are no documents to search in", mend="give at least one")
+        ids = [document.id for document in documents]
+        if len(set(ids)) != len(ids):
+            raise DuplicateIds(
+                f"{len(ids) - len(set(ids))} of {len(ids)} document ids repeat",
+                mend="give each document an id of its own",
+            )
+        self._build(documents)
+        self.ids_ = ids
+        return self
+
+    def search(self, queries: str | Query | Sequence[str | Query], k: int = 10, *, explain: bool = False) -> Hits:
+        """The k best documents of each query. One query alone gives `Hits` of one row. A k beyond the corpus gives all.
+
+        Raises NotFitted before `build`, InputError for a k under 1.
+        """
+        self._require_built()
+        if k < 1:
+            raise InputError(f"k is {k}", mend="ask for at least one answer")
+        listed = [queries] if isinstance(queries, str | Query) else list(queries)
+        texts = [query.text if isinstance(query, Query) else query for query in listed]
+        if not texts:
+            return Hits(np.empty((0, 0), dtype=object), np.empty((0, 0), dtype=np.float32), why=[] if explain else None)
+        return self._search(texts, min(k, len(self._require_built())), explain)
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the retriever, with its encoder and index, to a folder; `vicino.load(path)` opens it."""
+        self._require_built()
+        self._write(Path(path))
+        return Path(path)
+
+    def _require_built(self) -> Sequence[str]:
+        if self.ids_ is None:
+            raise NotFitted(f"{type(self).__name__} holds no documents", mend="call .build(documents) first")
+        return self.ids_
+
+    def _data(self, **more: Any) -> Mapping[str, Any]:
+        return {"retriever": self.family, "recipe": self.recipe.to_json(), **more}

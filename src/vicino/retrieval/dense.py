@@ -1,0 +1,147 @@
+"""Dense retrieval: encode documents and queries into one space, rank by nearness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vicino import artifacts, encoders, indexes
+from vicino.data.records import Document, Hits, Recipe
+from vicino.encoders import Encoder
+from vicino.encoders.base import Truncation
+from vicino.errors import NotFitted
+from vicino.indexes import Index
+from vicino.retrieval.base import Retriever
+from vicino.spaces import Canaries, Space, fingerprint, require_same
+
+__all__ = ["Dense"]
+
+_CANARIES = 3
+
+
+class Dense(Retriever):
+    """An encoder and an index.
+
+    `encoder` is anything `vicino.encoders.make` understands; one that must learn and has not is fitted on the documents.
+    Opening a saved retriever encodes a few documents again: a model that moved is noticed (SpaceMismatch).
+    """
+
+    family: ClassVar[str] = "dense"
+
+    def __init__(
+        self,
+        *,
+        encoder: str = "minilm",
+        encoder_params: Mapping[str, Any] | None = None,
+        index: str = "exact",
+        index_params: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.encoder = encoder
+        self.encoder_params = encoder_params
+        self.index = index
+        self.index_params = index_params
+
+    index_: Index | None = None
+
+    @cached_property
+    def encoder_(self) -> Encoder:
+        """The encoder, opened when first needed."""
+        return encoders.make(self.encoder, **(self.encoder_params or {}))
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe(self.family, self.changed())
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe) -> Dense:
+        return cls(**recipe.params)
+
+    @property
+    def simple(self) -> bool:
+        return self.encoder_.simple
+
+    def identity(self) -> str:
+        """The recipe and, where the encoder is there already, its space: a file that changed under the same name is noticed."""
+        space = self.encoder_.space.id if _fitted(self.encoder_) else ""
+        return fingerprint([self.recipe.to_json(), space])
+
+    def warm_up(self) -> None:
+        words = ["one two", "two three"]
+        (self.encoder_ if _fitted(self.encoder_) else self.encoder_.clone().fit(words)).encode(words)
+
+    def truncation(self, documents: Sequence[Document]) -> Truncation | None:
+        return self.encoder_.truncation(documents)
+
+    def _build(self, documents: Sequence[Document]) -> None:
+        if not _fitted(self.encoder_):
+            self.encoder_.fit(documents)
+        vectors = self.encoder_.encode_document(documents)
+        similarity = self.encoder_.space.similarity
+        index: Index = indexes.INDEXES[self.index](similarity=similarity, **(self.index_params or {}))
+        self.index_ = index.build(vectors, [document.id for document in documents])
+        self.space_ = self.encoder_.space
+        sample = [documents[row].content for row in np.linspace(0, len(documents) - 1, _CANARIES).astype(int)]
+        self.canaries_ = Canaries(sample, _dense(self.encoder_.encode_document(sample)))
+
+    def _search(self, queries: list[str], k: int, explain: bool) -> Hits:
+        require_same(self.encoder_.space, self.space_, doing="search")
+        vectors = self.encoder_.encode_query(queries)
+        index = self._require_index()
+        hits = index.search(vectors, k)
+        if not explain:
+            return hits
+        why = [self._explain(row, vectors[[row]], hits) for row in range(len(hits))]
+        return Hits(hits.ids, hits.scores, hits.complete, why)
+
+    def _explain(self, row: int, query: Any, hits: Hits) -> list[dict[str, Any]]:
+        """The score of each answer, and the share of all documents that score lower, in percent."""
+        index = self._require_index()
+        everything = np.sort(index.search(query, len(self._require_built())).scores[0])
+        name = index.similarity
+        return [
+            {
+                "part": self.encoder,
+                name: score,
+                "percentile": round(100 * float(np.searchsorted(everything, score)) / len(everything), 2),
+            }
+            for _, score in hits.top(row)
+        ]
+
+    def _write(self, folder: Path) -> None:
+        data = self._data(space=self.space_.to_json(), canaries=list(self.canaries_.texts))
+        parts = {"encoder": self.encoder_.save, "index": self._require_index().save}
+        arrays = {"canaries": self.canaries_.vectors}
+        artifacts.write(folder, kind="retriever", data=data, arrays=arrays, parts=parts)
+
+    @classmethod
+    def _from_artifact(cls, saved: artifacts.Artifact) -> Dense:
+        retriever = cls.from_recipe(Recipe.from_json(saved.data["recipe"]))
+        retriever.encoder_ = encoders.load(saved.path / "encoder")
+        retriever.index_ = indexes.load(saved.path / "index")
+        retriever.ids_ = list(retriever._require_index().ids_)  # type: ignore[arg-type]
+        retriever.space_ = Space.from_json(saved.data["space"])
+        retriever.canaries_ = Canaries(saved.data["canaries"], saved.arrays["canaries"])
+        require_same(retriever.encoder_.space, retriever.space_, doing="open this retriever")
+        retriever.canaries_.check(lambda texts: _dense(retriever.encoder_.encode_document(texts)))
+        return retriever
+
+    def _require_index(self) -> Index:
+        if self.index_ is None:
+            raise NotFitted("Dense holds no documents", mend="call .build(documents) first")
+        return self.index_
+
+    @property
+    def nbytes(self) -> int:
+        return self._require_index().nbytes
+
+
+def _fitted(encoder: Encoder) -> bool:
+    return encoder.pretrained or encoder.__sklearn_is_fitted__()
+
+
+def _dense(vectors: Any) -> Any:
+    return vectors.toarray() if hasattr(vectors, "toarray") else vectors

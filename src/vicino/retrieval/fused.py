@@ -1,0 +1,217 @@
+"""Fused retrieval: several rankings of the same documents made into one.
+
+Two methods. "rrf" adds 1 / (k + rank) (Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion"). "convex" adds weighted
+scores, each list scaled to 0..1 per query (Bruch, Gai and Ingber 2023, "An analysis of fusion functions for hybrid
+retrieval"); its weights are learnt, and a weight of one on a single part means: do not fuse.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino import artifacts
+from vicino.data.records import Document, Hits, Recipe
+from vicino.errors import InputError
+from vicino.metrics import Metric
+from vicino.metrics.ranking import judge
+from vicino.retrieval.base import Retriever
+from vicino.spaces import fingerprint
+
+__all__ = ["Fused", "Pool", "combine", "metric_by_weights", "pool", "weight_grid"]
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """All candidates of one query: `ids` (m,), each part's `ranks` (m, parts; 0 = not found), `scores` (m, parts; NaN = not
+    found) and `shares` (m, parts), what a part of weight 1 adds to the fused score."""
+
+    ids: NDArray[np.object_]
+    ranks: NDArray[np.int64]
+    scores: Float
+    shares: Float
+
+
+def pool(parts: Sequence[Hits], method: str, *, rrf_k: int = 60) -> list[Pool]:
+    """Bring the hits of several retrievers together, one `Pool` a query.
+
+    A document that a part did not find gets nothing from it.
+
+    >>> a = Hits(np.array([["x", "y"]], dtype=object), np.array([[2.0, 1.0]], dtype=np.float32))
+    >>> b = Hits(np.array([["y", "z"]], dtype=object), np.array([[0.9, 0.5]], dtype=np.float32))
+    >>> [p.shares.tolist() for p in pool([a, b], "convex")]
+    [[[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]]
+    """
+    if method not in ("rrf", "convex"):
+        raise InputError(f"there is no fusion method {method!r}", mend="choose rrf or convex")
+    if len({len(hits) for hits in parts}) != 1:
+        raise InputError("the parts answered different numbers of queries", mend="ask every part the same queries")
+    return [_pool_one([hits.top(row) for hits in parts], method, rrf_k) for row in range(len(parts[0]))]
+
+
+def _pool_one(lists: Sequence[list[tuple[str, float]]], method: str, rrf_k: int) -> Pool:
+    places = {name: place for place, name in enumerate(dict.fromkeys(name for found in lists for name, _ in found))}
+    ranks = np.zeros((len(places), len(lists)), dtype=np.int64)
+    scores = np.full((len(places), len(lists)), np.nan)
+    for part, found in enumerate(lists):
+        rows = [places[name] for name, _ in found]
+        ranks[rows, part] = np.arange(1, len(found) + 1)
+        scores[rows, part] = [score for _, score in found]
+    shares = np.where(ranks > 0, 1 / (rrf_k + ranks), 0.0) if method == "rrf" else _scaled(scores)
+    return Pool(np.array(list(places), dtype=object), ranks, scores, shares)
+
+
+def _scaled(scores: Float) -> Float:
+    """Each column from its lowest to its highest found score on 0..1; what was not found is 0."""
+    if not len(scores):
+        return scores
+    found = ~np.isnan(scores)
+    low = np.where(found, scores, np.inf).min(axis=0)
+    high = np.where(found, scores, -np.inf).max(axis=0)
+    width = np.where(high > low, high - low, 1.0)
+    scaled = np.where(high > low, (scores - low) / width, 1.0)
+    return np.where(found, scaled, 0.0)
+
+
+def combine(pools: Sequence[Pool], weights: Float, k: int) -> Hits:
+    """Rank every pool by its weighted shares. `weights` is (parts,), or (queries, parts) for weights of their own.
+
+    Ties go to the document that the earlier part found earlier.
+    """
+    each = np.broadcast_to(weights, (len(pools), np.shape(weights)[-1]))
+    width = min(k, max((len(one.ids) for one in pools), default=0))
+    ids = np.full((len(pools), width), None, dtype=object)
+    scores = np.full((len(pools), width), -np.inf, dtype=np.float32)
+    for row, (one, weight) in enumerate(zip(pools, each, strict=True)):
+        fused = one.shares @ weight
+        best = np.argsort(-fused, kind="stable")[:width]
+        ids[row, : len(best)], scores[row, : len(best)] = one.ids[best], fused[best]
+    return Hits(ids, scores)
+
+
+def weight_grid(parts: int) -> Float:
+    """Convex weights to try, (w, parts): first each part alone ("do not fuse"), then steps of .05 (two parts) or .1.
+
+    >>> weight_grid(2)[:3].tolist(), len(weight_grid(2))
+    ([[1.0, 0.0], [0.0, 1.0], [0.05, 0.95]], 21)
+    """
+    steps = 20 if parts == 2 else 10
+    cells = (c for c in itertools.product(range(steps), repeat=parts) if sum(c) == steps)
+    return np.concatenate([np.eye(parts), np.array(list(cells)).reshape(-1, parts) / steps])
+
+
+def metric_by_weights(
+    pools: Sequence[Pool], qrels: Sequence[Mapping[str, int]], metric: Metric, grid: Float, *, depth: int
+) -> Float:
+    """The metric of each query under each weight: (queries, len(grid))."""
+    columns = [metric(judge(combine(pools, weights, depth).ids, qrels)) for weights in grid]
+    return np.stack(columns, axis=1)
+
+
+class Fused(Retriever):
+    """`parts` are retrievers over the same documents; each is asked for `depth` answers.
+
+    Method "convex" without `weights` counts every part alike; `vicino compare` learns them.
+    """
+
+    family: ClassVar[str] = "fused"
+
+    def __init__(
+        self,
+        *,
+        parts: Sequence[Retriever],
+        method: str = "rrf",
+        weights: Sequence[float] | None = None,
+        rrf_k: int = 60,
+        depth: int = 200,
+    ) -> None:
+        self.parts = parts
+        self.method = method
+        self.weights = weights
+        self.rrf_k = rrf_k
+        self.depth = depth
+
+    @property
+    def recipe(self) -> Recipe:
+        params = {name: value for name, value in self.changed().items() if name != "parts"}
+        return Recipe(self.family, params, tuple(part.recipe for part in self.parts))
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe) -> Fused:
+        from vicino.retrieval import from_recipe
+
+        return cls(parts=[from_recipe(part) for part in recipe.parts], **recipe.params)
+
+    def identity(self) -> str:
+        return fingerprint([self.recipe.to_json(), [part.identity() for part in self.parts]])
+
+    @classmethod
+    def of_built(cls, parts: Sequence[Retriever], **params: Any) -> Fused:
+        """Fuse retrievers that hold the same documents already."""
+        fused = cls(parts=parts, **params)
+        fused.ids_ = parts[0]._require_built()
+        if any(set(part._require_built()) != set(fused.ids_) for part in parts[1:]):
+            raise InputError("the parts hold different documents", mend="build every part over the same documents")
+        return fused
+
+    def _build(self, documents: Sequence[Document]) -> None:
+        for part in self.parts:
+            part.build(documents)
+
+    def _search(self, queries: list[str], k: int, explain: bool) -> Hits:
+        answers = [part.search(queries, max(k, self.depth), explain=explain) for part in self.parts]
+        pools = pool(answers, self.method, rrf_k=self.rrf_k)
+        weights = np.ones(len(self.parts)) if self.weights is None else np.asarray(self.weights, dtype=np.float64)
+        hits = combine(pools, weights, k)
+        if not explain:
+            return hits
+        why = [
+            self._explain(hits.top(row), pools[row], weights, [a.why[row] for a in answers if a.why]) for row in range(len(hits))
+        ]
+        return Hits(hits.ids, hits.scores, hits.complete, why)
+
+    def _explain(
+        self, found: list[tuple[str, float]], one: Pool, weights: Float, whys: Sequence[Sequence[Mapping[str, Any]]]
+    ) -> list[dict[str, Any]]:
+        """For each answer: what each part ranked, scored and added, and the part's own reasons."""
+        places = {name: place for place, name in enumerate(one.ids)}
+        reasons = []
+        for name, _ in found:
+            place, parts = places[name], []
+            for part in range(len(self.parts)):
+                rank = int(one.ranks[place, part])
+                parts.append(
+                    {
+                        "rank": rank or None,
+                        "score": float(one.scores[place, part]) if rank else None,
+                        "weight": float(weights[part]),
+                        "adds": float(one.shares[place, part] * weights[part]),
+                        "why": whys[part][rank - 1] if rank else None,
+                    }
+                )
+            reasons.append({"method": self.method, "parts": parts})
+        return reasons
+
+    def _write(self, folder: Path) -> None:
+        parts = {f"part-{number}": part.save for number, part in enumerate(self.parts)}
+        artifacts.write(folder, kind="retriever", data=self._data(), parts=parts)
+
+    @classmethod
+    def _from_artifact(cls, saved: artifacts.Artifact) -> Fused:
+        from vicino.retrieval import load
+
+        recipe = Recipe.from_json(saved.data["recipe"])
+        parts = [load(saved.path / f"part-{number}") for number in range(len(recipe.parts))]
+        return cls.of_built(parts, **recipe.params)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in self.parts)

@@ -1,0 +1,195 @@
+"""Pure array maths on vectors: (n, d) rows in, arrays out. Nothing here knows who made the vectors.
+
+>>> unit = normalise(np.array([[3.0, 4.0]]))
+>>> unit.tolist(), similarity(unit, unit, "cosine").tolist()
+([[0.6000000238418579, 0.800000011920929]], [[1.0]])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vicino.errors import DimensionMismatch, InputError, InvalidVectors
+
+__all__ = [
+    "Precision",
+    "Ragged",
+    "Similarity",
+    "as_vectors",
+    "normalise",
+    "quantise",
+    "similarity",
+    "top_k",
+    "truncate",
+]
+
+Similarity = Literal["cosine", "dot", "euclidean", "maxsim"]
+Precision = Literal["float32", "float16", "int8", "binary", "ubinary"]
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """Several vectors an item: item i owns `values[offsets[i]:offsets[i + 1]]`, an (n_i, d) block.
+
+    >>> tokens = Ragged(np.ones((3, 2), dtype=np.float32), np.array([0, 1, 3]))
+    >>> len(tokens), tokens[1].shape
+    (2, (2, 2))
+    """
+
+    values: NDArray[Any]
+    offsets: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        steps = np.diff(self.offsets)
+        if self.values.ndim != 2 or len(self.offsets) == 0 or self.offsets[0] != 0 or (steps < 0).any():
+            raise InvalidVectors("these are not ragged vectors", mend="give (total, d) values and rising offsets from 0")
+        if self.offsets[-1] != len(self.values):
+            raise InvalidVectors(
+                f"offsets end at {self.offsets[-1]}, but there are {len(self.values)} rows",
+                mend="make the last offset the number of rows",
+            )
+
+    @classmethod
+    def of(cls, blocks: list[NDArray[Any]], dim: int) -> Ragged:
+        """Join (n_i, dim) blocks."""
+        values = np.concatenate(blocks) if blocks else np.empty((0, dim), dtype=np.float32)
+        return cls(values, np.cumsum([0, *map(len, blocks)], dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> NDArray[Any]:
+        if not -len(self) <= row < len(self):
+            raise IndexError(row)
+        row %= len(self)
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (self[row] for row in range(len(self)))
+
+
+def as_vectors(values: ArrayLike, *, dim: int | None = None) -> Float32:
+    """`values` as contiguous (n, d) float32.
+
+    Raises InvalidVectors (not numeric, not two-dimensional, no columns, NaN or infinite: the first bad row is named) and
+    DimensionMismatch (width other than `dim`).
+    """
+    try:
+        array = np.ascontiguousarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidVectors(f"these are not vectors: {error}", mend="give a rectangular array of numbers") from error
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise InvalidVectors(
+            f"an array of shape {array.shape} is not (n, d) vectors",
+            mend="give one row an item; a single vector is v[None, :]",
+        )
+    if dim is not None and array.shape[1] != dim:
+        raise DimensionMismatch(
+            f"vectors of {array.shape[1]} dimensions where {dim} are needed",
+            mend="encode both sides with the same model",
+        )
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
+        raise InvalidVectors(
+            f"{len(bad)} of {len(array)} vectors hold NaN or infinite numbers (first: row {bad[0]})",
+            mend="look at the items of these rows, then encode them again",
+        )
+    return array
+
+
+def normalise(vectors: ArrayLike) -> Float32:
+    """Rows divided by their Euclidean length; zero rows stay zero. (n, d) -> (n, d) float32."""
+    array = np.asarray(vectors, dtype=np.float32)
+    lengths = np.linalg.norm(array, axis=-1, keepdims=True)
+    unit: Float32 = array / np.where(lengths > 0, lengths, 1).astype(np.float32)
+    return unit
+
+
+def similarity(a: ArrayLike, b: ArrayLike, how: Similarity = "cosine") -> Float32:
+    """How alike each row of `a` is to each row of `b`: (n, d), (m, d) -> (n, m), larger is nearer.
+
+    "euclidean" is the negative distance. "maxsim" compares ragged items, not rows: see the multi-vector index.
+
+    >>> similarity([[0.0, 0.0]], [[3.0, 4.0]], "euclidean").tolist()
+    [[-5.0]]
+    """
+    left, right = as_vectors(a), as_vectors(b)
+    if left.shape[1] != right.shape[1]:
+        raise DimensionMismatch(
+            f"vectors of {left.shape[1]} and {right.shape[1]} dimensions cannot be compared",
+            mend="encode both sides with the same model",
+        )
+    if how == "cosine":
+        return normalise(left) @ normalise(right).T
+    if how == "dot":
+        return left @ right.T
+    if how == "euclidean":
+        squares = (left**2).sum(1)[:, None] + (right**2).sum(1)[None, :] - 2 * (left @ right.T)
+        return np.negative(np.sqrt(np.maximum(squares, 0)), dtype=np.float32)
+    raise InputError(f"rows cannot be compared by {how!r}", mend="choose one of cosine, dot, euclidean")
+
+
+def top_k(scores: Float32, k: int) -> tuple[NDArray[np.int64], Float32]:
+    """The k best columns of each row, best first, ties by smaller column: (n, m) -> rows (n, k'), scores (n, k').
+
+    k' is min(k, m).
+
+    >>> top_k(np.array([[0.1, 0.9, 0.9]], dtype=np.float32), 2)[0].tolist()
+    [[1, 2]]
+    """
+    if k < 1:
+        raise InputError(f"k is {k}", mend="ask for at least one answer")
+    n, m = scores.shape
+    k = min(k, m)
+    if k == 0 or n == 0:
+        return np.empty((n, k), dtype=np.int64), np.empty((n, k), dtype=np.float32)
+    chosen = np.argpartition(scores, m - k, axis=1)[:, m - k :] if k < m else np.broadcast_to(np.arange(m), (n, m)).copy()
+    if k < m:  # argpartition is free to take any of several equal scores at the border; we take the first
+        border = np.take_along_axis(scores, chosen, axis=1).min(axis=1, keepdims=True)
+        for row in np.flatnonzero((scores >= border).sum(axis=1) > k):
+            better = np.flatnonzero(scores[row] > border[row])
+            equal = np.flatnonzero(scores[row] == border[row])
+            chosen[row] = np.concatenate([better, equal[: k - len(better)]])
+    best = np.take_along_axis(scores, chosen, axis=1)
+    order = np.lexsort((chosen, -best), axis=1)
+    return np.take_along_axis(chosen, order, axis=1).astype(np.int64), np.take_along_axis(best, order, axis=1)
+
+
+def truncate(vectors: Float32, dim: int) -> Float32:
+    """The first `dim` columns (Kusupati et al. 2022, "Matryoshka"). Raises DimensionMismatch where there are fewer."""
+    if not 1 <= dim <= vectors.shape[1]:
+        raise DimensionMismatch(
+            f"vectors of {vectors.shape[1]} dimensions cannot be cut to {dim}", mend=f"choose 1 to {vectors.shape[1]}"
+        )
+    return np.ascontiguousarray(vectors[:, :dim])
+
+
+def quantise(vectors: Float32, precision: Precision, *, ranges: Float32 | None = None) -> NDArray[Any]:
+    """(n, d) float32 -> the same vectors in fewer bits.
+
+    "float16" rounds. "int8" maps each dimension's `ranges` (2, d: lowest and highest; by default those of `vectors`) on
+    -128..127. "binary" and "ubinary" keep the sign, eight dimensions a byte, as int8 or uint8: (n, ceil(d / 8)). The layouts
+    are those of sentence-transformers' `quantize_embeddings`.
+
+    >>> quantise(np.array([[1.0, -1, 1, 1, -1, -1, -1, 1]], dtype=np.float32), "ubinary").tolist()
+    [[177]]
+    """
+    if precision == "float32":
+        return vectors
+    if precision == "float16":
+        return vectors.astype(np.float16)
+    if precision == "int8":
+        low, high = ranges if ranges is not None else (vectors.min(axis=0), vectors.max(axis=0))
+        steps = np.where(high > low, (high - low) / 255, 1)
+        return np.clip((vectors - low) / steps - 128, -128, 127).astype(np.int8)
+    if precision in ("binary", "ubinary"):
+        packed: NDArray[np.uint8] = np.packbits(vectors > 0, axis=-1)
+        return packed if precision == "ubinary" else np.asarray(packed.astype(np.int16) - 128, dtype=np.int8)
+    raise InputError(f"there is no precision {precision!r}", mend=f"choose one of {', '.join(get_args(Precision))}")

@@ -1,0 +1,288 @@
+"""Significance: worked by hand, against scipy where it has the same thing, and by simulation where truth is known."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from vicino.errors import DimensionMismatch, EmptyInput, InputError, InvalidVectors
+from vicino.metrics.significance import (
+    Tally,
+    bootstrap_difference,
+    bootstrap_interval,
+    detectable_difference,
+    holm,
+    randomisation_test,
+    wins_ties_losses,
+)
+
+SHARES = st.lists(st.floats(0, 1), min_size=1, max_size=40)
+PAIRS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=40)
+
+
+# --- bootstrap --------------------------------------------------------------------------------------------------------
+
+
+def test_bootstrap_of_two_values_by_hand():
+    # Means of two draws from {0, 1}: 0, 1/2, 1 with chances 1/4, 1/2, 1/4.
+    assert bootstrap_interval([0.0, 1.0], level=0.95) == (0.5, 0.0, 1.0)
+    assert bootstrap_interval([0.0, 1.0], level=0.4) == (0.5, 0.5, 0.5)
+
+
+def test_bootstrap_agrees_with_scipy():
+    values = np.random.default_rng(5).beta(2, 3, size=200)
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, rng=7).confidence_interval
+    ours = bootstrap_interval(values)
+    # Both are random estimates of one interval: they agree to a small part of its width.
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs), abs=0.03 * (ours.high - ours.low))
+
+
+def test_bootstrap_intervals_hold_the_true_mean_as_often_as_they_say():
+    rng = np.random.default_rng(11)
+    intervals = [bootstrap_interval(rng.exponential(size=80), resamples=1000, level=0.9) for _ in range(400)]
+    coverage = np.mean([low <= 1 <= high for _, low, high in intervals])
+    assert 0.85 <= coverage <= 0.93  # skewed values: a little below 0.9 is known and expected
+
+
+@given(values=SHARES, seed=st.integers(0, 5))
+def test_bootstrap_is_ordered_bounded_and_repeatable(values, seed):
+    interval = bootstrap_interval(values, resamples=200, seed=seed)
+    assert min(values) - 1e-12 <= interval.low <= interval.high <= max(values) + 1e-12
+    assert interval.mean == pytest.approx(np.mean(values))
+    assert interval == bootstrap_interval(values, resamples=200, seed=seed)
+
+
+def test_another_seed_is_another_draw():
+    values = np.random.default_rng(0).random(50)
+    assert bootstrap_interval(values, seed=1) != bootstrap_interval(values, seed=2)
+
+
+def test_a_higher_level_is_a_wider_interval():
+    values = np.random.default_rng(0).random(50)
+    narrow, wide = bootstrap_interval(values, level=0.8), bootstrap_interval(values, level=0.99)
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_a_paired_difference_knows_that_queries_differ_in_difficulty():
+    rng = np.random.default_rng(3)
+    difficulty = rng.random(100)
+    better = difficulty + 0.05 + rng.normal(0, 0.01, 100)
+    paired = bootstrap_difference(better, difficulty)
+    assert 0.04 < paired.low < paired.mean < paired.high < 0.06
+    assert bootstrap_interval(better).low < bootstrap_interval(difficulty).high  # unpaired, nothing could be said
+
+
+def test_bootstrap_of_a_hundred_thousand_queries_fits_in_little_memory():
+    values = np.random.default_rng(0).random(100_000)
+    assert peak_megabytes(lambda: bootstrap_interval(values, resamples=100)) < 30  # at once it would take 160
+
+
+# --- randomisation test -----------------------------------------------------------------------------------------------
+
+
+def test_randomisation_by_hand():
+    # Differences 3, 2, -1 (and a tie, which no sign changes). Sums of the 8 patterns: ±6, ±4, ±2, ±0; observed 4.
+    assert randomisation_test([3, 2, 0, 5], [0, 0, 1, 5]) == 4 / 8
+
+
+def test_no_difference_is_no_evidence():
+    assert randomisation_test([0.3, 0.4], [0.3, 0.4]) == 1.0
+    # Rounding alone, always in one direction, must not become significant.
+    assert randomisation_test(np.full(100, 0.3), np.full(100, 0.1 + 0.2)) == 1.0
+
+
+@pytest.mark.parametrize("count", [2, 5, 9, 13])
+def test_few_differences_are_enumerated_as_scipy_does(count):
+    a, b = np.random.default_rng(count).random((2, count))
+    assert randomisation_test(a, b) == pytest.approx(exact_by_scipy(a, b), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_many_differences_are_sampled_near_the_exact_p(seed):
+    rng = np.random.default_rng(seed)
+    b = rng.random(15)
+    a = b + rng.normal(0.15, 0.4, 15)
+    exact = exact_by_scipy(a, b)
+    error = 4 * (exact * (1 - exact) / 10_000) ** 0.5 + 1e-4  # four standard errors, and the +1
+    assert randomisation_test(a, b) == pytest.approx(exact, abs=error)
+
+
+def test_the_sampled_p_is_never_zero():
+    b = np.random.default_rng(0).random(200)
+    assert randomisation_test(b + 0.5, b, rounds=999) == 1 / 1000
+
+
+def test_equal_systems_are_called_different_as_rarely_as_promised():
+    rng = np.random.default_rng(21)
+    p_values = np.array([randomisation_test(*rng.random((2, 30)), rounds=400) for _ in range(600)])
+    for level in (0.05, 0.2, 0.5):
+        assert np.mean(p_values <= level) == pytest.approx(level, abs=4 * (level * (1 - level) / 600) ** 0.5)
+
+
+@given(pairs=PAIRS)
+def test_randomisation_is_a_probability_the_same_both_ways(pairs):
+    a, b = np.array(pairs).T
+    p = randomisation_test(a, b, rounds=100)
+    assert 0 < p <= 1
+    assert p == randomisation_test(a, b, rounds=100) == randomisation_test(b, a, rounds=100)
+
+
+def test_randomisation_fits_in_little_memory():
+    a, b = np.random.default_rng(0).random((2, 100_000))
+    assert peak_megabytes(lambda: randomisation_test(a, b, rounds=300)) < 30  # at once it would take 240
+
+
+# --- Holm -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("p_values", "corrected"),
+    [
+        ([], []),
+        ([0.03], [0.03]),
+        ([0.01, 0.02, 0.03, 0.04], [0.04, 0.06, 0.06, 0.06]),  # 4·.01, 3·.02, then 2·.03 and 1·.04 held up at .06
+        ([0.04, 0.001, 0.03], [0.06, 0.003, 0.06]),
+        ([0.6, 0.5], [1.0, 1.0]),
+        ([0.02, 0.02], [0.04, 0.04]),
+    ],
+)
+def test_holm_by_hand(p_values, corrected):
+    assert holm(p_values) == pytest.approx(corrected)
+
+
+@given(p_values=st.lists(st.integers(0, 100).map(lambda percent: percent / 100), max_size=8))
+def test_holm_rejects_exactly_what_stepping_down_rejects(p_values):
+    level = 0.0501  # no multiple of a hundredth: no rounding at the border
+    rejected, left = set(), len(p_values)
+    for index in sorted(range(len(p_values)), key=p_values.__getitem__):
+        if p_values[index] > level / left:
+            break
+        rejected.add(index)
+        left -= 1
+    assert {index for index, p in enumerate(holm(p_values)) if p <= level} == rejected
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
+def test_holm_takes_only_probabilities(p):
+    with pytest.raises(InputError, match="not a probability"):
+        holm([0.5, p])
+
+
+# --- power ------------------------------------------------------------------------------------------------------------
+
+
+def test_detectable_difference_by_hand():
+    # s = √(2 · 0.01 · 5 / 9), z = 1.959964 + 0.841621
+    expected = (1.959964 + 0.841621) * (0.1 / 9) ** 0.5 / 10**0.5
+    assert detectable_difference([0.1, -0.1] * 5) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_detectable_difference_is_detected_as_often_as_promised():
+    rng = np.random.default_rng(2)
+    noise = rng.normal(0, 0.3, size=(4000, 150))
+    true = detectable_difference(noise[0] * 0.3 / noise[0].std(ddof=1))
+    p_values = stats.ttest_1samp(noise + true, 0, axis=1).pvalue
+    assert np.mean(p_values < 0.05) == pytest.approx(0.8, abs=0.02)
+
+
+def test_more_queries_show_smaller_differences():
+    differences = np.random.default_rng(0).normal(size=50)
+    assert detectable_difference(np.tile(differences, 4)) == pytest.approx(detectable_difference(differences) / 2, rel=0.02)
+
+
+def test_one_difference_has_no_spread():
+    with pytest.raises(InputError, match="spread"):
+        detectable_difference([0.1])
+
+
+# --- wins, ties, losses -----------------------------------------------------------------------------------------------
+
+
+def test_wins_ties_losses_by_hand():
+    assert wins_ties_losses([1, 0.3, 0.2, 0], [0, 0.1 + 0.2, 0.9, 0.5]) == Tally(wins=1, ties=1, losses=2)
+    assert wins_ties_losses([0.50, 0.7], [0.52, 0.2], tolerance=0.05) == Tally(wins=1, ties=1, losses=0)
+
+
+@given(pairs=PAIRS)
+def test_every_query_is_counted_once_and_sides_mirror(pairs):
+    a, b = np.array(pairs).T
+    tally = wins_ties_losses(a, b)
+    assert sum(tally) == len(pairs)
+    assert wins_ties_losses(b, a) == tally[::-1]
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+ON_ONE = [bootstrap_interval, detectable_difference]
+ON_TWO = [bootstrap_difference, randomisation_test, wins_ties_losses]
+BAD = [
+    ([], EmptyInput),
+    ([0.1, float("nan")], InvalidVectors),
+    ([0.1, float("inf")], InvalidVectors),
+    ([[0.1], [0.2]], InvalidVectors),
+    (["a lot", "little"], InvalidVectors),
+]
+
+
+@pytest.mark.parametrize(("values", "error"), BAD)
+@pytest.mark.parametrize("function", ON_ONE)
+def test_bad_values_are_named(function, values, error):
+    with pytest.raises(error):
+        function(values)
+
+
+@pytest.mark.parametrize(("values", "error"), BAD)
+@pytest.mark.parametrize("function", ON_TWO)
+def test_bad_pairs_are_named(function, values, error):
+    good = [0.5] * len(values)
+    with pytest.raises(error):
+        function(values, good)
+    with pytest.raises(error):
+        function(good, values)
+
+
+@pytest.mark.parametrize("function", ON_TWO)
+def test_pairs_of_unequal_length(function):
+    with pytest.raises(DimensionMismatch, match="2 values cannot be paired with 3"):
+        function([0.1, 0.2], [0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [
+        (bootstrap_interval, {"resamples": 0}),
+        (bootstrap_interval, {"level": 1.0}),
+        (bootstrap_interval, {"level": 95}),
+        (detectable_difference, {"level": 0.0}),
+        (detectable_difference, {"power": 1.0}),
+        (lambda values, **options: randomisation_test(values, values, **options), {"rounds": 0}),
+    ],
+)
+def test_options_out_of_range(function, options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        function([0.1, 0.2], **options)
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def exact_by_scipy(a, b):
+    def mean_difference(x, y, axis):
+        return np.mean(x - y, axis=axis)
+
+    result = stats.permutation_test(
+        (a, b), mean_difference, permutation_type="samples", vectorized=True, n_resamples=np.inf, batch=4096
+    )
+    return result.pvalue
+
+
+def peak_megabytes(action):
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1] / 1e6
+    finally:
+        tracemalloc.stop()
