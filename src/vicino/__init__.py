@@ -1,8 +1,28 @@
 """vicino: bring your data; get the embedding that is best for it, with the evidence.
 
+>>> import vicino
+>>> vicino.embed(["wings lift", "tea steeps"], encoder="tfidf").shape
+(2, 4)
+
 Start reading in `vicino.workbench`: the whole story in verbs.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vicino.workbench import compare, embed, evaluate, load, tokens
+
+__all__ = ["__version__", "compare", "embed", "evaluate", "load", "tokens"]
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """The verbs come from the workbench when first asked for, so that `import vicino` stays quick."""
+    if name in __all__:
+        from vicino import workbench
+
+        return getattr(workbench, name)
+    raise AttributeError(f"module 'vicino' has no attribute {name!r}")

@@ -1,14 +1,16 @@
 """A saved thing is a folder: `manifest.json`, `arrays.safetensors`, and one subfolder for each part.
 
-Format 1. The manifest holds the format version, the kind of thing, the caller's plain data, and the size and SHA-256 of the
-array file; both are checked at opening, so that a truncated or edited folder is noticed. A folder appears whole or not at
-all: it is written beside its destination and renamed. Nothing is ever unpickled.
+Format 1. The manifest holds the format version, the kind of thing, the caller's plain data, the size and SHA-256 of the array
+file, the SHA-256 of each part's manifest, and its own; all are checked at opening, so that a truncated, edited or mixed-up
+folder is noticed. A folder appears whole or not at all: it is written beside its destination and renamed. Nothing is ever
+unpickled.
 
 Array values may be NumPy arrays, SciPy CSR arrays and lists of str; the manifest notes which is which.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import itertools
 import json
@@ -26,7 +28,7 @@ from numpy.typing import NDArray
 
 from vicino.errors import ArtifactCorrupt, ArtifactError, ArtifactTooNew
 
-__all__ = ["FORMAT", "MANIFEST", "Artifact", "file_digest", "folder_bytes", "read", "replacing", "write"]
+__all__ = ["FORMAT", "MANIFEST", "Artifact", "file_digest", "folder_bytes", "kind_of", "read", "replacing", "write"]
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -54,8 +56,9 @@ def write(
     """Write a folder at `path`, replacing an earlier one only when the new one is whole.
 
     `parts` maps a subfolder's name to a function that writes it (another thing's `save`). Raises ArtifactError where `path`
-    is something else than a folder that vicino saved, or the disk is full.
+    is something else than a folder that vicino saved, the disk is full, or safetensors has no such type of number.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     with replacing(path) as folder:
@@ -64,11 +67,17 @@ def write(
         flat: dict[str, NDArray[Any]] = {}
         types = {name: _flatten(name, value, flat) for name, value in (arrays or {}).items()}
         manifest: dict[str, Any] = {"format": FORMAT, "kind": kind, "data": dict(data), "arrays": types}
+        manifest["parts"] = {name: file_digest(folder / name / MANIFEST) for name in parts or {}}
         if flat:
-            save_file(flat, folder / ARRAYS)
+            try:
+                save_file(flat, folder / ARRAYS)
+            except SafetensorError as error:  # it wraps a full disk too
+                raise ArtifactError(
+                    f"cannot write {path}: {error}", mend="free some space, then run the command again"
+                ) from error
             manifest["file"] = {"bytes": (folder / ARRAYS).stat().st_size, "sha256": file_digest(folder / ARRAYS)}
-        text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
-        (folder / MANIFEST).write_text(text, encoding="utf-8")
+        manifest["sha256"] = _digest(manifest)
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False), encoding="utf-8")
     return Path(path)
 
 
@@ -83,6 +92,8 @@ def read(path: str | os.PathLike[str], *, kind: str | None = None) -> Artifact:
     folder = Path(path)
     _recover(folder)
     manifest = _manifest(folder)
+    for name, digest in manifest["parts"].items():
+        _check_part(folder / name, digest)
     if kind is not None and manifest["kind"] != kind:
         raise ArtifactError(f"{folder} holds a {manifest['kind']}, not a {kind}", mend=f"give the folder of a saved {kind}")
     flat: dict[str, NDArray[Any]] = {}
@@ -99,12 +110,22 @@ def read(path: str | os.PathLike[str], *, kind: str | None = None) -> Artifact:
     return Artifact(folder, manifest["kind"], manifest["data"], arrays)
 
 
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """What a saved folder holds, by its manifest alone. Raises as `read` does."""
+    folder = Path(path)
+    _recover(folder)
+    return str(_manifest(folder)["kind"])
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A new folder that takes the place of `path` when the block ends well, and vanishes when it does not."""
     target = Path(path)
-    if target.exists() and not (target.is_dir() and ((target / MANIFEST).exists() or not any(target.iterdir()))):
-        raise ArtifactError(f"{target} is there and is not something vicino saved", mend="choose another path, or move it away")
+    _recover(target)
+    if target.exists() and not _is_ours(target):
+        raise ArtifactError(
+            f"{target} is there and is not something this vicino saved", mend="choose another path, or move it away"
+        )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -138,7 +159,7 @@ def _swap(fresh: Path, target: Path) -> None:
 def _recover(target: Path) -> None:
     """Bring back what a process killed in the middle of `_swap` had moved aside."""
     if not target.exists():
-        for was in target.parent.glob(f".{target.name}.old.*/was"):
+        for was in target.parent.glob(f".{glob.escape(target.name)}.old.*/was"):
             was.rename(target)
             was.parent.rmdir()
             return
@@ -155,7 +176,32 @@ def folder_bytes(path: str | os.PathLike[str]) -> int:
     return sum(file.stat().st_size for file in Path(path).rglob("*") if file.is_file())
 
 
+def _is_ours(target: Path) -> bool:
+    """Whether nothing of anybody else's is lost when `target` goes: an empty folder, or one that vicino saved."""
+    if not target.is_dir():
+        return False
+    try:
+        _shaped(target)
+    except ArtifactError:  # a newer vicino's folder too is left alone
+        return not any(target.iterdir())
+    return True
+
+
 def _manifest(folder: Path) -> dict[str, Any]:
+    """The manifest, checked against its own SHA-256."""
+    manifest = _shaped(folder)
+    if manifest.pop("sha256") != _digest(manifest):
+        raise _corrupt(folder, f"{MANIFEST} is not what was written (its SHA-256 differs)")
+    return manifest
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _shaped(folder: Path) -> dict[str, Any]:
+    """The manifest, known to have its fields."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -164,16 +210,16 @@ def _manifest(folder: Path) -> dict[str, Any]:
         ) from error
     except OSError as error:
         raise ArtifactError(f"{folder} cannot be read: {error}", mend="check the path and its permissions") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _corrupt(folder, f"{MANIFEST} is not JSON") from error
-    shape = {"format": int, "kind": str, "data": dict, "arrays": dict}
-    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(key), type_) for key, type_ in shape.items()):
-        raise _corrupt(folder, f"{MANIFEST} lacks its fields")
-    if manifest["format"] > FORMAT:
+    if isinstance(manifest, dict) and isinstance(manifest.get("format"), int) and manifest["format"] > FORMAT:
         raise ArtifactTooNew(
             f"{folder} has format {manifest['format']}; this vicino reads up to {FORMAT}",
             mend="pip install --upgrade vicino",
         )
+    shape = {"format": int, "kind": str, "data": dict, "arrays": dict, "parts": dict, "sha256": str}
+    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(key), type_) for key, type_ in shape.items()):
+        raise _corrupt(folder, f"{MANIFEST} lacks its fields")
     return manifest
 
 
@@ -187,6 +233,13 @@ def _check_file(path: Path, promised: Mapping[str, Any]) -> None:
         raise _corrupt(path.parent, f"{path.name} is not what was written (its SHA-256 differs)")
 
 
+def _check_part(folder: Path, promised: str) -> None:
+    if not (folder / MANIFEST).is_file():
+        raise _corrupt(folder.parent, f"its part {folder.name} is missing")
+    if file_digest(folder / MANIFEST) != promised:
+        raise _corrupt(folder.parent, f"its part {folder.name} is not the one that was written")
+
+
 def _corrupt(folder: Path, why: str) -> ArtifactCorrupt:
     return ArtifactCorrupt(f"{folder} is damaged: {why}", mend="restore it from a copy, or make it again")
 
@@ -194,9 +247,10 @@ def _corrupt(folder: Path, why: str) -> ArtifactCorrupt:
 def _flatten(name: str, value: Any, flat: dict[str, NDArray[Any]]) -> str:
     """Add `value` to `flat` as plain arrays; return the word that `_rebuild` needs to put it together again."""
     if isinstance(value, np.ndarray):
-        flat[name] = np.ascontiguousarray(value)
+        flat[name] = np.asarray(value, order="C")  # ascontiguousarray would give a scalar an axis
         return "array"
-    if hasattr(value, "indptr"):
+    if hasattr(value, "tocsr"):
+        value = value.tocsr()
         flat[f"{name}.data"], flat[f"{name}.indices"], flat[f"{name}.indptr"] = value.data, value.indices, value.indptr
         flat[f"{name}.shape"] = np.array(value.shape, dtype=np.int64)
         return "csr"

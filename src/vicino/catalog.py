@@ -1,5 +1,7 @@
 """A catalogue: short names for classes and functions that are imported only when asked for.
 
+`call` reads "name(key=value, ...)", the way in which names are given parameters everywhere.
+
 `ENCODERS`, `INDEXES`, `RETRIEVERS` and `METRICS` are catalogues. Listing one imports nothing heavy; asking for an entry
 imports its module, and names the extra to install where that fails.
 """
@@ -7,13 +9,15 @@ imports its module, and names the extra to install where that fails.
 from __future__ import annotations
 
 import importlib
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vicino.errors import MissingExtra, UnknownName
+from vicino.errors import InputError, MissingExtra, UnknownName
 
-__all__ = ["Catalog", "Entry"]
+__all__ = ["Catalog", "Entry", "call", "split"]
 
 
 @dataclass(frozen=True)
@@ -72,3 +76,40 @@ class Catalog(Mapping[str, Any]):
             if entry.target == where:
                 return name
         raise UnknownName.among(where, self._entries, kind=self.kind)
+
+
+def split(text: str, mark: str) -> list[str]:
+    """Split at the marks (one character) outside brackets of any kind.
+
+    >>> split("bm25(k1=0.9,b=0.4),lsa", ",")
+    ['bm25(k1=0.9,b=0.4)', 'lsa']
+    """
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == mark and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts if part.strip()]
+
+
+def call(text: str) -> tuple[str, dict[str, Any]]:
+    """A name with parameters: values are JSON where they can be, text otherwise. Raises InputError.
+
+    >>> call("lsa(n_components=2, stemmer=english)")
+    ('lsa', {'n_components': 2, 'stemmer': 'english'})
+    """
+    match = re.fullmatch(r"([^()]+)(?:\((.*)\))?", text.strip())
+    if match is None:
+        raise InputError(f"{text!r} is not a name", mend="write a name, such as bm25 or bm25(k1=0.9,b=0.4)")
+    parameters = {}
+    for piece in split(match[2] or "", ","):
+        key, equals, value = (part.strip() for part in piece.partition("="))
+        if not equals:
+            raise InputError(f"{piece!r} is not a parameter", mend="write name=value, such as k1=0.9")
+        try:
+            parameters[key] = json.loads(value)
+        except ValueError:
+            parameters[key] = value
+    return match[1].strip(), parameters

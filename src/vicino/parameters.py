@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import Any, Self
 
 from vicino.errors import UnknownName
@@ -14,7 +15,7 @@ __all__ = ["Parameterised"]
 
 
 class Parameterised:
-    """`get_params`, `set_params`, `clone` and a readable repr, all read off the signature of `__init__`.
+    """`of`, `get_params`, `set_params`, `clone` and a readable repr, all read off the signature of `__init__`.
 
     >>> class Box(Parameterised):
     ...     def __init__(self, *, size=1, colour="red"):
@@ -29,16 +30,22 @@ class Parameterised:
         signature = inspect.signature(cls.__init__)
         return {name: p.default for name, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY}
 
+    @classmethod
+    def of(cls, **params: Any) -> Self:
+        """As the constructor, for parameters that somebody typed. Raises UnknownName for one that does not exist."""
+        cls._require_known(params)
+        return cls(**params)
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - scikit-learn's signature
         """The parameters by name, as given."""
         return {name: getattr(self, name) for name in self.defaults()}
 
     def set_params(self, **params: Any) -> Self:
-        """Change parameters by name; raises UnknownName. What was fitted before must be fitted again."""
-        known = self.defaults()
+        """Change parameters by name; raises UnknownName. What was learnt with the old ones is forgotten."""
+        self._require_known(params)
+        for learnt in [name for name in vars(self) if params and name.endswith("_")]:
+            delattr(self, learnt)
         for name, value in params.items():
-            if name not in known:
-                raise UnknownName.among(name, known, kind=f"parameter of {type(self).__name__}")
             setattr(self, name, value)
         return self
 
@@ -49,6 +56,13 @@ class Parameterised:
     def changed(self) -> dict[str, Any]:
         """The parameters that differ from their defaults."""
         return {name: value for name, default in self.defaults().items() if (value := getattr(self, name)) != default}
+
+    @classmethod
+    def _require_known(cls, params: Iterable[str]) -> None:
+        known = cls.defaults()
+        for name in params:
+            if name not in known:
+                raise UnknownName.among(name, known, kind=f"parameter of {cls.__name__}")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.changed().items())})"

@@ -80,10 +80,19 @@ class Canaries:
         The default leaves room for bfloat16 against float32 and for other processors, not for another model.
         """
         now = np.asarray(encode(list(self.texts)), dtype=np.float32)
-        moved = 0.0 if now.shape != self.vectors.shape else float((normalise(now) * normalise(self.vectors)).sum(1).min())
-        if moved < tolerance:
+        moved = _lowest_cosine(now, self.vectors)
+        if not moved >= tolerance:  # NaN too has moved
             raise SpaceMismatch(
                 f"the model no longer gives the vectors that were stored (lowest cosine {moved:.4f})",
                 mend="bring the old model back, or build this again with the new one",
             )
         return moved
+
+
+def _lowest_cosine(now: NDArray[np.float32], then: NDArray[np.float32]) -> float:
+    """0 for arrays of two shapes; two zero rows (texts without a known word) are alike."""
+    if now.shape != then.shape:
+        return 0.0
+    empty = ~(now.any(axis=1) | then.any(axis=1))
+    cosines = (normalise(now) * normalise(then)).sum(axis=1)
+    return float(np.where(empty, 1.0, cosines).min(initial=1.0))

@@ -107,9 +107,8 @@ def as_vectors(values: ArrayLike, *, dim: int | None = None) -> Float32:
 def normalise(vectors: ArrayLike) -> Float32:
     """Rows divided by their Euclidean length; zero rows stay zero. (n, d) -> (n, d) float32."""
     array = np.asarray(vectors, dtype=np.float32)
-    lengths = np.linalg.norm(array, axis=-1, keepdims=True)
-    unit: Float32 = array / np.where(lengths > 0, lengths, 1).astype(np.float32)
-    return unit
+    lengths: Float32 = np.linalg.norm(array, axis=-1, keepdims=True)
+    return np.divide(array, np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
 
 def similarity(a: ArrayLike, b: ArrayLike, how: Similarity = "cosine") -> Float32:
@@ -132,7 +131,7 @@ def similarity(a: ArrayLike, b: ArrayLike, how: Similarity = "cosine") -> Float3
         return left @ right.T
     if how == "euclidean":
         squares = (left**2).sum(1)[:, None] + (right**2).sum(1)[None, :] - 2 * (left @ right.T)
-        return np.negative(np.sqrt(np.maximum(squares, 0)), dtype=np.float32)
+        return np.asarray(-np.sqrt(np.maximum(squares, 0)), dtype=np.float32)
     raise InputError(f"rows cannot be compared by {how!r}", mend="choose one of cosine, dot, euclidean")
 
 
@@ -188,7 +187,7 @@ def quantise(vectors: Float32, precision: Precision, *, ranges: Float32 | None =
     if precision == "int8":
         low, high = ranges if ranges is not None else (vectors.min(axis=0), vectors.max(axis=0))
         steps = np.where(high > low, (high - low) / 255, 1)
-        return np.clip((vectors - low) / steps - 128, -128, 127).astype(np.int8)
+        return np.asarray(np.clip((vectors - low) / steps - 128, -128, 127), dtype=np.int8)
     if precision in ("binary", "ubinary"):
         packed: NDArray[np.uint8] = np.packbits(vectors > 0, axis=-1)
         return packed if precision == "ubinary" else np.asarray(packed.astype(np.int16) - 128, dtype=np.int8)

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import regex
 
 from vicino.catalog import Catalog, Entry
 from vicino.data.records import Chunk, Document
-from vicino.data.sentences import sentence_spans, trimmed
+from vicino.data.sentences import UNSPACED, sentence_spans, trimmed
 from vicino.errors import InputError, UnknownName
+
+if TYPE_CHECKING:
+    from vicino.data.code import Function
 
 __all__ = ["CHUNKERS", "chunk", "code", "paragraph", "sentence", "whole", "window"]
 
@@ -34,12 +38,8 @@ CHUNKERS = Catalog(
 )
 
 _BLANK_LINES = regex.compile(r"(?:\r\n?|\n)[^\S\r\n]*(?:\r\n?|\n)\s*|[\f\u2029]\s*")
-# scripts that put no spaces between words: each character stands for itself
-_WORD = regex.compile(
-    r"""[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*
-      | [^\s\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]+""",
-    regex.VERBOSE,
-)
+_WORD = regex.compile(rf"[{UNSPACED}]\p{{M}}*+|[^\s{UNSPACED}]++")
+_WORD_CHARACTER = regex.compile(r"\w")
 
 
 def chunk(document: Document, method: str = "paragraph", **options: Any) -> list[Chunk]:
@@ -149,7 +149,7 @@ def window(document: Document, *, size: int = 200, overlap: int = 0, tokenizer: 
 
 def _token_starts(text: str, spans: Iterable[Span]) -> list[int]:
     starts = [start for start, end in spans if end > start]
-    if any(later < earlier for earlier, later in zip(starts, starts[1:], strict=False)):
+    if any(later < earlier for earlier, later in pairwise(starts)):
         raise InputError("the tokenizer gave offsets that are out of order", mend="give them in the text's order")
     if starts and (starts[0] < 0 or starts[-1] >= len(text)):
         raise InputError("the tokenizer gave offsets outside the text", mend="give offsets in characters of the text")
@@ -167,15 +167,29 @@ def code(document: Document, *, language: str | None = None, max_characters: int
     from vicino.data.code import functions, language_of_document
 
     text = document.text
+    held: Span | None = None
+    for start, end in _code_pieces(text, functions(text, language or language_of_document(document)), max_characters):
+        if held and not _WORD_CHARACTER.search(text, start, end):
+            held = held[0], end  # closing brackets stay with what they close
+            continue
+        if held:
+            yield held
+        held = start, end
+    if held:
+        yield held
+
+
+def _code_pieces(text: str, found: Iterable[Function], size: int) -> Iterator[Span]:
     at = 0
-    for unit in functions(text, language or language_of_document(document)):
-        yield from _rest(text, at, unit.start, max_characters)
-        yield unit.start, unit.end
-        at = unit.end
-    yield from _rest(text, at, len(text), max_characters)
+    for one in found:
+        yield from _rest(text, at, one.start, size)
+        yield one.start, one.end
+        at = one.end
+    yield from _rest(text, at, len(text), size)
 
 
 def _rest(text: str, start: int, end: int, size: int) -> Iterator[Span]:
+    """What stands between functions: in one piece where it is short enough, else by paragraphs."""
     for first, last in trimmed(text, start, end):
         if last - first <= size:
             yield first, last

@@ -8,36 +8,40 @@ left." stays one sentence, because "B." looks like an initial.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import regex
 
-__all__ = ["sentence_spans", "trimmed"]
+__all__ = ["UNSPACED", "sentence_spans", "trimmed", "word_count"]
+
+# scripts that put no space between words: each character stands for a word
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 
 _CLOSERS = r"""["'’”»›)\]}」』）〉》】]"""
 _STOP = regex.compile(
     rf"""
     (?P<always> [。！？｡।॥۔።] {_CLOSERS}* | \n[^\S\n]*\n | \r\n[^\S\n]*\r\n | [\f\u2029] )
-    | (?P<maybe> [.!?…؟։] [.!?…]* {_CLOSERS}* ) (?= \s )
+    | (?<! [.!?…؟։] ) (?P<maybe> [.!?…؟։]++ {_CLOSERS}*+ ) (?= \s )  # possessive: linear on a million dots
     """,
     regex.VERBOSE,
 )
 _NEXT = regex.compile(r"""\s+ ["'‘“«‹(\[{¿¡*_`-]* (?P<first>\S)""", regex.VERBOSE)
-_LAST_WORD = regex.compile(r"[^\s(\[{\"'‘“«—–]*$")
-_INITIAL = regex.compile(r"(?:\p{L}\.)*\p{Lu}|\p{Ll}(?:\.\p{Ll})+")  # J / U.S / e.g
-_LIST_NUMBER = regex.compile(r"(?:^|\n)\s*[(\[]?(?:\d{1,3}|[ivxlc]{1,6}|\p{L})$", regex.IGNORECASE)
+_COUNTED = regex.compile(rf"[{UNSPACED}]\p{{M}}*+|[^\W{UNSPACED}]++")
+_ASCII_WORD = re.compile(r"\w+", re.ASCII)  # the same for ASCII, and three times as fast
+_INITIAL = regex.compile(r"(?:\p{L}{1,2}\.)*\p{Lu}|\p{Ll}(?:\.\p{Ll})+")  # J / U.S / Ph.D / e.g
+_LIST_NUMBER = regex.compile(r"(?:^|\n)\s*[(\[]?(?:\d{1,3}|[ivxlcIVXLC]{1,6}|\p{L})$")
 _WINDOW = 60  # characters before a full stop that are looked at
 
 # never the end of a sentence, or so rarely that joining costs less than splitting
 _ABBREVIATIONS = frozenset(
     str.split(
-        "mr mrs ms mx dr prof st mt rev hon gen col capt lt sgt sen rep gov pres "
-        "vs cf viz al ca approx est resp incl esp "
-        "fig figs eq eqs sec ch chap vol vols no nos nr pp art ref refs ed eds tab thm def prop "
-        "jan feb mar apr jun jul aug sep sept oct nov dec "
-        "bzw usw ggf vgl abb bspw zzgl evtl mme mlle sr sra dott sig"
+        "mr mrs ms mx dr prof st mt rev hon gen col capt lt sgt sen rep gov pres vs cf viz al ca approx est resp incl "
+        "fig figs eq eqs ref refs ed eds jan feb mar apr jun jul aug sep sept oct nov dec "
+        "bzw usw ggf vgl abb bspw mme mlle sr sra dott sig"
     )
 )
+_BEFORE_NUMBERS = frozenset(str.split("no nos nr art sec ch chap vol vols tab thm def prop p pp"))
 
 
 def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
@@ -60,18 +64,25 @@ def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
 def _ends(text: str, start: int, stop: regex.Match[str]) -> bool:
     """Whether a mark that may end a sentence does."""
     following = _NEXT.match(text, stop.end())
-    if following is None:
+    if following is None or text[stop.start() - 1 : stop.start()].isspace():  # a mark that stands alone: tokenised text
         return True
     if following["first"].islower():
         return False
-    return stop["maybe"] != "." or not _abbreviates(text[max(start, stop.start() - _WINDOW) : stop.start()])
+    before = text[max(start, stop.start() - _WINDOW) : stop.start()]
+    return stop["maybe"] != "." or not _abbreviates(before, following["first"].isdecimal())
 
 
-def _abbreviates(before: str) -> bool:
-    """Whether a full stop after `before`, the beginning of its sentence or the end of that, belongs to a short form."""
-    found = _LAST_WORD.search(before)
-    word = found[0] if found else ""
-    return bool(word.lower() in _ABBREVIATIONS or _INITIAL.fullmatch(word) or _LIST_NUMBER.search(before))
+def _abbreviates(before: str, number_follows: bool) -> bool:
+    """Whether a full stop after `before`, the end of its sentence so far, belongs to a short form or a list number."""
+    if not before:
+        return False
+    word = before.split()[-1].lstrip("([{\"'‘“«")
+    return bool(
+        word.lower() in _ABBREVIATIONS
+        or (number_follows and word.lower() in _BEFORE_NUMBERS)
+        or _INITIAL.fullmatch(word)
+        or (len(word) <= 6 and _LIST_NUMBER.search(before))
+    )
 
 
 def trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -86,3 +97,12 @@ def trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         end -= 1
     if start < end:
         yield start, end
+
+
+def word_count(text: str) -> int:
+    """How many words a text has.
+
+    >>> word_count("Wings, don't lift."), word_count("为什么？")
+    (4, 3)
+    """
+    return len((_ASCII_WORD if text.isascii() else _COUNTED).findall(text))

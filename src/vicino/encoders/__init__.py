@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vicino import artifacts
-from vicino.catalog import Catalog, Entry
+from vicino.catalog import Catalog, Entry, call
 from vicino.encoders.base import Encoder
 from vicino.errors import UnknownName
 
@@ -25,19 +25,23 @@ ENCODERS = Catalog(
 
 
 def make(name: str | PathLike[str], **params: Any) -> Encoder:
-    """An encoder from a catalogue name, a saved folder, a sentence-transformers folder, or a hub name ("org/model").
+    """An encoder from a catalogue name ("lsa", "lsa(n_components=100)"), a saved folder, a sentence-transformers folder, or a
+    hub name ("org/model").
 
     Raises UnknownName (with the nearest names), MissingExtra, or what opening the folder raises.
     """
-    if str(name) in ENCODERS:
-        return cast(Encoder, ENCODERS[str(name)](**params))
-    folder = Path(name)
+    folder, text = Path(name), str(name)
+    if not folder.is_dir():
+        text, given = call(text)
+        params = {**given, **params}
+    if text in ENCODERS:
+        return cast(Encoder, ENCODERS[text].of(**params))
     if (folder / artifacts.MANIFEST).is_file():
         return load(folder)
-    if (folder / "config.json").is_file() or (folder / "modules.json").is_file() or _is_hub_name(str(name)):
-        return cast(Encoder, ENCODERS["transformer"](model=str(name), **params))
+    if (folder / "config.json").is_file() or (folder / "modules.json").is_file() or _is_hub_name(text):
+        return cast(Encoder, ENCODERS["transformer"].of(model=text, **params))
     listing = f"There are: {', '.join(ENCODERS)}; or give a model folder or a hub name such as org/model"
-    raise UnknownName.among(str(name), ENCODERS, kind="encoder", listing=listing)
+    raise UnknownName.among(text, ENCODERS, kind="encoder", listing=listing)
 
 
 def load(path: str | PathLike[str]) -> Encoder:

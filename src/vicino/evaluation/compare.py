@@ -160,7 +160,7 @@ def _rung(name: str, recipe: Recipe, bench: Bench, wanted: Sequence[metrics.Metr
         found = bench.measure(recipe)
         simple = from_recipe(recipe).simple
     except FAILURES as error:
-        log.warning("%s failed", name, exc_info=True)
+        log.info("%s failed", name, exc_info=True)
         return Candidate(name, error=str(error) or type(error).__name__)
     judged = judge(found.hits.ids, bench.task.rows)
     values = {metric.name: metric(judged) for metric in wanted}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vicino import artifacts
 from vicino.data.records import Hits
-from vicino.errors import DimensionMismatch, DuplicateIds, EmptyInput, InputError, NotFitted
+from vicino.errors import DimensionMismatch, DuplicateIds, EmptyInput, InputError, InvalidVectors, NotFitted
 from vicino.parameters import Parameterised
 from vicino.vectors import as_vectors, normalise
 
@@ -64,7 +64,7 @@ class Index(Parameterised, ABC):
                 mend=f"choose one of {', '.join(sorted(self.similarities))}",
             )
         checked = self._check(vectors, None)
-        n, self.dim_ = checked.shape
+        n, dim = checked.shape
         if n == 0:
             raise EmptyInput("there are no vectors to index", mend="give at least one")
         names = np.array([str(row) for row in range(n)] if ids is None else [str(name) for name in ids], dtype=object)
@@ -72,8 +72,8 @@ class Index(Parameterised, ABC):
             raise InputError(f"{len(names)} ids for {n} vectors", mend="give one id a vector")
         if len(set(names)) != n:
             raise DuplicateIds(f"{n - len(set(names))} of {n} ids repeat", mend="give each vector an id of its own")
-        self.ids_ = names
         self._build(checked)
+        self.ids_, self.dim_ = names, dim
         return self
 
     def search(self, queries: Any, k: int = 10, *, allow: Collection[str] | None = None, effort: int | None = None) -> Hits:
@@ -87,7 +87,7 @@ class Index(Parameterised, ABC):
         if k < 1:
             raise InputError(f"k is {k}", mend="ask for at least one answer")
         checked = self._check(queries, self.dim_)
-        rows = None if allow is None else np.flatnonzero(np.fromiter((i in allow for i in self.ids_), bool, len(self.ids_)))
+        rows = None if allow is None else self._rows(frozenset(allow))
         found, scores = self._search(checked, min(k, len(self.ids_)), rows, effort)
         padded = np.array([*self.ids_, None], dtype=object)  # row -1 is None
         return Hits(padded[found], np.where(found >= 0, scores, -np.inf).astype(np.float32))
@@ -117,17 +117,30 @@ class Index(Parameterised, ABC):
     def nbytes(self) -> int:
         """The memory that the index holds, ids apart."""
 
+    def _rows(self, names: frozenset[str]) -> NDArray[np.int64]:
+        ids = () if self.ids_ is None else self.ids_
+        return np.flatnonzero(np.fromiter((name in names for name in ids), bool, len(ids)))
+
     def _check(self, vectors: Any, dim: int | None) -> Any:
-        if hasattr(vectors, "indptr"):
-            if "sparse" not in self.capabilities:
-                raise InputError(
-                    f"{type(self).__name__} takes dense vectors only", mend="use the exact index, or a dense encoder"
-                )
-            if dim is not None and vectors.shape[1] != dim:
-                raise DimensionMismatch(
-                    f"vectors of {vectors.shape[1]} dimensions where {dim} are needed",
-                    mend="encode both sides with the same model",
-                )
-            return vectors
+        if hasattr(vectors, "tocsr"):
+            return self._check_sparse(vectors, dim)
         array = as_vectors(vectors, dim=dim)
         return normalise(array) if self.similarity == "cosine" else array
+
+    def _check_sparse(self, vectors: Any, dim: int | None) -> Any:
+        from scipy.sparse import csr_array
+
+        if "sparse" not in self.capabilities:
+            raise InputError(f"{type(self).__name__} takes dense vectors only", mend="use the exact index, or a dense encoder")
+        rows = csr_array(vectors, dtype=np.float32)
+        if dim is not None and rows.shape[1] != dim:
+            raise DimensionMismatch(
+                f"vectors of {rows.shape[1]} dimensions where {dim} are needed", mend="encode both sides with the same model"
+            )
+        if not np.isfinite(rows.data).all():
+            raise InvalidVectors("the vectors hold NaN or infinite numbers", mend="look at the items, then encode them again")
+        if self.similarity != "cosine":
+            return rows
+        lengths = np.sqrt((rows * rows).sum(axis=1))
+        scale = np.repeat(np.where(lengths > 0, lengths, 1), np.diff(rows.indptr))
+        return csr_array((rows.data / scale, rows.indices, rows.indptr), shape=rows.shape)

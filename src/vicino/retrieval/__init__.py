@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from os import PathLike
@@ -10,13 +9,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from vicino import artifacts
-from vicino.catalog import Catalog, Entry
+from vicino.catalog import Catalog, Entry, call, split
 from vicino.data.records import Recipe
 from vicino.encoders import ENCODERS
 from vicino.errors import ArtifactCorrupt, InputError, UnknownName
 from vicino.retrieval.base import Retriever
 
-__all__ = ["RETRIEVERS", "Retriever", "from_recipe", "load", "parse", "split_names"]
+__all__ = ["RETRIEVERS", "Retriever", "from_recipe", "load", "parse"]
 
 RETRIEVERS = Catalog(
     "retriever",
@@ -59,7 +58,7 @@ def parse(name: str, *, analyzer: str = "words") -> Recipe:
     if Path(name).is_dir():
         return _saved(Path(name))
     body, _, method = name.rpartition(":") if re.search(r":(rrf|tuned)$", name) else (name, "", "rrf")
-    parts = _split(body, "+")
+    parts = split(body, "+")
     if len(parts) > 1:
         params = {"method": "convex"} if method == "tuned" else {}
         return Recipe("fused", params, tuple(parse(part, analyzer=analyzer) for part in parts))
@@ -68,24 +67,8 @@ def parse(name: str, *, analyzer: str = "words") -> Recipe:
     return _single(body, analyzer)
 
 
-def split_names(text: str) -> list[str]:
-    """Split "a,b(c=1,d=2)" at the commas outside brackets.
-
-    >>> split_names("bm25(k1=0.9,b=0.4),lsa")
-    ['bm25(k1=0.9,b=0.4)', 'lsa']
-    """
-    return [part.strip() for part in _split(text, ",") if part.strip()]
-
-
-def _split(text: str, mark: str) -> list[str]:
-    return re.split(rf"{re.escape(mark)}(?![^(]*\))", text)
-
-
 def _single(text: str, analyzer: str) -> Recipe:
-    match = re.fullmatch(r"([^()]+)(?:\((.*)\))?", text.strip())
-    if match is None:
-        raise InputError(f"{text!r} is not a candidate's name", mend="write a name, such as bm25 or bm25(k1=0.9,b=0.4)")
-    name, params = match[1].strip(), _parameters(match[2] or "")
+    name, params = call(text)
     reads = {} if analyzer == "words" else {"analyzer": analyzer}
     if name == "bm25":
         return Recipe("lexical", {**reads, **params})
@@ -97,19 +80,6 @@ def _single(text: str, analyzer: str) -> Recipe:
     if params:
         dense["encoder_params"] = params
     return Recipe("dense", {"encoder": name, **dense})
-
-
-def _parameters(text: str) -> dict[str, Any]:
-    pairs = {}
-    for piece in split_names(text):
-        key, equals, value = piece.partition("=")
-        if not equals:
-            raise InputError(f"{piece!r} is not a parameter", mend="write name=value, such as k1=0.9")
-        try:
-            pairs[key.strip()] = json.loads(value)
-        except ValueError:
-            pairs[key.strip()] = value.strip()
-    return pairs
 
 
 def _saved(folder: Path) -> Recipe:

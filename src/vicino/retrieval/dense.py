@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
 from vicino import artifacts, encoders, indexes
 from vicino.data.records import Document, Hits, Recipe
-from vicino.encoders import Encoder
+from vicino.encoders import ENCODERS, Encoder
 from vicino.encoders.base import Truncation
 from vicino.errors import NotFitted
 from vicino.indexes import Index
@@ -26,7 +26,7 @@ _CANARIES = 3
 class Dense(Retriever):
     """An encoder and an index.
 
-    `encoder` is anything `vicino.encoders.make` understands; one that must learn and has not is fitted on the documents.
+    `encoder` is anything `vicino.encoders.make` understands; a family that must learn is fitted on the documents.
     Opening a saved retriever encodes a few documents again: a model that moved is noticed (SpaceMismatch).
     """
 
@@ -58,7 +58,7 @@ class Dense(Retriever):
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> Dense:
-        return cls(**recipe.params)
+        return cls.of(**recipe.params)
 
     @property
     def simple(self) -> bool:
@@ -66,26 +66,35 @@ class Dense(Retriever):
 
     def identity(self) -> str:
         """The recipe and, where the encoder is there already, its space: a file that changed under the same name is noticed."""
-        space = self.encoder_.space.id if _fitted(self.encoder_) else ""
+        space = "" if self._learns else self.encoder_.space.id
         return fingerprint([self.recipe.to_json(), space])
 
     def warm_up(self) -> None:
         words = ["one two", "two three"]
-        (self.encoder_ if _fitted(self.encoder_) else self.encoder_.clone().fit(words)).encode(words)
+        encoder = type(self.encoder_)().fit(words) if self._learns else self.encoder_
+        vectors = encoder.encode(words)
+        self._new_index().build(vectors).search(vectors, 1)
 
     def truncation(self, documents: Sequence[Document]) -> Truncation | None:
         return self.encoder_.truncation(documents)
 
     def _build(self, documents: Sequence[Document]) -> None:
-        if not _fitted(self.encoder_):
+        if self._learns:
             self.encoder_.fit(documents)
         vectors = self.encoder_.encode_document(documents)
-        similarity = self.encoder_.space.similarity
-        index: Index = indexes.INDEXES[self.index](similarity=similarity, **(self.index_params or {}))
-        self.index_ = index.build(vectors, [document.id for document in documents])
+        self.index_ = self._new_index().build(vectors, [document.id for document in documents])
         self.space_ = self.encoder_.space
         sample = [documents[row].content for row in np.linspace(0, len(documents) - 1, _CANARIES).astype(int)]
         self.canaries_ = Canaries(sample, _dense(self.encoder_.encode_document(sample)))
+
+    @property
+    def _learns(self) -> bool:
+        """Whether the documents teach the encoder: a family's name says so, a saved encoder or a model has learnt already."""
+        return self.encoder in ENCODERS and not ENCODERS[self.encoder].pretrained
+
+    def _new_index(self) -> Index:
+        params = {"similarity": self.encoder_.similarity, **(self.index_params or {})}
+        return cast(Index, indexes.INDEXES[self.index].of(**params))
 
     def _search(self, queries: list[str], k: int, explain: bool) -> Hits:
         require_same(self.encoder_.space, self.space_, doing="search")
@@ -137,10 +146,6 @@ class Dense(Retriever):
     @property
     def nbytes(self) -> int:
         return self._require_index().nbytes
-
-
-def _fitted(encoder: Encoder) -> bool:
-    return encoder.pretrained or encoder.__sklearn_is_fitted__()
 
 
 def _dense(vectors: Any) -> Any:

@@ -11,14 +11,14 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vicino import artifacts
 from vicino.data.records import Document, Hits, Recipe
-from vicino.errors import InputError
+from vicino.errors import InputError, UnknownName
 from vicino.metrics import Metric
 from vicino.metrics.ranking import judge
 from vicino.retrieval.base import Retriever
@@ -26,6 +26,7 @@ from vicino.spaces import fingerprint
 
 __all__ = ["Fused", "Pool", "combine", "metric_by_weights", "pool", "weight_grid"]
 
+METHODS = ("rrf", "convex")
 Float = NDArray[np.float64]
 
 
@@ -50,8 +51,8 @@ def pool(parts: Sequence[Hits], method: str, *, rrf_k: int = 60) -> list[Pool]:
     >>> [p.shares.tolist() for p in pool([a, b], "convex")]
     [[[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]]
     """
-    if method not in ("rrf", "convex"):
-        raise InputError(f"there is no fusion method {method!r}", mend="choose rrf or convex")
+    if method not in METHODS:
+        raise UnknownName.among(method, METHODS, kind="fusion method")
     if len({len(hits) for hits in parts}) != 1:
         raise InputError("the parts answered different numbers of queries", mend="ask every part the same queries")
     return [_pool_one([hits.top(row) for hits in parts], method, rrf_k) for row in range(len(parts[0]))]
@@ -148,7 +149,7 @@ class Fused(Retriever):
     def from_recipe(cls, recipe: Recipe) -> Fused:
         from vicino.retrieval import from_recipe
 
-        return cls(parts=[from_recipe(part) for part in recipe.parts], **recipe.params)
+        return cls.of(parts=[from_recipe(part) for part in recipe.parts], **recipe.params)
 
     def identity(self) -> str:
         return fingerprint([self.recipe.to_json(), [part.identity() for part in self.parts]])
@@ -156,13 +157,32 @@ class Fused(Retriever):
     @classmethod
     def of_built(cls, parts: Sequence[Retriever], **params: Any) -> Fused:
         """Fuse retrievers that hold the same documents already."""
-        fused = cls(parts=parts, **params)
+        fused = cls.of(parts=parts, **params)
+        fused._require_sound()
         fused.ids_ = parts[0]._require_built()
         if any(set(part._require_built()) != set(fused.ids_) for part in parts[1:]):
             raise InputError("the parts hold different documents", mend="build every part over the same documents")
         return fused
 
+    def clone(self) -> Self:
+        """An unbuilt copy with unbuilt parts of its own."""
+        return type(self)(**{**self.get_params(), "parts": [part.clone() for part in self.parts]})
+
+    def _require_sound(self) -> None:
+        if not self.parts:
+            raise InputError("there is nothing to fuse", mend="name at least two parts, such as bm25+minilm")
+        if self.method not in METHODS:
+            raise UnknownName.among(self.method, METHODS, kind="fusion method")
+        if self.weights is None:
+            return
+        weights = np.asarray(self.weights, dtype=np.float64)
+        if weights.shape != (len(self.parts),) or not (np.isfinite(weights) & (weights >= 0)).all():
+            raise InputError(
+                f"weights {list(self.weights)} do not fit {len(self.parts)} parts", mend="give each part one number of 0 or more"
+            )
+
     def _build(self, documents: Sequence[Document]) -> None:
+        self._require_sound()
         for part in self.parts:
             part.build(documents)
 

@@ -57,7 +57,7 @@ class Lexical(Retriever):
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> Lexical:
-        return cls(**recipe.params)
+        return cls.of(**recipe.params)
 
     @property
     def simple(self) -> bool:

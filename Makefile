@@ -1,0 +1,45 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both make .venv first; nothing else is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+DATA ?= $(or $(VICINO_DATA),../shared/data)
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test check bench docs clean
+
+demo: $(VENV)/demo.done  ## climb the ladder on Python's own standard library
+	$(BIN)/vicino demo
+
+test: $(VENV)/test.done  ## the whole suite
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(VENV)/test.done  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/test.done  ## the figures of the README, as JSON under bench-out/
+	mkdir -p bench-out
+	for name in encode lexical ladder; do \
+	    echo "benchmarks/$$name.py ..." >&2; \
+	    $(BIN)/python benchmarks/$$name.py --data $(DATA) > bench-out/$$name.json || exit 1; \
+	    cat bench-out/$$name.json; \
+	done
+
+docs: $(VENV)/test.done  ## write the command reference and the README's tables from what is there
+	$(BIN)/python docs/make.py
+
+clean:  ## remove what make made
+	rm -rf $(VENV) .vicino bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.done: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[all]'
+	touch $@
+
+$(VENV)/test.done: $(VENV)/demo.done
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[all,bench,dev]'
+	touch $@

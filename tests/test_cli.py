@@ -1,0 +1,172 @@
+"""The command line as a user meets it: each command for real, on a small folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from vicino import cli
+
+NOTES = {
+    "wings.md": "# How wings lift\n\nAir that flows over a wing is turned downwards. The wing is pushed up in return.\n",
+    "tea.md": "# How tea steeps\n\nHot water draws colour and taste out of the leaves. Three minutes are enough for most.\n",
+    "bees.md": "# How bees dance\n\nA forager tells the hive where flowers are. The angle of her dance is the sun's.\n",
+    "ice.md": "# Why ice floats\n\nWater grows as it freezes, so that ice is lighter than the lake below. Fish are glad of it.\n",
+}
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for name, text in NOTES.items():
+        (folder / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VICINO_HOME", str(tmp_path / "home"))
+    return folder
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    try:
+        cli.main(arguments)
+        code = 0
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_compare_prints_a_table_and_a_verdict_and_says_that_queries_are_synthetic(notes, capsys):
+    code, out, err = run(capsys, "compare", "notes", "--with", "bm25,tfidf", "--quiet")
+    assert code == 0
+    assert "SYNTHETIC" in out
+    assert "bm25" in out and "tfidf" in out and "nDCG@10" in out
+    assert "vicino compare notes --save winner/" in err
+
+
+def test_compare_as_json_is_one_json_value_on_standard_output(notes, capsys):
+    code, out, _ = run(capsys, "compare", "notes", "--with", "bm25", "--with", "tfidf", "--metrics", "MRR@5,P@1", "--json")
+    plain = json.loads(out)
+    assert code == 0
+    assert plain["schema"] == "vicino.comparison/1"
+    assert [candidate["name"] for candidate in plain["candidates"]] == ["bm25", "tfidf"]
+    assert list(plain["candidates"][0]["metrics"]) == ["MRR@5", "P@1"]
+
+
+def test_the_saved_winner_is_evaluated_and_searched(notes, capsys):
+    import vicino
+
+    code, _, err = run(capsys, "compare", "notes", "--with", "bm25", "--save", "winner", "--report", "report.html", "-q")
+    assert code == 0 and "winner" in err
+    assert "<html" in Path("report.html").read_text()
+    assert vicino.load("winner").search("why do lakes freeze", 1).top()[0][0] == "ice.md"
+    code, out, _ = run(capsys, "evaluate", "winner", "notes", "--json", "-q")
+    assert code == 0 and json.loads(out)["verdict"]["pick"] == "winner"
+
+
+def test_embed_writes_parquet_with_the_space(notes, capsys):
+    code, out, _ = run(capsys, "embed", "notes", "--encoder", "lsa(n_components=2)", "--out", "v.parquet", "-q")
+    assert code == 0, out
+    table = pq.read_table("v.parquet")
+    assert table.column("id").to_pylist() == sorted(NOTES)
+    assert len(table.column("vector")[0].as_py()) == 2
+    space = json.loads(table.schema.metadata[b"vicino"])["space"]
+    assert space["dim"] == 2 and space["id"] in out
+
+
+def test_embed_reads_standard_input_and_writes_npy(notes, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("wings lift\n\ntea steeps\nbees dance\n"))
+    code, _, _ = run(capsys, "embed", "-", "--encoder", "lsa", "--out", "v.npy", "--dim", "1", "-q")
+    assert code == 0
+    assert np.load("v.npy").shape == (3, 1)
+    assert json.loads(Path("v.json").read_text())["ids"] == ["1", "3", "4"]
+
+
+def test_embed_chunks_keep_their_offsets(notes, capsys):
+    run(capsys, "embed", "notes/wings.md", "--encoder", "tfidf", "--chunk", "sentence", "--out", "v.parquet", "-q")
+    table = pq.read_table("v.parquet").to_pylist()
+    assert len(table) >= 2
+    assert all(row["end"] > row["start"] and row["columns"] for row in table)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["compare", "nowhere"], "nowhere"),
+        (["compare", "notes", "--with", "bm52"], "did you mean bm25"),
+        (["compare", "notes", "--metrics", "nDGC@10"], "did you mean"),
+        (["compare", "notes", "--split", "test"], "no splits"),
+        (["embed", "notes", "--out", "v.txt"], ".parquet or a .npy"),
+        (["embed", "notes", "--encoder", "tfidf", "--out", "v.npy"], "dense"),
+        (["embed", "notes", "--encoder", "lsa", "--chunk", "parragraph", "--out", "v.npy"], "did you mean paragraph"),
+        (["evaluate", "nowhere", "notes"], "no candidate named"),
+        (["tokens", "wings", "--encoder", "wrod2vec"], "no encoder named"),
+    ],
+)
+def test_usage_errors_exit_with_2_and_say_what_to_do(notes, capsys, arguments, says):
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert "→" in err and says in err
+
+
+def test_tokens_shows_pieces_ids_and_shape(notes, capsys):
+    code, out, _ = run(capsys, "tokens", "wings lift", "--encoder", "tfidf", "--json")
+    plain = json.loads(out)
+    assert code == 0
+    assert [token["piece"] for token in plain["tokens"]] == ["wings", "lift"]
+    assert plain["one_hot_shape"] == [2, 2]
+
+
+def test_encoders_lists_all(capsys):
+    from vicino.encoders import ENCODERS
+
+    code, out, _ = run(capsys, "encoders", "--json")
+    assert code == 0 and [row["name"] for row in json.loads(out)] == list(ENCODERS)
+
+
+def test_doctor_names_what_it_looked_at(notes, capsys):
+    code, out, _ = run(capsys, "doctor", "--json")
+    findings = json.loads(out)
+    assert {"Python", "core", "extra [torch]", "processor", "VICINO_HOME"} <= {finding["about"] for finding in findings}
+    assert code == int(any(finding["state"] == "problem" for finding in findings))
+
+
+def test_settings_come_from_flag_then_environment_then_file(notes, capsys, monkeypatch):
+    Path("vicino.toml").write_text("[compare]\nseed = 3\nmetrics = 'P@1'\n")
+
+    def ran(*more: str) -> tuple[int, list[str]]:
+        plain = json.loads(run(capsys, "compare", "notes", "--with", "bm25", "--json", "-q", *more)[1])
+        return plain["seed"], plain["metrics"]
+
+    assert ran() == (3, ["P@1"])
+    monkeypatch.setenv("VICINO_COMPARE_SEED", "4")
+    assert ran() == (4, ["P@1"])
+    assert ran("--seed", "5") == (5, ["P@1"])
+
+
+def test_a_broken_settings_file_is_a_named_error(notes, capsys):
+    Path("vicino.toml").write_text("[compare\n")
+    code, _, err = run(capsys, "encoders")
+    assert code == 2 and "vicino.toml" in err
+
+
+def test_help_of_every_command_loads_nothing_heavy():
+    banned = "torch transformers sklearn scipy numba lance faiss pyarrow".split()
+    script = (
+        "import sys, vicino.cli\n"
+        "try: vicino.cli.main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        f"print([m for m in {banned} if m in sys.modules], file=sys.stderr)"
+    )
+    for arguments in (["--help"], ["compare", "--help"], ["--version"]):
+        done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+        assert done.stderr.strip().splitlines()[-1] == "[]", done.stderr
