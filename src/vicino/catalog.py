@@ -106,7 +106,7 @@ def call(text: str) -> tuple[str, dict[str, Any]]:
     parameters = {}
     for piece in split(match[2] or "", ","):
         key, equals, value = (part.strip() for part in piece.partition("="))
-        if not equals:
+        if not equals or not key:
             raise InputError(f"{piece!r} is not a parameter", mend="write name=value, such as k1=0.9")
         try:
             parameters[key] = json.loads(value)

@@ -21,6 +21,7 @@ __all__ = [
     "Ragged",
     "Similarity",
     "as_vectors",
+    "distances",
     "normalise",
     "quantise",
     "similarity",
@@ -130,9 +131,23 @@ def similarity(a: ArrayLike, b: ArrayLike, how: Similarity = "cosine") -> Float3
     if how == "dot":
         return left @ right.T
     if how == "euclidean":
-        squares = (left**2).sum(1)[:, None] + (right**2).sum(1)[None, :] - 2 * (left @ right.T)
-        return np.asarray(-np.sqrt(np.maximum(squares, 0)), dtype=np.float32)
+        return -distances(left, right)
     raise InputError(f"rows cannot be compared by {how!r}", mend="choose one of cosine, dot, euclidean")
+
+
+def distances(left: Any, right: Any) -> Float32:
+    """Euclidean distances of dense or CSR rows: (n, d), (m, d) -> (n, m).
+
+    |a - b|² = |a|² + |b|² - 2ab, in float64: in float32 the difference of vectors much longer than it would be noise.
+
+    >>> distances(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])).tolist()
+    [[5.0]]
+    """
+    a, b = left.astype(np.float64), right.astype(np.float64)
+    product = a @ b.T
+    squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :]
+    squares -= 2 * (product.toarray() if hasattr(product, "toarray") else product)
+    return np.sqrt(np.maximum(squares, 0)).astype(np.float32)
 
 
 def top_k(scores: Float32, k: int) -> tuple[NDArray[np.int64], Float32]:
@@ -185,10 +200,15 @@ def quantise(vectors: Float32, precision: Precision, *, ranges: Float32 | None =
     if precision == "float16":
         return vectors.astype(np.float16)
     if precision == "int8":
-        low, high = ranges if ranges is not None else (vectors.min(axis=0), vectors.max(axis=0))
+        low, high = _ranges(vectors) if ranges is None else ranges
         steps = np.where(high > low, (high - low) / 255, 1)
         return np.asarray(np.clip((vectors - low) / steps - 128, -128, 127), dtype=np.int8)
     if precision in ("binary", "ubinary"):
         packed: NDArray[np.uint8] = np.packbits(vectors > 0, axis=-1)
         return packed if precision == "ubinary" else np.asarray(packed.astype(np.int16) - 128, dtype=np.int8)
     raise InputError(f"there is no precision {precision!r}", mend=f"choose one of {', '.join(get_args(Precision))}")
+
+
+def _ranges(vectors: Float32) -> Float32:
+    """The lowest and highest value of each dimension, (2, d)."""
+    return np.stack([vectors.min(axis=0), vectors.max(axis=0)]) if len(vectors) else np.zeros((2, vectors.shape[1]), np.float32)

@@ -195,8 +195,12 @@ def test_a_query_is_judged_alike_alone_and_in_company(queries, k, extra):
 # --- the oracle -------------------------------------------------------------------------------------------------------
 
 
+# trec_eval's nDCG reads past an array where all grades of a query are negative, and may never return: not asked here.
+ANSWERABLE = st.lists(st.tuples(RANKING, JUDGMENTS.filter(lambda grades: max(grades.values()) >= 0)), min_size=1, max_size=5)
+
+
 @settings(max_examples=60, deadline=None)
-@given(queries=QUERIES, k=CUTOFF)
+@given(queries=ANSWERABLE, k=CUTOFF)
 def test_random_runs_agree_with_ir_measures(queries, k):
     rankings, qrels = [ranking for ranking, _ in queries], [grades for _, grades in queries]
     judged = judge(table(rankings, 10), qrels)

@@ -32,8 +32,15 @@ def test_bootstrap_of_two_values_by_hand():
     assert bootstrap_interval([0.0, 1.0], level=0.4) == (0.5, 0.5, 0.5)
 
 
-def test_bootstrap_agrees_with_scipy():
-    values = np.random.default_rng(5).beta(2, 3, size=200)
+def test_bootstrap_of_zeros_and_ones_is_binomial():
+    interval = bootstrap_interval([1.0] * 60 + [0.0] * 140)
+    exact = stats.binom.ppf([0.025, 0.975], 200, 0.3) / 200
+    assert (interval.low, interval.high) == pytest.approx(tuple(exact), abs=1 / 200)
+
+
+@pytest.mark.parametrize("decimals", [16, 1])  # distinct values are drawn one by one, eleven are counted
+def test_bootstrap_agrees_with_scipy(decimals):
+    values = np.random.default_rng(5).beta(2, 3, size=800).round(decimals)
     theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, rng=7).confidence_interval
     ours = bootstrap_interval(values)
     # Both are random estimates of one interval: they agree to a small part of its width.
@@ -75,8 +82,9 @@ def test_a_paired_difference_knows_that_queries_differ_in_difficulty():
     assert bootstrap_interval(better).low < bootstrap_interval(difficulty).high  # unpaired, nothing could be said
 
 
-def test_bootstrap_of_a_hundred_thousand_queries_fits_in_little_memory():
-    values = np.random.default_rng(0).random(100_000)
+@pytest.mark.parametrize("decimals", [16, 3])  # all values distinct, and a thousand distinct ones
+def test_bootstrap_of_a_hundred_thousand_queries_fits_in_little_memory(decimals):
+    values = np.random.default_rng(0).random(100_000).round(decimals)
     assert peak_megabytes(lambda: bootstrap_interval(values, resamples=100)) < 30  # at once it would take 160
 
 
@@ -266,7 +274,7 @@ def test_options_out_of_range(function, options):
         function([0.1, 0.2], **options)
 
 
-# --- helpers ----------------------------------------------------------------------------------------------------------
+# --- oracles ----------------------------------------------------------------------------------------------------------
 
 
 def exact_by_scipy(a, b):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import regex
 
@@ -17,9 +17,6 @@ from vicino.catalog import Catalog, Entry
 from vicino.data.records import Chunk, Document
 from vicino.data.sentences import UNSPACED, sentence_spans, trimmed
 from vicino.errors import InputError, UnknownName
-
-if TYPE_CHECKING:
-    from vicino.data.code import Function
 
 __all__ = ["CHUNKERS", "chunk", "code", "paragraph", "sentence", "whole", "window"]
 
@@ -39,7 +36,7 @@ CHUNKERS = Catalog(
 
 _BLANK_LINES = regex.compile(r"(?:\r\n?|\n)[^\S\r\n]*(?:\r\n?|\n)\s*|[\f\u2029]\s*")
 _WORD = regex.compile(rf"[{UNSPACED}]\p{{M}}*+|[^\s{UNSPACED}]++")
-_WORD_CHARACTER = regex.compile(r"\w")
+_CLOSING = regex.compile(r"(?:\s*+[)\]};,]++)++")
 
 
 def chunk(document: Document, method: str = "paragraph", **options: Any) -> list[Chunk]:
@@ -167,25 +164,14 @@ def code(document: Document, *, language: str | None = None, max_characters: int
     from vicino.data.code import functions, language_of_document
 
     text = document.text
-    held: Span | None = None
-    for start, end in _code_pieces(text, functions(text, language or language_of_document(document)), max_characters):
-        if held and not _WORD_CHARACTER.search(text, start, end):
-            held = held[0], end  # closing brackets stay with what they close
-            continue
-        if held:
-            yield held
-        held = start, end
-    if held:
-        yield held
-
-
-def _code_pieces(text: str, found: Iterable[Function], size: int) -> Iterator[Span]:
+    found = functions(text, language or language_of_document(document))
     at = 0
-    for one in found:
-        yield from _rest(text, at, one.start, size)
-        yield one.start, one.end
-        at = one.end
-    yield from _rest(text, at, len(text), size)
+    for one, following in zip(found, [*(one.start for one in found[1:]), len(text)], strict=False):
+        yield from _rest(text, at, one.start, max_characters)
+        closing = _CLOSING.match(text, one.end, following)  # brackets stay with what they close
+        at = closing.end() if closing else one.end
+        yield one.start, at
+    yield from _rest(text, at, len(text), max_characters)
 
 
 def _rest(text: str, start: int, end: int, size: int) -> Iterator[Span]:

@@ -185,13 +185,12 @@ class _Lines:
         return self.at(node.end_lineno or node.lineno, node.end_col_offset or 0)
 
     def whole(self, start: int, end: int) -> tuple[int, int]:
-        """The span with the rest of its lines, where that is only white space or a comment behind it."""
-        line = bisect_right(self.starts, start) - 1
-        if not self.text[self.starts[line] : start].strip():
-            start = self.starts[line]
-        after = self.starts[bisect_right(self.starts, end - 1)]
-        rest = self.text[end:after].strip()
-        return start, after if not rest or rest.startswith("#") else end
+        """The span as whole lines, where it shares them only with white space, and with a comment behind it."""
+        begin = self.starts[bisect_right(self.starts, start) - 1]
+        finish = self.starts[bisect_right(self.starts, end - 1)]
+        behind = self.text[end:finish].strip()
+        alone = not self.text[begin:start].strip() and (not behind or behind.startswith("#"))
+        return (begin, finish) if alone else (start, end)
 
 
 _MARKERS = re.compile(r"^[ \t]*(?:/\*+!?|\*+/|\*+|//+!?)?[ \t]?|[ \t]*\*+/[ \t]*$", re.MULTILINE)
@@ -282,10 +281,12 @@ def _name(node: Node) -> str:
     """What a function, or what holds functions, is called; `Type.method` for a method in Go."""
     receiver = node.child_by_field_name("receiver")
     held = _RECEIVER.search(_source(receiver)) if receiver else None
-    named = node
     for field in ("name", "left", "property", "declarator", "type"):
+        named = node
         while (part := named.child_by_field_name(field)) is not None:
             named = part  # a declarator in C, and a generic type in Rust, hold another
+        if named != node:
+            break
     name = _source(named).partition("(")[0].strip("*& \n") if named != node else "anonymous"
     return f"{held[1]}.{name}" if held else name
 

@@ -84,6 +84,18 @@ class Hits:
                 mend="give both as (queries, k) arrays of one shape",
             )
 
+    @classmethod
+    def of_rows(cls, names: NDArray[np.object_], rows: NDArray[np.int64], scores: NDArray[np.float32], **more: Any) -> Hits:
+        """From places in `names`, -1 for none.
+
+        >>> names = np.array(["x", "y"], dtype=object)
+        >>> Hits.of_rows(names, np.array([[1, -1]]), np.array([[0.5, 0.0]], dtype=np.float32)).top()
+        [('y', 0.5)]
+        """
+        ids = names[rows]
+        ids[rows < 0] = None
+        return cls(ids, np.where(rows >= 0, scores, -np.inf).astype(np.float32), **more)
+
     def __len__(self) -> int:
         return len(self.ids)
 

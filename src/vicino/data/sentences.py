@@ -19,10 +19,13 @@ __all__ = ["UNSPACED", "sentence_spans", "trimmed", "word_count"]
 UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 
 _CLOSERS = r"""["'’”»›)\]}」』）〉》】]"""
-_STOP = regex.compile(
+_FULL = "[。！？｡।॥۔።]"
+_MARK = "[.!?…؟։]"
+_STOP = regex.compile(  # each mark begins a run and takes all of it (++): linear on a million dots
     rf"""
-    (?P<always> [。！？｡।॥۔።] {_CLOSERS}* | \n[^\S\n]*\n | \r\n[^\S\n]*\r\n | [\f\u2029] )
-    | (?<! [.!?…؟։] ) (?P<maybe> [.!?…؟։]++ {_CLOSERS}*+ ) (?= \s )  # possessive: linear on a million dots
+    (?P<always> (?<!{_FULL}) {_FULL}++ (?: {_CLOSERS}++ (?!\p{{Hiragana}}) )?+ (?!{_CLOSERS})  # 「はい。」と goes on
+              | \n[^\S\n]*\n | \r\n[^\S\n]*\r\n | [\f\u2029] )
+    | (?<!{_MARK}) (?P<maybe> {_MARK}++ {_CLOSERS}*+ ) (?=\s)
     """,
     regex.VERBOSE,
 )

@@ -125,8 +125,9 @@ class Bench:
             params["weights"] = list(tuning.final)
         hits = combine(pools, np.ones(len(parts)) if weights is None else np.asarray(weights, dtype=np.float64), self.depth)
         final = replace(recipe, params=params)
-        if tuning is not None and not tuning.fuses:
-            final = recipe.parts[int(np.argmax(tuning.final))]
+        if tuning is not None and not tuning.fuses:  # what is used, and paid for, is a single part
+            chosen = int(np.argmax(tuning.final))
+            final, parts = recipe.parts[chosen], [parts[chosen]]
         return Measurement(
             final,
             hits,
@@ -218,11 +219,11 @@ class Bench:
             saved = artifacts.read(folder, kind="measurement")
         except ArtifactError as error:
             return self._forget(folder, error)
-        names = np.array([*(document.id for document in self.task.documents), None], dtype=object)
+        names = np.array([document.id for document in self.task.documents], dtype=object)
         data, arrays = saved.data, saved.arrays
         return Measurement(
             Recipe.from_json(data["recipe"]),
-            Hits(names[arrays["rows"]], arrays["scores"]),
+            Hits.of_rows(names, arrays["rows"], arrays["scores"]),
             data["build_seconds"],
             arrays["query_ms"],
             data["index_bytes"],

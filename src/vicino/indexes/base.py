@@ -89,8 +89,7 @@ class Index(Parameterised, ABC):
         checked = self._check(queries, self.dim_)
         rows = None if allow is None else self._rows(frozenset(allow))
         found, scores = self._search(checked, min(k, len(self.ids_)), rows, effort)
-        padded = np.array([*self.ids_, None], dtype=object)  # row -1 is None
-        return Hits(padded[found], np.where(found >= 0, scores, -np.inf).astype(np.float32))
+        return Hits.of_rows(self.ids_, found, scores)
 
     def manifest(self) -> dict[str, Any]:
         """What this index is, as plain data."""

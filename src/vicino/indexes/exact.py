@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino.indexes.base import Index
-from vicino.vectors import top_k
+from vicino.vectors import distances, top_k
 
 __all__ = ["Exact"]
 
@@ -45,21 +45,16 @@ class Exact(Index):
         scores = np.empty((queries.shape[0], k), dtype=np.float32)
         if k:
             step = max(1, _CELLS // n)
-            squares = (vectors**2).sum(axis=1) if self.similarity == "euclidean" else None
             for begin in range(0, queries.shape[0], step):
                 part = slice(begin, begin + step)
-                rows[part], scores[part] = top_k(self._scores(queries[part], vectors, squares), k)
+                rows[part], scores[part] = top_k(self._scores(queries[part], vectors), k)
         return (rows if allow is None else allow[rows]), scores
 
-    @staticmethod
-    def _scores(queries: Any, vectors: Any, squares: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        product = queries @ vectors.T
-        products: NDArray[np.float32] = product.toarray() if hasattr(product, "toarray") else product
-        if squares is None:
-            return products
-        own = (queries**2).sum(axis=1)
-        distances = np.sqrt(np.maximum(own[:, None] + squares[None, :] - 2 * products, 0))
-        return np.asarray(-distances, dtype=np.float32)
+    def _scores(self, queries: Any, vectors: Any) -> NDArray[np.float32]:
+        if self.similarity == "euclidean":
+            return -distances(queries, vectors)
+        products = queries @ vectors.T
+        return np.asarray(products.toarray() if hasattr(products, "toarray") else products)
 
     def _arrays(self) -> dict[str, Any]:
         return {"vectors": self.vectors_}

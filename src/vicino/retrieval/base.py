@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vicino import artifacts
 from vicino.data.records import Document, Hits, Query, Recipe
@@ -27,7 +28,7 @@ class Retriever(Parameterised, ABC):
     """Queries -> ranked documents. A family writes `_build`, `_search`, `_write` and `_restore`."""
 
     family: ClassVar[str]
-    ids_: Sequence[str] | None = None
+    ids_: NDArray[np.object_] | None = None
 
     @property
     @abstractmethod
@@ -88,7 +89,7 @@ class Retriever(Parameterised, ABC):
                 mend="give each document an id of its own",
             )
         self._build(documents)
-        self.ids_ = ids
+        self.ids_ = np.array(ids, dtype=object)
         return self
 
     def search(self, queries: str | Query | Sequence[str | Query], k: int = 10, *, explain: bool = False) -> Hits:
@@ -111,7 +112,7 @@ class Retriever(Parameterised, ABC):
         self._write(Path(path))
         return Path(path)
 
-    def _require_built(self) -> Sequence[str]:
+    def _require_built(self) -> NDArray[np.object_]:
         if self.ids_ is None:
             raise NotFitted(f"{type(self).__name__} holds no documents", mend="call .build(documents) first")
         return self.ids_

@@ -131,7 +131,7 @@ class Dense(Retriever):
         retriever = cls.from_recipe(Recipe.from_json(saved.data["recipe"]))
         retriever.encoder_ = encoders.load(saved.path / "encoder")
         retriever.index_ = indexes.load(saved.path / "index")
-        retriever.ids_ = list(retriever._require_index().ids_)  # type: ignore[arg-type]
+        retriever.ids_ = retriever._require_index().ids_
         retriever.space_ = Space.from_json(saved.data["space"])
         retriever.canaries_ = Canaries(saved.data["canaries"], saved.arrays["canaries"])
         require_same(retriever.encoder_.space, retriever.space_, doing="open this retriever")

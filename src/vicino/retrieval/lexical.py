@@ -80,11 +80,10 @@ class Lexical(Retriever):
         self.engine_ = self._engine().build(corpus.ids, corpus.offsets, len(corpus.vocabulary))
 
     def _search(self, queries: list[str], k: int, explain: bool) -> Hits:
-        engine, ids = self._require_engine(), self._require_built()
+        engine = self._require_engine()
         found = encode_corpus(queries, self._analyzer(), self.vocabulary_, grow=False)
         asked = [found[row] for row in range(len(found))]
         rows, scores = engine.search(asked, k)
-        names = np.array([*ids, None], dtype=object)  # row -1 is None
         why = None
         if explain:
             terms = self.vocabulary_.terms
@@ -96,7 +95,7 @@ class Lexical(Retriever):
                 ]
                 for words, answers in zip(asked, rows, strict=True)
             ]
-        return Hits(names[rows], scores, why=why)
+        return Hits.of_rows(self._require_built(), rows, scores, why=why)
 
     def _write(self, folder: Path) -> None:
         arrays = {"ids": list(self._require_built()), "terms": list(self.vocabulary_.terms), **self._require_engine().arrays()}
@@ -106,7 +105,7 @@ class Lexical(Retriever):
     def _from_artifact(cls, saved: artifacts.Artifact) -> Lexical:
         retriever = cls.from_recipe(Recipe.from_json(saved.data["recipe"]))
         arrays: dict[str, Any] = dict(saved.arrays)
-        retriever.ids_ = arrays.pop("ids")
+        retriever.ids_ = np.array(arrays.pop("ids"), dtype=object)
         retriever.vocabulary_ = Vocabulary(arrays.pop("terms"))
         retriever.engine_ = retriever._engine().from_arrays(arrays)
         return retriever
