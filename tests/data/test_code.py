@@ -148,13 +148,15 @@ def test_functions_and_what_is_said_about_them(language: str) -> None:
 def test_python_over_a_real_file() -> None:
     source = Path(textwrap.__file__).read_text(encoding="utf-8")
     found = functions(source, "python")
-    defined = re.findall(r"^(?: {4})?def (\w+)", source, re.MULTILINE)  # that file has no deeper ones
-    assert [one.qualname.split(".")[-1] for one in found] == defined
+    defined = re.findall(r"^(?: {4})?def (\w+)", source, re.MULTILINE)
+    assert [one.qualname.split(".")[-1] for one in found] == [
+        name for name in defined if name != "prefixed_lines"
+    ]  # inside another
     assert {one.qualname.split(".")[0] for one in found if "." in one.qualname} == {"TextWrapper"}
     for one in found:  # each stands by itself
         code = textwrap.dedent(source[one.start : one.end])
-        assert code == textwrap.dedent(inspect.getsource(attrgetter(one.qualname)(textwrap)))
-        assert one.docstring == (inspect.getdoc(attrgetter(one.qualname)(textwrap)) or "")
+        assert textwrap.dedent(inspect.getsource(attrgetter(one.qualname)(textwrap))).startswith(code)  # it may end in comments
+        assert one.docstring == inspect.cleandoc(attrgetter(one.qualname)(textwrap).__doc__ or "")
 
 
 def test_python_corners() -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_broken_corpus_lines_are_counted_and_broken_queries_refused(beir: Path) 
     reading = read_documents(beir)
     assert len(list(reading)) == 2
     assert reading.summary() == "skipped 1: broken JSON (1, first corpus.jsonl line 3)"
-    with pytest.raises(UnreadableSource, match="queries.jsonl, line 2: broken JSON"):
+    with pytest.raises(UnreadableSource, match=r"queries\.jsonl, line 2: broken JSON"):
         read_queries(beir)
 
 
@@ -124,7 +125,7 @@ def test_trec_qrels(tmp_path: Path) -> None:
     ],
 )
 def test_bad_qrels_are_named(tmp_path: Path, text: str, error: type[Exception]) -> None:
-    with pytest.raises(error, match="qrels.txt"):
+    with pytest.raises(error, match=r"qrels\.txt"):
         qrels(tmp_path, text)
 
 
@@ -169,3 +170,18 @@ def test_runs_refuse_what_they_cannot_hold(tmp_path: Path) -> None:
     path.write_text("")
     with pytest.raises(EmptyInput):
         read_run(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "documents", "queries", "judgements", "relevant"),
+    [("scifact", 5183, 300, 339, 339), ("cranfield", 1400, 225, 1837, 1612), ("cacm", 3204, 52, 796, 796)],
+)
+def test_published_counts(
+    shared_data: Callable[[str], Path], name: str, documents: int, queries: int, judgements: int, relevant: int
+) -> None:
+    folder = shared_data(name)
+    found = read_judgements(folder, "test")
+    assert sum(1 for _ in read_documents(folder)) == documents
+    assert len({one.query_id for one in found}) == queries
+    assert len(found) == judgements
+    assert sum(one.grade > 0 for one in found) == relevant

@@ -71,7 +71,7 @@ def test_empty_folder(tmp_path: Path) -> None:
 
 
 def test_missing_path_is_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableSource, match="there is no .*nowhere"):
+    with pytest.raises(UnreadableSource, match=r"there is no .*nowhere"):
         read_documents(tmp_path / "nowhere")
 
 
@@ -97,7 +97,7 @@ def test_permission_denied_is_counted_in_a_folder_and_named_for_a_file(tmp_path:
     reading = read_documents(tmp_path)
     assert ids(reading) == ["open.txt"]
     assert reading.skipped == [Skipped("locked.txt", None, "permission denied")]
-    with pytest.raises(UnreadableSource, match="locked.txt: permission denied"):
+    with pytest.raises(UnreadableSource, match=r"locked\.txt: permission denied"):
         list(read_documents(tmp_path / "locked.txt"))
 
 
@@ -177,7 +177,7 @@ def test_truncated_table_gives_what_came_before_and_then_the_error(tmp_path: Pat
     path.write_bytes(gzip.compress(rows.encode())[:60_000])
     found = iter(read_documents(path))
     assert next(found).text.startswith("row 0")
-    with pytest.raises(UnreadableSource, match="rows.jsonl.gz: compressed data that ends too early"):
+    with pytest.raises(UnreadableSource, match=r"rows\.jsonl\.gz: compressed data that ends too early"):
         list(found)
 
 
@@ -243,7 +243,7 @@ def test_tables_without_text_stop_a_file_but_not_a_folder(tmp_path: Path) -> Non
     reading = read_documents(tmp_path)
     assert ids(reading) == ["a.txt"]
     assert "width, height" in reading.summary()
-    with pytest.raises(UnreadableSource, match="numbers.csv: no column is known to hold text among: width, height") as caught:
+    with pytest.raises(UnreadableSource, match=r"numbers\.csv: no column is known to hold text among: width, height") as caught:
         list(read_documents(tmp_path / "numbers.csv"))
     assert "--text COLUMN" in caught.value.mend
     assert texts(tmp_path / "numbers.csv", text="height") == ["2"]

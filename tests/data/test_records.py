@@ -76,3 +76,12 @@ def test_recipes_of_other_content_have_other_names():
     ]
     assert len({recipe.fingerprint for recipe in recipes}) == len(recipes)
     assert Recipe("x", {"a": 1, "b": 2}).fingerprint == Recipe("x", {"b": 2, "a": 1}).fingerprint
+
+
+def test_hits_from_rows():
+    names = np.array(["x", "y"], dtype=object)
+    scores = np.array([[2, 1, 0], [3, 0, 0]], dtype=np.float32)
+    found = Hits.of_rows(names, np.array([[1, 0, -1], [0, -1, -1]]), scores, complete=False)
+    assert found.ids.tolist() == [["y", "x", None], ["x", None, None]]
+    assert found.scores.tolist() == [[2, 1, -np.inf], [3, -np.inf, -np.inf]]
+    assert not found.complete

@@ -96,7 +96,7 @@ def test_broken_lines_are_counted_with_their_numbers() -> None:
         b'{"text": "cut off',
         b'"a string"',
         b'{"text": null}',
-        b'{"text": 5}',
+        b'{"text": ["a"]}',
         b'{"text": "\xff"}',
         b"[" * 100_000,
         b'{"text": "' + b"x" * 2000 + b'"}',
@@ -145,6 +145,14 @@ def test_remaining_columns_become_metadata_if_they_are_small_scalars() -> None:
     assert document.metadata == {"year": 1903, "ok": True, "rate": 0.5, "author": "Orville"}
 
 
+def test_numbers_are_text_and_nan_is_none() -> None:
+    documents, skipped = read(
+        "a.jsonl", b'{"title": 1984, "text": "x"}\n{"title": NaN, "text": 2.5}\n{"title": NaN, "text": null}'
+    )
+    assert [(one.title, one.text) for one in documents] == [("1984", "x"), ("", "2.5")]
+    assert skipped == [(3, "no text")]
+
+
 def test_a_row_without_an_id_takes_its_line_and_cannot_meet_an_id() -> None:
     documents, _ = read("a.jsonl", b'{"id": 2, "text": "x"}\n{"id": null, "text": "y"}\n{"text": "z"}')
     assert [document.id for document in documents] == ["2", "#2", "3"]
@@ -184,6 +192,7 @@ def test_parquet_reads_scalars_only() -> None:
             "text": pa.array(["a", None, "b"]).dictionary_encode(),
             "vector": [[1.0], [2.0], [3.0]],
             "day": [date(1903, 12, 17)] * 3,
+            "moment": pa.array([1, 2, None], pa.timestamp("ns")),
             "n": [1, 2, None],
         }
     )
@@ -191,7 +200,7 @@ def test_parquet_reads_scalars_only() -> None:
     pq.write_table(table, file)
     documents, skipped = read("a.parquet", file.getvalue())
     assert documents == [
-        Document("1", "a", metadata={"day": "1903-12-17", "n": 1}),
+        Document("1", "a", metadata={"day": "1903-12-17", "moment": "1970-01-01 00:00:00.000000001", "n": 1}),
         Document("3", "b", metadata={"day": "1903-12-17"}),
     ]
     assert skipped == [(2, "no text")]

@@ -1,7 +1,5 @@
 """Where sentences end. Each case was split by hand; `|` marks the places."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 from vicino.data.sentences import sentence_spans, trimmed, word_count
 
 CASES = {
-    "plain": "One lifts. Two falls!| Three?| Four",
+    "plain": "One lifts.| Two falls!| Three?| Four",
     "decimals": "Pi is 3.14 and e is 2.718.| Version 3.11.7 is out.",
     "titles": "Dr. Smith met Mr. and Mrs. Jones vs. Prof. Lee.| They talked.",
     "initials": "J. R. R. Tolkien wrote it.| The U.S. Army read it at 5 p.m. on Monday.",
@@ -22,15 +20,13 @@ CASES = {
     "years": "It was 1903.| Then they flew.",
     "blank lines": "A heading without a stop\n\n|A paragraph e.g.\n\n|another\r\n\r\n|last\f|page",
     "marks that repeat": "Really?!| Yes!!!| No.",
-    "lower case goes on": "The file a.txt. is here.| iPhone",
+    "lower case goes on": "The file a.txt. is here. iPhones too",
     "tokenised": "a wing in a slipstream .| an experimental study .| done",
     "chinese": "他说：“是的。”|然后走了！？|真的。",
     "japanese": "これは本です。|「はい。」と言った。|次",
     "hindi": "यह वाक्य है।| दूसरा।",
     "arabic": "هل هذا؟| نعم.",
 }
-CASES["plain"] = "One lifts.| Two falls!| Three?| Four"
-CASES["lower case goes on"] = "The file a.txt. is here. iPhones too"
 
 
 @pytest.mark.parametrize("marked", CASES.values(), ids=CASES)
@@ -62,16 +58,9 @@ def test_trimmed_agrees_with_strip(text: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("hostile", [".", "。", ".)", "。」", "\n ", "\r\n", ". ", ' "', "1.\n", "a. "])
-def test_hostile_repetition_costs_linear_time(hostile: str) -> None:
-    def cost(size: int) -> float:
-        text = hostile * (size // len(hostile)) + "と"
-        began = time.process_time()
-        for _ in sentence_spans(text):
-            pass
-        return time.process_time() - began
-
-    # linear: 10 times; quadratic: 100 times, and 400,000 characters would take minutes
-    assert cost(400_000) < 60 * max(cost(40_000), 0.02)
+def test_hostile_repetition_comes_to_an_end(hostile: str) -> None:
+    text = hostile * (300_000 // len(hostile)) + "と"  # a rule of quadratic cost would take hours
+    assert sum(1 for _ in sentence_spans(text)) <= len(text)
 
 
 def test_word_count() -> None:

@@ -18,7 +18,7 @@ from vicino.data.records import Chunk, Document
 from vicino.data.sentences import UNSPACED, sentence_spans, trimmed
 from vicino.errors import InputError, UnknownName
 
-__all__ = ["CHUNKERS", "chunk", "code", "paragraph", "sentence", "whole", "window"]
+__all__ = ["CHUNKERS", "chunk", "code", "paragraph", "sentence", "whole", "window", "words"]
 
 Span = tuple[int, int]
 Tokenizer = Callable[[str], Iterable[Span]]
@@ -35,7 +35,7 @@ CHUNKERS = Catalog(
 )
 
 _BLANK_LINES = regex.compile(r"(?:\r\n?|\n)[^\S\r\n]*(?:\r\n?|\n)\s*|[\f\u2029]\s*")
-_WORD = regex.compile(rf"[{UNSPACED}]\p{{M}}*+|[^\s{UNSPACED}]++")
+_WORD = regex.compile(rf"[{UNSPACED}]\p{{M}}*+|[^\s\x1c-\x1f{UNSPACED}]++")  # str.isspace counts these four as well
 _CLOSING = regex.compile(r"(?:\s*+[)\]};,]++)++")
 
 

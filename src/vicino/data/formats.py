@@ -230,7 +230,7 @@ def _pdf(path: Path, limit: int) -> Content:
     except ImportError as error:
         raise MissingExtra.named("files", needed_by="PDF files") from error
     # pypdf meets a damaged file with whatever its parser happened to trip over
-    broken = (PyPdfError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+    broken = (PyPdfError, ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
     with opened(path) as stream:
         try:
             reader = PdfReader(stream)

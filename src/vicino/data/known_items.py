@@ -191,22 +191,23 @@ def _withhold_sentences(made: list[Withheld], places: list[int], seed: int) -> N
     """For the documents at these places, put in `made` what is left of them without one sentence."""
     if not places:
         return
-    times = Counter(hash(normalised(one.document.title)) for one in made)
-    choices: dict[int, list[tuple[int, int, int]]] = {place: [] for place in places}
-    for place, one in enumerate(made):
-        text = one.document.text
-        for start, end in sentence_spans(text):
-            if _fits(text[start:end], "sentence"):
-                key = hash(normalised(text[start:end]))
-                times[key] += 1
-                if place in choices:
-                    choices[place].append((start, end, key))
-    for place, spans in choices.items():
+    found = [list(_sentences(one.document.text)) for one in made]
+    times = Counter(key for spans in found for _, _, key in spans)
+    times.update(hash(normalised(one.document.title)) for one in made)
+    for place in places:
         document = made[place].document
-        unique = [(start, end) for start, end, key in spans if times[key] == 1]
-        random.Random(f"{seed} {document.id}").shuffle(unique)
-        for start, end in unique[:1]:
-            rest = f"{document.text[:start].rstrip(' ')} {document.text[end:].lstrip(' ')}".strip()
-            if _is_enough(rest):
-                query = " ".join(document.text[start:end].split())
-                made[place] = Withheld(replace(document, text=rest), query, "sentence")
+        unique = [(start, end) for start, end, key in found[place] if times[key] == 1]
+        if not unique:
+            continue
+        start, end = random.Random(f"{seed} {document.id}").choice(unique)
+        rest = f"{document.text[:start].rstrip(' ')} {document.text[end:].lstrip(' ')}".strip()
+        if _is_enough(rest):
+            query = " ".join(document.text[start:end].split())
+            made[place] = Withheld(replace(document, text=rest), query, "sentence")
+
+
+def _sentences(text: str) -> Iterator[tuple[int, int, int]]:
+    """The sentences that may be asked: start, end, and a number that equal ones share."""
+    for start, end in sentence_spans(text):
+        if _fits(text[start:end], "sentence"):
+            yield start, end, hash(normalised(text[start:end]))

@@ -155,28 +155,19 @@ def distinct(documents: Iterable[Document]) -> Iterator[Document]:
 def _beir_corpus(root: Path, reading: Reading, limit: int) -> Iterator[Document]:
     path = corpus_file(root)
     with _naming(path):
-        yield from _table(path, path.name, reading, Columns(), limit, keep_empty=True)
+        yield from _file(path, path.name, reading, Columns(), limit, keep_empty=True)
 
 
 def _single(path: Path, reading: Reading, columns: Columns, limit: int) -> Iterator[Document]:
     with _naming(path):
-        if kind_of(path.name) in TABLES:
-            yield from _table(path, path.name, reading, columns, limit)
-        else:
-            yield from _whole(path, path.name, reading, limit)
+        yield from _file(path, path.name, reading, columns, limit)
 
 
 def _folder(root: Path, reading: Reading, columns: Columns, limit: int) -> Iterator[Document]:
     for path in _files(root, reading):
         name = _portable(path.relative_to(root).as_posix())
-        kind = kind_of(path.name)
         try:
-            if kind in TABLES:
-                yield from _table(path, name, reading, columns, limit, prefix=f"{name}#")
-            elif kind is not None:
-                yield from _whole(path, name, reading, limit)
-            else:
-                reading.skip(name, None, "unknown kind of file")
+            yield from _file(path, name, reading, columns, limit, prefix=f"{name}#")
         except (InputError, MissingExtra) as error:
             reading.skip(name, None, error.what)
 
@@ -190,21 +181,25 @@ def _naming(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {error.what}", mend=error.mend) from error
 
 
-def _whole(path: Path, name: str, reading: Reading, limit: int) -> Iterator[Document]:
-    content = WHOLE[kind_of(path.name) or "text"](path, limit)
-    if content.text.strip():
-        yield Document(name, well_formed(content.text), well_formed(content.title), content.metadata)
-    else:
-        reading.skip(name, None, "no text")
-
-
-def _table(
+def _file(
     path: Path, name: str, reading: Reading, columns: Columns, limit: int, *, prefix: str = "", keep_empty: bool = False
 ) -> Iterator[Document]:
+    """One file's documents; `prefix` goes before the ids of a table's rows."""
+
     def skip(line: int | None, reason: str) -> None:
         reading.skip(name, line, reason)
 
-    return table_documents(path, columns, skip, limit=limit, prefix=prefix, keep_empty=keep_empty)
+    kind = kind_of(path.name)
+    if kind in TABLES:
+        yield from table_documents(path, columns, skip, limit=limit, prefix=prefix, keep_empty=keep_empty)
+    elif kind in WHOLE:
+        content = WHOLE[kind](path, limit)
+        if content.text.strip():
+            yield Document(name, well_formed(content.text), well_formed(content.title), content.metadata)
+        else:
+            skip(None, "no text")
+    else:
+        skip(None, "unknown kind of file")
 
 
 def _files(root: Path, reading: Reading) -> Iterator[Path]:

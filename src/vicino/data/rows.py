@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -100,17 +99,16 @@ def row_documents(
             skip(number, "no column of text")
             continue
         first = False
-        values = {"text": row.get(columns.text or ""), "title": row.get(columns.title or "")}
-        reason = _unfit(values, limit, keep_empty)
-        if reason:
-            skip(number, reason)
-            continue
-        yield Document(
-            well_formed(prefix + _id_of(row, columns, number)),
-            well_formed(values["text"] or ""),
-            well_formed(values["title"] or ""),
-            _scalars(row, leave=columns),
-        )
+        text, title = (_as_text(row.get(name or "")) for name in (columns.text, columns.title))
+        if text is None or title is None:
+            skip(number, "text that is not a string")
+        elif len(text) + len(title) > limit:
+            skip(number, "a document that is too long")
+        elif keep_empty or text.strip() or title.strip():
+            name = well_formed(prefix + _id_of(row, columns, number))
+            yield Document(name, well_formed(text), well_formed(title), _scalars(row, leave=columns))
+        else:
+            skip(number, "no text")
 
 
 def _id_of(row: Mapping[str, Any], columns: Columns, number: int) -> str:
@@ -120,16 +118,11 @@ def _id_of(row: Mapping[str, Any], columns: Columns, number: int) -> str:
     return f"#{number}" if value in (None, "") else str(value)  # the sign keeps it apart from an id that is a number
 
 
-def _unfit(values: Mapping[str, object], limit: int, keep_empty: bool) -> str | None:
-    """Why these values make no document, or None."""
-    texts = [value for value in values.values() if isinstance(value, str)]
-    if len(texts) < sum(value is not None for value in values.values()):
-        return "text that is not a string"
-    if sum(map(len, texts)) > limit:
-        return "a document that is too long"
-    if not keep_empty and not any(map(str.strip, texts)):
-        return "no text"
-    return None
+def _as_text(value: object) -> str | None:
+    """A string or a number as text, nothing (None, NaN) as empty text, and None for what is no text."""
+    if value is None or value != value:
+        return ""
+    return str(value) if isinstance(value, str | int | float) else None
 
 
 def _scalars(row: Mapping[str, Any], leave: Columns) -> dict[str, Any]:
@@ -139,8 +132,6 @@ def _scalars(row: Mapping[str, Any], leave: Columns) -> dict[str, Any]:
     for name, value in {**(inner if isinstance(inner, dict) else {}), **row}.items():
         if name in (leave.text, leave.id, leave.title):
             continue
-        if isinstance(value, date):
-            value = value.isoformat()
         if isinstance(value, str) and 0 < len(value) <= _METADATA_LIMIT:
             kept[well_formed(name)] = well_formed(value)
         elif isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
@@ -239,9 +230,11 @@ def _parquet(path: Path, limit: int, skip: Skip) -> Iterator[Row]:
     with opened(path) as stream:
         try:
             file = pq.ParquetFile(stream)
-            wanted = [column.name for column in file.schema_arrow if _is_scalar(column.type)]
-            batches = file.iter_batches(batch_size=_BATCH, columns=wanted)
-            yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
+            fields = [field for field in file.schema_arrow if _is_scalar(field.type)]
+            # as text: Python's own dates know no nanoseconds
+            plain = pa.schema([field.with_type(pa.string()) if _is_day(field.type) else field for field in fields])
+            batches = file.iter_batches(batch_size=_BATCH, columns=plain.names)
+            yield from enumerate((row for batch in batches for row in batch.cast(plain).to_pylist()), start=1)
         except (pa.ArrowException, OSError) as error:
             mend = "write the file again, or give the data as .jsonl"
             raise UnreadableSource("not valid Parquet", mend=mend) from error
@@ -253,7 +246,13 @@ def _is_scalar(kind: Any) -> bool:
     if types.is_dictionary(kind):
         kind = kind.value_type
     tests = (types.is_string, types.is_large_string, types.is_integer, types.is_floating, types.is_boolean)
-    return any(test(kind) for test in (*tests, types.is_temporal))
+    return any(test(kind) for test in tests) or _is_day(kind)
+
+
+def _is_day(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_date(kind) or types.is_timestamp(kind))
 
 
 TABLES: dict[str, Callable[[Path, int, Skip], Iterator[Row]]] = {

@@ -168,9 +168,10 @@ class Encoder(Parameterised, ABC):
     ) -> Any:
         """Items -> vectors: (n, dim) float32, CSR for sparse families, `Ragged` for token embeddings.
 
-        One item alone gives one vector (dim,). `normalize_embeddings` True divides rows by their length; None and False leave
-        them as the model gives them. `truncate_dim` keeps the first columns (before normalising). `precision` is one of
-        float32, float16, int8, binary, ubinary. Raises InputError for items of a kind that the encoder does not accept.
+        One item alone gives one vector (dim,), or one CSR row. `normalize_embeddings` True divides rows by their length; None
+        and False leave them as the model gives them. `truncate_dim` keeps the first columns (before normalising). `precision`
+        is one of float32, float16, int8, binary, ubinary; int8 is scaled to the range of these items, so that codes of two
+        calls do not compare. Raises InputError for items of a kind that the encoder does not accept.
         """
         return self._run(inputs, None, batch_size, normalize_embeddings, truncate_dim, precision, output_value, show_progress_bar)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vicino import metrics, progress
 from vicino.data.records import Recipe
 from vicino.encoders.base import Truncation
-from vicino.errors import EmptyInput, VicinoError
+from vicino.errors import EmptyInput, UnknownName, VicinoError
 from vicino.evaluation.measure import Bench, Measurement, Tuning
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.metrics import significance
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 LADDER = ("bm25", "tfidf", "lsa", "minilm", "bm25+minilm", "bm25+minilm:tuned")
 METRICS = ("nDCG@10", "Recall@100", "MRR@10", "judged@10")
 ALPHA = 0.05
+WHOLE = 1000  # ranks that a metric without a cutoff sees: the depth of TREC's runs
 
 # What a candidate may raise without stopping the others; anything else is a fault of vicino itself.
 FAILURES = (VicinoError, OSError, RuntimeError, ValueError, TypeError, LookupError, ImportError, MemoryError, ArithmeticError)
@@ -111,7 +112,10 @@ class Comparison:
     folds: int
 
     def __getitem__(self, name: str) -> Candidate:
-        return next(candidate for candidate in self.candidates if candidate.name == name)
+        for candidate in self.candidates:
+            if candidate.name == name:
+                return candidate
+        raise UnknownName.among(name, (candidate.name for candidate in self.candidates), kind="candidate")
 
     @property
     def winner(self) -> Recipe:
@@ -138,7 +142,7 @@ def compare(
     """
     wanted = [metrics.parse(name) for name in metric_names]
     recipes = {name: parse(name, analyzer=task.analyzer) for name in dict.fromkeys(candidates)}
-    depth = max(200, *(metric.cutoff or 0 for metric in wanted))
+    depth = max(200, *(metric.cutoff or WHOLE for metric in wanted))
     bench = Bench(task, wanted[0], cache=cache, depth=min(depth, len(task.documents)), folds=folds, seed=seed)
     names = progress.track(list(recipes), "Climbing the ladder", unit="candidates")
     rungs = [_rung(name, recipes[name], bench, wanted, seed) for name in names]
@@ -194,8 +198,15 @@ def _against(rungs: Sequence[Candidate], other: Candidate, seed: int) -> dict[st
 def _verdict(standing: Sequence[Candidate], best: str, baseline: str, metric: str, queries: int) -> Verdict:
     by_name = {rung.name: rung for rung in standing}
     tied = tuple(rung.name for rung in standing if rung.against_best is not None and not rung.against_best.clear)
-    pick = min((by_name[name] for name in (best, *tied)), key=lambda rung: rung.cost_seconds)
+    pick = _cheapest([by_name[name] for name in (best, *tied)])
     return Verdict(pick.name, best, tied, _sentence(by_name, pick, best, tied, baseline, metric, queries))
+
+
+def _cheapest(contenders: Sequence[Candidate]) -> Candidate:
+    """A fusion whose tuner answered "do not fuse" is one of its parts: where that stands beside it, that is named."""
+    alone = [rung.recipe for rung in contenders if rung.tuning is None]
+    named = [rung for rung in contenders if rung.tuning is None or rung.recipe not in alone]
+    return min(named, key=lambda rung: rung.cost_seconds)
 
 
 def _sentence(
@@ -209,19 +220,22 @@ def _sentence(
 ) -> str:
     mean, low, high = by_name[best].metrics[metric]  # type: ignore[index]
     score = f"{metric} {mean:.3f} [{low:.3f}, {high:.3f}]"
+    if len(by_name) == 1:
+        return f"{best} was the only one measured: {score}."
     if not tied:
         text = f"{best} wins: {score}, better than every other candidate beyond chance."
     else:
         blur = max(by_name[name].against_best.detectable for name in tied)  # type: ignore[union-attr]
+        shown = f" (only a difference of {blur:.3f} or more would show)" if 0 < blur < np.inf else ""
         text = (
-            f"{best} scores highest ({score}), but these {queries:,} queries cannot tell it from {_listed(tied)} "
-            f"(only a difference of {blur:.3f} or more would show); {pick.name} is the cheapest of them: use {pick.name}."
+            f"{best} scores highest ({score}), but the {queries:,} queries cannot tell it from {_listed(tied)}{shown}; "
+            f"{pick.name} is the cheapest of them: use {pick.name}."
         )
     contest = pick.against_baseline
-    if pick.name == baseline:
-        return text + " It is the simple baseline itself." if len(by_name) > 1 else text
-    if contest is None:
+    if not by_name[baseline].simple:  # nothing simple was measured
         return text
+    if pick.name == baseline or contest is None:
+        return text + " It is the simple baseline itself."
     sign = "above" if contest.difference.mean >= 0 else "below"
     p = f"p {'< .001' if contest.p < 0.001 else f'= {contest.p:.3f}'}"
     wins, ties, losses = contest.tally

@@ -17,7 +17,7 @@ from vicino import __version__, artifacts, progress
 from vicino.data import splits
 from vicino.data.records import Hits, Recipe
 from vicino.encoders.base import Truncation
-from vicino.errors import ArtifactError, SpaceMismatch, VicinoError
+from vicino.errors import ArtifactError, InputError, SpaceMismatch, VicinoError
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.metrics import Metric
 from vicino.retrieval import Retriever, from_recipe, load
@@ -86,6 +86,8 @@ class Bench:
         folds: int = 5,
         seed: int = 0,
     ) -> None:
+        if folds < 2:
+            raise InputError(f"{folds} folds leave nothing to learn from", mend="give 2 folds or more; 5 is usual")
         self.task, self.metric, self.cache = task, metric, cache
         self.depth, self.folds, self.seed = depth, folds, seed
         self._built: dict[str, Built] = {}
@@ -119,7 +121,12 @@ class Bench:
         parts = [self.measure(part) for part in recipe.parts]
         params, tuning = dict(recipe.params), None
         method, weights = params.get("method", "rrf"), params.get("weights")
-        pools = pool([part.hits for part in parts], method, rrf_k=params.get("rrf_k", 60))
+        depth = Fused.defaults()["depth"]
+        if self.depth > depth:  # what is scored must be what the recipe then does
+            params.setdefault("depth", self.depth)
+        depth = params.get("depth", depth)
+        floors = [from_recipe(part).floor for part in recipe.parts]
+        pools = pool([_cut(part.hits, depth) for part in parts], method, floors=floors, rrf_k=params.get("rrf_k", 60))
         if method == "convex" and weights is None:
             tuning, weights = self._tune(pools, len(parts))
             params["weights"] = list(tuning.final)
@@ -141,12 +148,15 @@ class Bench:
     def _tune(self, pools: list[Pool], parts: int) -> tuple[Tuning, NDArray[np.float64]]:
         """Cross-fitted weights (queries, parts): each query's are the best of the other folds.
 
-        Queries that share an answer share a fold, so that no weight saw its query, nor its answer.
+        Queries with the same answers share a fold, so that no weight saw its query, nor its query's twin.
         """
         grid = weight_grid(parts)
         table = metric_by_weights(pools, self.task.rows, self.metric, grid, depth=self.depth)
-        relevant = [{name for name, grade in row.items() if grade > 0} for row in self.task.rows]
-        fold = splits.folds(relevant, self.folds, seed=self.seed)
+        answers = [{repr(sorted(name for name, grade in row.items() if grade > 0))} for row in self.task.rows]
+        groups = len(set().union(*answers))
+        if groups < 2:
+            raise InputError("weights cannot be learnt: all queries have the same answers", mend="bring more judged queries")
+        fold = splits.folds(answers, min(self.folds, groups), seed=self.seed)
         chosen = [int(table[fold != number].mean(axis=0).argmax()) for number in range(fold.max() + 1)]
         final = int(table.mean(axis=0).argmax())
         tuning = Tuning(self.metric.name, tuple(grid[final].tolist()), tuple(tuple(grid[best].tolist()) for best in chosen))
@@ -236,3 +246,7 @@ class Bench:
     def _forget(folder: Path, error: VicinoError) -> None:
         log.warning("doing again what the cache lost: %s", error.what)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cut(hits: Hits, depth: int) -> Hits:
+    return Hits(hits.ids[:, :depth], hits.scores[:, :depth])

@@ -1,42 +1,51 @@
-"""A comparison as a record and as a page: plain JSON that says all, and one HTML file made from that JSON alone.
+"""A comparison as a record: plain JSON that says all, and one HTML file made from that JSON alone.
 
-The page asks nothing of any other place: no script, no font, no picture from outside, and its security policy forbids them.
-What indexed text and names hold is escaped everywhere.
+The record names its schema; `vicino.evaluation.page` turns it into the page.
 """
 
 from __future__ import annotations
 
-import functools
+import inspect
 import json
 import math
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from vicino import __version__
 from vicino.errors import ArtifactError, InputError, UnreadableSource
-from vicino.evaluation import charts
+from vicino.evaluation import page
 from vicino.evaluation.compare import ALPHA, Candidate, Comparison, Contest
-from vicino.metrics import METRICS, parse
-from vicino.metrics.significance import TIE, bootstrap_interval, randomisation_test
+from vicino.metrics import METRICS
+from vicino.metrics.significance import bootstrap_interval, randomisation_test
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-__all__ = ["SCHEMA", "machine", "read_json", "to_html", "to_json", "versions", "write"]
+__all__ = ["SCHEMA", "machine", "read_json", "require_ending", "to_html", "to_json", "versions", "write"]
 
 SCHEMA = "vicino.comparison/1"
-FIELDS = {"task": dict, "metrics": list, "statistics": dict, "verdict": dict, "baseline": str, "candidates": list, "queries": list}
-LIBRARIES = ("vicino", "numpy", "scipy", "numba", "scikit-learn", "torch", "transformers", "faiss-cpu")
-SHOWN = 10  # queries in each of the two lists of gains and losses
-
-# The record -----------------------------------------------------------------------------------------------------------
+FIELDS = {
+    "created": str,
+    "command": str,
+    "seed": int,
+    "folds": int,
+    "baseline": str,
+    "task": dict,
+    "statistics": dict,
+    "verdict": dict,
+    "machine": dict,
+    "versions": dict,
+    "metrics": list,
+    "candidates": list,
+    "queries": list,
+}
+ENDINGS = (".html", ".htm", ".json")
+LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn", "torch", "transformers", "faiss-cpu")
 
 
 def to_json(comparison: Comparison, *, seconds: float | None = None, command: str = "") -> dict[str, Any]:
@@ -62,7 +71,7 @@ def to_json(comparison: Comparison, *, seconds: float | None = None, command: st
             "documents_fingerprint": task.documents_fingerprint,
             "fingerprint": task.fingerprint,
         },
-        "metrics": [{"name": name, "meaning": METRICS.entry(parse(name).name.partition("@")[0]).summary} for name in comparison.metric_names],
+        "metrics": [{"name": name, "meaning": METRICS.entry(name.partition("@")[0]).summary} for name in comparison.metric_names],
         "seed": comparison.seed,
         "folds": comparison.folds,
         "statistics": _statistics(),
@@ -92,7 +101,7 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """The installed versions of what makes the numbers; nothing is imported."""
-    installed = {}
+    installed = {"vicino": __version__}
     for name in LIBRARIES:
         try:
             installed[name] = metadata.version(name)
@@ -101,15 +110,26 @@ def versions() -> dict[str, str]:
     return installed
 
 
+def to_html(plain: Mapping[str, Any]) -> str:
+    """One HTML file from what `to_json` gave, or `read_json` read. Raises UnreadableSource for another schema."""
+    _require_schema(plain)
+    return page.render(plain)
+
+
+def require_ending(path: str | os.PathLike[str]) -> None:
+    """Raise InputError unless the name ends as a report's does; ask before the work, not after it."""
+    if Path(path).suffix.lower() not in ENDINGS:
+        raise InputError(f"{Path(path).name} says no format that reports have", mend="end the name with .html or .json")
+
+
 def write(path: str | os.PathLike[str], plain: Mapping[str, Any]) -> Path:
     """Write what `to_json` gave, as `.json` or as an `.html` page by the ending. Raises InputError or ArtifactError."""
+    require_ending(path)
     file = Path(path)
-    if file.suffix.lower() not in (".html", ".htm", ".json"):
-        raise InputError(f"{file.name} says no format that reports have", mend="end the name with .html or .json")
     text = json.dumps(plain, indent=1, allow_nan=False) + "\n" if file.suffix.lower() == ".json" else to_html(plain)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        file.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise ArtifactError(f"cannot write {file}: {error}", mend="choose a folder that you may write to") from error
     return file
@@ -140,16 +160,19 @@ def _require_schema(plain: Any) -> None:
 
 
 def _statistics() -> dict[str, Any]:
-    drawn, tested = (function.__kwdefaults__ for function in (bootstrap_interval, randomisation_test))
     return {
         "interval": "percentile bootstrap over queries",
-        "resamples": drawn["resamples"],
-        "level": drawn["level"],
+        "resamples": _default(bootstrap_interval, "resamples"),
+        "level": _default(bootstrap_interval, "level"),
         "test": "paired randomisation, two-sided",
-        "rounds": tested["rounds"],
+        "rounds": _default(randomisation_test, "rounds"),
         "correction": "Holm",
         "alpha": ALPHA,
     }
+
+
+def _default(function: Callable[..., Any], parameter: str) -> Any:
+    return inspect.signature(function).parameters[parameter].default
 
 
 def _candidate(candidate: Candidate, documents: int) -> dict[str, Any]:
@@ -182,15 +205,8 @@ def _candidate(candidate: Candidate, documents: int) -> dict[str, Any]:
 def _contest(contest: Contest | None) -> dict[str, Any] | None:
     if contest is None:
         return None
-    difference, tally = contest.difference._asdict(), contest.tally._asdict()
-    return {
-        "against": contest.against,
-        "difference": difference,
-        **tally,
-        "p": contest.p,
-        "detectable": contest.detectable,
-        "clear": contest.clear,
-    }
+    told = {name: getattr(contest, name) for name in ("against", "p", "detectable", "clear")}
+    return told | {"difference": contest.difference._asdict()} | contest.tally._asdict()
 
 
 def _decile(tenth: Sequence[int]) -> dict[str, int]:
@@ -221,157 +237,3 @@ def _plain(value: Any) -> Any:
 
 def _text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-
-
-# The page -------------------------------------------------------------------------------------------------------------
-
-
-def to_html(plain: Mapping[str, Any]) -> str:
-    """One HTML file from what `to_json` gave, or `read_json` read. Raises UnreadableSource for another schema."""
-    _require_schema(plain)
-    metric = plain["metrics"][0]["name"]
-    measured = [candidate for candidate in plain["candidates"] if not candidate["error"]]
-    standing = sorted(measured, key=lambda candidate: -candidate["metrics"][metric]["mean"])
-    return _template().render(
-        plain,
-        metric=metric,
-        standing=standing,
-        failed=[candidate for candidate in plain["candidates"] if candidate["error"]],
-        quality=_quality(plain, standing, metric),
-        cost=_cost(plain, standing, metric),
-        duel=_duel(plain, standing, metric),
-        cuts=_cuts(standing),
-        fusions=_fusions(standing),
-        detectable=max((c["against_baseline"]["detectable"] or 0 for c in standing if c["against_baseline"]), default=0),
-    )
-
-
-@functools.cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    where = PackageLoader("vicino.evaluation", "")
-    page = Environment(loader=where, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.filters |= {
-        "bytes": _bytes,
-        "count": lambda number: f"{number:,}",
-        "p": lambda p: "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0"),
-        "percent": lambda share: f"{share:.1%}",
-        "recipe": lambda recipe: json.dumps(recipe, ensure_ascii=False),
-        "score": lambda value: "–" if value is None else f"{value:.3f}".replace("-", "−"),
-        "seconds": _seconds,
-        "shortened": lambda text: text if len(text) <= 300 else f"{text[:300]}…",
-        "signed": lambda value: f"{value:+.3f}".replace("-", "−"),
-    }
-    return page.get_template("report.html.j2")
-
-
-def _marks(plain: Mapping[str, Any], standing: Sequence[Mapping[str, Any]], metric: str) -> list[charts.Mark]:
-    pick, best, tied = (plain["verdict"][key] for key in ("pick", "best", "tied"))
-    marks = []
-    for candidate in standing:
-        name, is_baseline = candidate["name"], candidate["name"] == plain["baseline"]
-        role: charts.Role = "pick" if name == pick else "baseline" if is_baseline else "other"
-        words = {"our pick": name == pick, "highest": name == best != pick, "baseline": is_baseline, "tied": name in tied}
-        note = ", ".join(word for word, holds in words.items() if holds)
-        mean, low, high = (candidate["metrics"][metric][key] for key in ("mean", "low", "high"))
-        marks.append(charts.Mark(name, mean, low, high, candidate["cost_seconds"], role, note))
-    return marks
-
-
-def _quality(plain: Mapping[str, Any], standing: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:
-    marks = _marks(plain, standing, metric)
-    baseline = next(mark.quality for mark in marks if mark.label == plain["baseline"])
-    told = "; ".join(f"{mark.label} {mark.quality:.3f} from {mark.low:.3f} to {mark.high:.3f}" for mark in marks)
-    title = f"{metric} of each candidate, with its interval"
-    return {"chart": charts.intervals(marks, name="quality", title=title, desc=told, reference=baseline), "marks": marks}
-
-
-def _cost(plain: Mapping[str, Any], standing: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:
-    marks = _marks(plain, standing, metric)
-    front = {marks[index].label for index in charts.pareto([(mark.cost, mark.quality) for mark in marks])}
-    told = "; ".join(f"{mark.label} {mark.quality:.3f} at {_seconds(mark.cost)}" for mark in marks)
-    title = f"{metric} against cost"
-    chart = charts.scatter(marks, name="cost", title=title, desc=told, x_label="cost, each step 10 times the last", y_label=metric)
-    return {"chart": chart, "marks": marks, "front": front}
-
-
-def _duel(plain: Mapping[str, Any], standing: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any] | None:
-    """The pick against the baseline, query by query; where they are one, the best of the others stands in."""
-    by_name = {candidate["name"]: candidate for candidate in standing}
-    baseline = by_name.pop(plain["baseline"])
-    challenger = by_name.get(plain["verdict"]["pick"]) or next(iter(by_name.values()), None)
-    if challenger is None:
-        return None
-    rows = [
-        {"text": query["text"], "ours": ours, "theirs": theirs, "difference": ours - theirs}
-        for query, ours, theirs in zip(plain["queries"], challenger["values"], baseline["values"], strict=True)
-    ]
-    rows.sort(key=lambda row: -row["difference"])
-    won = [row for row in rows if row["difference"] > TIE]
-    lost = [row for row in reversed(rows) if row["difference"] < -TIE]
-    desc = f"{challenger['name']} is better than {baseline['name']} on {len(won)} queries and worse on {len(lost)} of {len(rows)}."
-    title = f"Difference in {metric}, one step a query, sorted"
-    chart = charts.differences([row["difference"] for row in rows], name="duel", title=title, desc=desc)
-    lists = {"gained": won[:SHOWN], "lost": lost[:SHOWN]}
-    return {"chart": chart, "ours": challenger, "theirs": baseline, "equal": len(rows) - len(won) - len(lost), **lists}
-
-
-def _cuts(standing: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Candidates that read through one and the same limit share a chart."""
-    groups: dict[str, dict[str, Any]] = {}
-    for candidate in standing:
-        cut = candidate["truncation"]
-        if cut:
-            groups.setdefault(json.dumps(cut), {"cut": cut, "names": []})["names"].append(candidate["name"])
-    for number, group in enumerate(groups.values()):
-        cut = group["cut"]
-        lost = [tenth["tokens_cut"] / max(1, tenth["tokens"]) for tenth in cut["deciles"]]
-        tall = [(f"{tenth['longest']:,}", share) for tenth, share in zip(cut["deciles"], lost, strict=True)]
-        title = "Share of the tokens that was cut, for each tenth of the documents by length"
-        desc = "; ".join(f"up to {label} tokens: {share:.1%}" for label, share in tall)
-        below = "longest document of each tenth, in tokens"
-        chart = charts.bars(tall, name=f"cut{number}", title=title, desc=desc, x_label=below) if cut["items_cut"] else ""
-        group |= {"chart": chart, "shares": lost}
-    return list(groups.values())
-
-
-def _fusions(standing: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    fusions = []
-    for number, candidate in enumerate(c for c in standing if c["tuning"]):
-        tuning = candidate["tuning"]
-        rows = [("final", tuning["final"]), *((f"fold {i}", weights) for i, weights in enumerate(tuning["folds"], 1))]
-        desc = "; ".join(f"{label}: {', '.join(f'{weight:.2f}' for weight in weights)}" for label, weights in rows)
-        title = f"Weights of {candidate['name']}"
-        chart = charts.shares(rows, name=f"fusion{number}", title=title, desc=desc)
-        alone = tuning["parts"][int(np.argmax(tuning["final"]))]
-        fusions.append({"name": candidate["name"], "tuning": tuning, "rows": rows, "chart": chart, "alone": alone})
-    return fusions
-
-
-def _seconds(value: float | None) -> str:
-    """Seconds in the unit that people would use.
-
-    >>> [_seconds(value) for value in (0.0042, 3.14, 75, 5000)]
-    ['4.2 ms', '3.1 s', '75 s', '1 h 23 min']
-    """
-    if value is None:
-        return "–"
-    if value < 1:
-        return f"{1000 * value:.3g} ms"
-    if value < 120:
-        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
-    minutes = round(value / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _bytes(value: float) -> str:
-    """Bytes in thousands.
-
-    >>> _bytes(999), _bytes(12_345_678)
-    ('999 B', '12.3 MB')
-    """
-    if value < 1000:
-        return f"{value:.0f} B"
-    power = min(4, int(math.log10(value) / 3))
-    return f"{value / 1000**power:.3g} {'kMGT'[power - 1]}B"

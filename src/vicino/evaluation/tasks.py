@@ -10,6 +10,8 @@ from os import PathLike
 from pathlib import Path
 
 from vicino.data import known_items, readers
+from vicino.data.code import language_of_document
+from vicino.data.formats import LANGUAGES
 from vicino.data.judged import is_beir, read_judgements, read_queries, splits_of
 from vicino.data.records import Document, Judgement, Query
 from vicino.errors import DuplicateIds, EmptyInput, InputError
@@ -85,7 +87,7 @@ def judged(
     for judgement in train:
         by_train.setdefault(judgement.query_id, {})[judgement.document_id] = judgement.grade
     _note_leak(kept, qrels, by_train, notes)
-    code = sum("language" in document.metadata for document in listed)
+    code = sum(language_of_document(document) in LANGUAGES for document in listed)
     analyzer = "code" if code > len(listed) / 2 else "words"
     return RetrievalTask(name, listed, kept, {q.id: qrels[q.id] for q in kept}, synthetic, tuple(notes), analyzer, by_train)
 
@@ -130,12 +132,18 @@ def synthetic(
 def _open_beir(folder: Path, split: str | None) -> RetrievalTask:
     splits = splits_of(folder)
     chosen = split or ("test" if "test" in splits else splits[0])
-    documents = list(readers.read_documents(folder))
-    train = read_judgements(folder, "train") if "train" in splits and chosen != "train" else ()
-    judgements = read_judgements(folder, chosen)
-    named = {judgement.query_id for judgement in judgements}
-    asked = [query for query in read_queries(folder) if query.id in named]
-    return judged(f"{folder.name} ({chosen})", documents, asked, judgements, train=train)
+    judgements = {name: read_judgements(folder, name) for name in dict.fromkeys([chosen, *splits])}
+    reading = readers.read_documents(folder)
+    documents, queries = list(reading), read_queries(folder)
+    notes = [reading.summary()] if reading.counts else []
+    elsewhere = {judgement.query_id for name in splits if name != chosen for judgement in judgements[name]}
+    here = {judgement.query_id for judgement in judgements[chosen]}
+    unjudged = sum(query.id not in here | elsewhere for query in queries)
+    if unjudged:
+        notes.append(f"{unjudged:,} of {len(queries):,} queries have no judgements and are left out")
+    asked = [query for query in queries if query.id in here]
+    train = judgements.get("train", []) if chosen != "train" else []
+    return judged(f"{folder.resolve().name} ({chosen})", documents, asked, judgements[chosen], notes=notes, train=train)
 
 
 def _require_unique(what: str, ids: list[str]) -> None:

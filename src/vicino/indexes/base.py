@@ -89,7 +89,7 @@ class Index(Parameterised, ABC):
         checked = self._check(queries, self.dim_)
         rows = None if allow is None else self._rows(frozenset(allow))
         found, scores = self._search(checked, min(k, len(self.ids_)), rows, effort)
-        return Hits.of_rows(self.ids_, found, scores)
+        return Hits.of_rows(self.ids_, found, scores, complete=bool((found >= 0).all()))
 
     def manifest(self) -> dict[str, Any]:
         """What this index is, as plain data."""

@@ -30,7 +30,7 @@ class Exact(Index):
         self.similarity = similarity
 
     def _build(self, vectors: Any) -> None:
-        self.vectors_ = vectors
+        self.vectors_ = vectors if self.similarity == "cosine" else vectors.copy()  # unit rows are a copy already
 
     def _search(
         self,

@@ -55,7 +55,7 @@ class HNSW(Index):
 
         if allow is not None:
             exact = Exact(similarity="dot" if self.similarity == "cosine" else self.similarity)
-            exact._build(self._vectors())
+            exact.vectors_ = self._vectors()
             return exact._search(queries, k, allow, None)
         ef = max(k, self.ef_search if effort is None else effort)
         scores, rows = self.graph_.search(queries, k, params=faiss.SearchParametersHNSW(efSearch=ef))

@@ -55,7 +55,7 @@ def parse(name: str, *, analyzer: str = "words") -> Recipe:
     >>> parse("bm25(k1=0.9)").params, parse("bm25+lsa:tuned").params
     ({'k1': 0.9}, {'method': 'convex'})
     """
-    if name not in ("bm25", *ENCODERS) and Path(name).is_dir():
+    if name.strip() and name not in ("bm25", *ENCODERS) and Path(name).is_dir():
         return _saved(Path(name))
     body, _, method = name.rpartition(":") if re.search(r":(rrf|tuned)$", name) else (name, "", "rrf")
     parts = split(body, "+")

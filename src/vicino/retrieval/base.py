@@ -7,7 +7,7 @@ with text, and explains itself.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -67,6 +67,11 @@ class Retriever(Parameterised, ABC):
         """True for an honest baseline: no weights to download, no training to speak of."""
         return False
 
+    @property
+    def floor(self) -> float | None:
+        """The lowest score that this retriever can give, None where there is none: what fusing scales from."""
+        return None
+
     def identity(self) -> str:
         """Names by content what this retriever will do once it is built: equal identities over equal documents rank alike."""
         return self.recipe.fingerprint
@@ -78,29 +83,30 @@ class Retriever(Parameterised, ABC):
         """What a length limit cuts off these documents; None without one."""
         return None
 
-    def build(self, documents: Sequence[Document]) -> Self:
-        """Index the documents. Raises EmptyInput or DuplicateIds."""
-        if not documents:
+    def build(self, documents: Iterable[Document]) -> Self:
+        """Index the documents. Raises InputError (not documents), EmptyInput or DuplicateIds."""
+        listed = _all_of(Document, documents)
+        if not listed:
             raise EmptyInput("there are no documents to search in", mend="give at least one")
-        ids = [document.id for document in documents]
+        ids = [document.id for document in listed]
         if len(set(ids)) != len(ids):
             raise DuplicateIds(
                 f"{len(ids) - len(set(ids))} of {len(ids)} document ids repeat",
                 mend="give each document an id of its own",
             )
-        self._build(documents)
+        self._build(listed)
         self.ids_ = np.array(ids, dtype=object)
         return self
 
-    def search(self, queries: str | Query | Sequence[str | Query], k: int = 10, *, explain: bool = False) -> Hits:
+    def search(self, queries: str | Query | Iterable[str | Query], k: int = 10, *, explain: bool = False) -> Hits:
         """The k best documents of each query. One query alone gives `Hits` of one row. A k beyond the corpus gives all.
 
-        Raises NotFitted before `build`, InputError for a k under 1.
+        Raises NotFitted before `build`, InputError for a k under 1 or what is not a query.
         """
         self._require_built()
         if k < 1:
             raise InputError(f"k is {k}", mend="ask for at least one answer")
-        listed = [queries] if isinstance(queries, str | Query) else list(queries)
+        listed = [queries] if isinstance(queries, str | Query) else _all_of(str | Query, queries)
         texts = [query.text if isinstance(query, Query) else query for query in listed]
         if not texts:
             return Hits(np.empty((0, 0), dtype=object), np.empty((0, 0), dtype=np.float32), why=[] if explain else None)
@@ -119,3 +125,15 @@ class Retriever(Parameterised, ABC):
 
     def _data(self, **more: Any) -> Mapping[str, Any]:
         return {"retriever": self.family, "recipe": self.recipe.to_json(), **more}
+
+
+def _all_of(kind: Any, items: Any) -> list[Any]:
+    """The items as a list, all of one kind. Raises InputError."""
+    wanted = " or ".join(each.__name__ for each in getattr(kind, "__args__", [kind]))
+    if isinstance(items, str | bytes) or not isinstance(items, Iterable):
+        raise InputError(f"{type(items).__name__} is not a list of {wanted}", mend="give a list, even of one")
+    listed = list(items)
+    for row, item in enumerate(listed):
+        if not isinstance(item, kind):
+            raise InputError(f"item {row} is of type {type(item).__name__}, not {wanted}", mend=f"give only {wanted} items")
+    return listed

@@ -64,6 +64,10 @@ class Dense(Retriever):
     def simple(self) -> bool:
         return self.encoder_.simple
 
+    @property
+    def floor(self) -> float | None:
+        return -1.0 if self.encoder_.similarity == "cosine" else None
+
     def identity(self) -> str:
         """The recipe and, where the encoder is there already, its space: a file that changed under the same name is noticed."""
         space = "" if self._learns else self.encoder_.space.id

@@ -1,8 +1,8 @@
 """Fused retrieval: several rankings of the same documents made into one.
 
 Two methods. "rrf" adds 1 / (k + rank) (Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion"). "convex" adds weighted
-scores, each list scaled to 0..1 per query (Bruch, Gai and Ingber 2023, "An analysis of fusion functions for hybrid
-retrieval"); its weights are learnt, and a weight of one on a single part means: do not fuse.
+scores, each list scaled to 0..1 between the lowest score that is possible and the highest that was found (Bruch, Gai and
+Ingber 2023, "An analysis of fusion functions for hybrid retrieval": TM2C2); its weights are learnt, and a weight of one on a single part means: do not fuse.
 """
 
 from __future__ import annotations
@@ -41,10 +41,12 @@ class Pool:
     shares: Float
 
 
-def pool(parts: Sequence[Hits], method: str, *, rrf_k: int = 60) -> list[Pool]:
+def pool(parts: Sequence[Hits], method: str, *, floors: Sequence[float | None] | None = None, rrf_k: int = 60) -> list[Pool]:
     """Bring the hits of several retrievers together, one `Pool` a query.
 
-    A document that a part did not find gets nothing from it.
+    `floors` are the lowest scores that the parts can give (see `Retriever.floor`); for "convex" a list is scaled from its
+    floor to its highest score, or from its lowest score where there is no floor. A document that a part did not find gets
+    nothing from it by rank, and by score what the last one that it found gets (or the floor, where it found all it could).
 
     >>> a = Hits(np.array([["x", "y"]], dtype=object), np.array([[2.0, 1.0]], dtype=np.float32))
     >>> b = Hits(np.array([["y", "z"]], dtype=object), np.array([[0.9, 0.5]], dtype=np.float32))
@@ -55,10 +57,24 @@ def pool(parts: Sequence[Hits], method: str, *, rrf_k: int = 60) -> list[Pool]:
         raise UnknownName.among(method, METHODS, kind="fusion method")
     if len({len(hits) for hits in parts}) != 1:
         raise InputError("the parts answered different numbers of queries", mend="ask every part the same queries")
-    return [_pool_one([hits.top(row) for hits in parts], method, rrf_k) for row in range(len(parts[0]))]
+    lows = [None] * len(parts) if floors is None else floors
+    widths = [hits.ids.shape[1] for hits in parts]
+    pools = []
+    for row in range(len(parts[0])):
+        lists = [hits.top(row) for hits in parts]
+        ids, ranks, scores = _together(lists)
+        if method == "rrf":
+            shares = np.where(ranks > 0, 1 / (rrf_k + np.maximum(ranks, 1)), 0.0)
+        else:
+            more = [len(found) == width for found, width in zip(lists, widths, strict=True)]
+            scaled = [_scaled(scores[:, part], lows[part], more[part]) for part in range(len(parts))]
+            shares = np.stack(scaled, axis=1)
+        pools.append(Pool(ids, ranks, scores, shares))
+    return pools
 
 
-def _pool_one(lists: Sequence[list[tuple[str, float]]], method: str, rrf_k: int) -> Pool:
+def _together(lists: Sequence[list[tuple[str, float]]]) -> tuple[NDArray[np.object_], NDArray[np.int64], Float]:
+    """The ids, ranks and scores of a `Pool`."""
     places = {name: place for place, name in enumerate(dict.fromkeys(name for found in lists for name, _ in found))}
     ranks = np.zeros((len(places), len(lists)), dtype=np.int64)
     scores = np.full((len(places), len(lists)), np.nan)
@@ -66,36 +82,49 @@ def _pool_one(lists: Sequence[list[tuple[str, float]]], method: str, rrf_k: int)
         rows = [places[name] for name, _ in found]
         ranks[rows, part] = np.arange(1, len(found) + 1)
         scores[rows, part] = [score for _, score in found]
-    shares = np.where(ranks > 0, 1 / (rrf_k + ranks), 0.0) if method == "rrf" else _scaled(scores)
-    return Pool(np.array(list(places), dtype=object), ranks, scores, shares)
+    return np.array(list(places), dtype=object), ranks, scores
 
 
-def _scaled(scores: Float) -> Float:
-    """Each column from its lowest to its highest found score on 0..1; what was not found is 0."""
-    if not len(scores):
-        return scores
+def _scaled(scores: Float, floor: float | None, more: bool) -> Float:
+    """One part's scores (m,) from its floor to the highest on 0..1. `more` says that it would have found more if asked."""
     found = ~np.isnan(scores)
-    low = np.where(found, scores, np.inf).min(axis=0)
-    high = np.where(found, scores, -np.inf).max(axis=0)
-    width = np.where(high > low, high - low, 1.0)
-    scaled = np.where(high > low, (scores - low) / width, 1.0)
-    return np.where(found, scaled, 0.0)
+    if not found.any():
+        return np.zeros(len(scores))
+    lowest, high = scores[found].min(), scores[found].max()
+    low = lowest if floor is None else floor
+    if high <= low:
+        return np.where(found, 1.0, 0.0)
+    missing = lowest if more else low
+    scaled: Float = (np.where(found, scores, missing) - low) / (high - low)
+    return scaled
 
 
 def combine(pools: Sequence[Pool], weights: Float, k: int) -> Hits:
     """Rank every pool by its weighted shares. `weights` is (parts,), or (queries, parts) for weights of their own.
 
-    Ties go to the document that the earlier part found earlier.
+    A part of weight 0 takes no part: what only it found is no answer. Ties go to the document that the earlier part found
+    earlier.
     """
     each = np.broadcast_to(weights, (len(pools), np.shape(weights)[-1]))
     width = min(k, max((len(one.ids) for one in pools), default=0))
     ids = np.full((len(pools), width), None, dtype=object)
     scores = np.full((len(pools), width), -np.inf, dtype=np.float32)
     for row, (one, weight) in enumerate(zip(pools, each, strict=True)):
-        fused = one.shares @ weight
+        places = _counted(one, weight)
+        fused = one.shares[places] @ weight
         best = np.argsort(-fused, kind="stable")[:width]
-        ids[row, : len(best)], scores[row, : len(best)] = one.ids[best], fused[best]
+        ids[row, : len(best)], scores[row, : len(best)] = one.ids[places[best]], fused[best]
     return Hits(ids, scores)
+
+
+def _counted(one: Pool, weight: Float) -> NDArray[np.int64]:
+    """The places of what the parts with a weight found, in the order that ties keep."""
+    if (weight > 0).all():
+        return np.arange(len(one.ids))
+    ranks = one.ranks[:, weight > 0]
+    found = np.flatnonzero((ranks > 0).any(axis=1))
+    last = np.where(ranks > 0, ranks, len(one.ids) + 1)[found]
+    return found[np.lexsort(last.T[::-1])] if last.size else found
 
 
 def weight_grid(parts: int) -> Float:
@@ -173,12 +202,15 @@ class Fused(Retriever):
             raise InputError("there is nothing to fuse", mend="name at least two parts, such as bm25+minilm")
         if self.method not in METHODS:
             raise UnknownName.among(self.method, METHODS, kind="fusion method")
+        if self.rrf_k < 0 or self.depth < 1:
+            raise InputError(f"rrf_k {self.rrf_k} and depth {self.depth} cannot be", mend="give rrf_k 0 or more, depth 1 or more")
         if self.weights is None:
             return
         weights = np.asarray(self.weights, dtype=np.float64)
-        if weights.shape != (len(self.parts),) or not (np.isfinite(weights) & (weights >= 0)).all():
+        if weights.shape != (len(self.parts),) or not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
             raise InputError(
-                f"weights {list(self.weights)} do not fit {len(self.parts)} parts", mend="give each part one number of 0 or more"
+                f"weights {list(self.weights)} do not fit {len(self.parts)} parts",
+                mend="give each part one number of 0 or more, not all 0",
             )
 
     def _build(self, documents: Sequence[Document]) -> None:
@@ -188,7 +220,7 @@ class Fused(Retriever):
 
     def _search(self, queries: list[str], k: int, explain: bool) -> Hits:
         answers = [part.search(queries, max(k, self.depth), explain=explain) for part in self.parts]
-        pools = pool(answers, self.method, rrf_k=self.rrf_k)
+        pools = pool(answers, self.method, floors=[part.floor for part in self.parts], rrf_k=self.rrf_k)
         weights = np.ones(len(self.parts)) if self.weights is None else np.asarray(self.weights, dtype=np.float64)
         hits = combine(pools, weights, k)
         if not explain:
@@ -231,6 +263,10 @@ class Fused(Retriever):
         recipe = Recipe.from_json(saved.data["recipe"])
         parts = [load(saved.path / f"part-{number}") for number in range(len(recipe.parts))]
         return cls.of_built(parts, **recipe.params)
+
+    @property
+    def floor(self) -> float | None:
+        return 0.0
 
     @property
     def nbytes(self) -> int:

@@ -63,6 +63,10 @@ class Lexical(Retriever):
     def simple(self) -> bool:
         return True
 
+    @property
+    def floor(self) -> float | None:
+        return 0.0
+
     def warm_up(self) -> None:
         self.clone().build([Document("a", "one two"), Document("b", "two three")]).search("one two")
 

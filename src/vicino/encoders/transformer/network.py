@@ -1,0 +1,260 @@
+"""A network, its tokenizer and what follows it, opened from a folder and run over batches of texts."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino import progress
+from vicino.encoders.base import Tokens
+from vicino.encoders.transformer import acceleration, heads, opening
+from vicino.encoders.transformer.folder import ModelFolder
+from vicino.encoders.transformer.tokenising import Ids, Tokenizer
+from vicino.vectors import Ragged, normalise
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = ["TOLERANCE", "Arithmetic", "Network", "in_batches"]
+
+Arithmetic = Literal["auto", "float32", "bfloat16"]
+
+TOLERANCE = 0.9995  # mean cosine to the plain float32 network under which a faster one is not used
+_WINDOW = 1 << 14  # texts tokenised, sorted and encoded together
+_TOKENS = 128  # a batch holds batch_size * this many tokens, padding included: what was fastest, see benchmarks/encode.py
+_DEVICE_FACTOR = 8  # an accelerator wants larger batches
+_EXACT = 0.999999  # the same for float32, which differs by the order of sums alone
+_STREAMS = 8  # more streams than this wait for one another at Python's lock
+# Texts of several lengths on which a faster network must agree with the plain one.
+_SAMPLE = (
+    "near",
+    "Which embedding is best for my text?",
+    "Wings lift an aeroplane because the air above them flows faster than the air below, and pressure falls where air is quick.",
+    "def nearest(query, vectors, k=10):\n    scores = vectors @ query\n    return scores.argsort()[::-1][:k]",
+    "東京都の天気は晴れです。 Straße, naïve, Ελλάδα; 3.14159 × 2 = 6.28318 …!?",
+    " ".join(["A map is good when what lies near on it lies near in the world, and every map leaves something out."] * 8),
+)
+_log = logging.getLogger(__name__)
+_starting = threading.Lock()  # torch's number of threads is one figure for the whole process
+
+
+class Network:
+    """An opened model. `arithmetic` is what it computes with: "float32" or "bfloat16".
+
+    Raises MissingExtra (no torch), UnreadableSource (what transformers cannot open) and InputError (a limit that is too long
+    or too short, a device that is not there).
+    """
+
+    def __init__(self, folder: ModelFolder, *, arithmetic: Arithmetic = "auto", device: str = "auto") -> None:
+        opening.require_torch()
+        self._folder = folder
+        self._device = opening.pick_device(device)
+        self._head = heads.after_pooling(folder.steps[1:])
+        with opening.quiet():
+            self._network = opening.open_network(folder)
+            self.limit = min(filter(None, (folder.limit, opening.most_positions(self._network))), default=None)
+            self._tokenizer = Tokenizer(opening.open_tokenizer(folder), self.limit, lower=folder.lower)
+            self.arithmetic = self._settle(arithmetic)
+
+    def encode(self, texts: Sequence[str], *, prompt: str = "", batch_size: int = 32) -> NDArray[np.float32]:
+        """(n, d) float32 vectors, in the order of the texts."""
+        vectors = np.empty((len(texts), self._folder.width), dtype=np.float32)
+        taken = 0 if self._folder.pooling.include_prompt else self._tokenizer.prompt_length(prompt)
+
+        def write(rows: NDArray[np.int64], ids: list[Ids]) -> None:
+            vectors[rows] = self._vectors(ids, taken)
+
+        self._for_each_batch(texts, prompt, batch_size, write)
+        return vectors
+
+    def token_vectors(self, texts: Sequence[str], *, prompt: str = "", batch_size: int = 32) -> Ragged:
+        """The network's output: a vector for each real token of each text, special tokens included."""
+        blocks: list[NDArray[np.float32]] = [np.empty((0, 0), dtype=np.float32)] * len(texts)
+
+        def write(rows: NDArray[np.int64], ids: list[Ids]) -> None:
+            hidden = self._hidden(ids)[0].float().cpu().numpy()
+            for row, tokens, own in zip(rows, hidden, ids, strict=True):
+                blocks[row] = tokens[: len(own)].copy()
+
+        self._for_each_batch(texts, prompt, batch_size, write)
+        return Ragged.of(blocks, self._folder.token_width)
+
+    def lengths(self, texts: Sequence[str], *, prompt: str = "") -> NDArray[np.int64]:
+        """How many tokens each text has before it is cut at the limit."""
+        return self._tokenizer.lengths([prompt + text for text in texts])
+
+    def tokens(self, text: str) -> Tokens:
+        """How one text is read."""
+        ids = self._tokenizer.ids([text])[0]
+        pieces, known = self._tokenizer.pieces(ids)
+        table = self._network.get_input_embeddings().weight
+        rows = table[ids.astype(np.int64)].detach().float().cpu().numpy()
+        return Tokens(pieces, ids.astype(np.int64), known, len(table), rows)
+
+    # How batches are made and run ----------------------------------------------------------------------------------------
+
+    def _for_each_batch(
+        self, texts: Sequence[str], prompt: str, batch_size: int, write: Callable[[NDArray[np.int64], list[Ids]], None]
+    ) -> None:
+        """Tokenise, sort by length, and hand out batches of rows and their ids."""
+        budget = batch_size * _TOKENS * (1 if self._device.type == "cpu" else _DEVICE_FACTOR)
+        with progress.task("Encoding", total=len(texts), unit="documents") as task:
+            for start in range(0, len(texts), _WINDOW):
+                ids = self._tokenizer.ids([prompt + text for text in texts[start : start + _WINDOW]])
+
+                def work(rows: list[int], start: int = start, ids: list[Ids] = ids) -> None:
+                    write(np.array(rows) + start, [ids[row] for row in rows])
+                    task.advance(len(rows))
+
+                self._run(list(in_batches([len(own) for own in ids], budget)), work)
+
+    def _run(self, batches: list[list[int]], work: Callable[[list[int]], None]) -> None:
+        """Do all batches, in as many streams of one thread as torch may use threads.
+
+        Streams do not wait for one another as the threads of one product do: that is faster, and much faster where other
+        programs want the same cores.
+        """
+        import torch
+
+        waiting = deque(batches)
+
+        def stream() -> None:
+            with torch.inference_mode():
+                while waiting:
+                    try:
+                        batch = waiting.popleft()
+                    except IndexError:  # another stream took the last one
+                        return
+                    work(batch)
+
+        threads = torch.get_num_threads()
+        streams = min(threads, _STREAMS, len(batches)) if self._device.type == "cpu" else 1
+        if streams <= 1:
+            stream()
+            return
+        pool, tasks = _start_streams(stream, streams, threads // streams)
+        try:
+            for each in tasks:
+                each.result()
+        finally:
+            waiting.clear()
+            pool.shutdown()
+
+    def _hidden(self, ids: list[Ids]) -> tuple[Tensor, Tensor]:
+        """The network's output for a batch, padded on the right: (n, l, d), and the lengths (n,)."""
+        import torch
+
+        lengths = np.array([len(own) for own in ids])
+        padded = np.full((len(ids), max(1, lengths.max())), self._tokenizer.padding, dtype=np.int64)
+        real = np.arange(padded.shape[1]) < lengths[:, None]
+        padded[real] = np.concatenate(ids)
+        mask = None if real.all() else torch.from_numpy(real.astype(np.int64)).to(self._device)
+        inputs = torch.from_numpy(padded).to(self._device)
+        hidden: Tensor = self._network(input_ids=inputs, attention_mask=mask).last_hidden_state
+        return hidden, torch.from_numpy(lengths).to(self._device)
+
+    def _vectors(self, ids: list[Ids], prompt: int) -> NDArray[np.float32]:
+        hidden, lengths = self._hidden(ids)
+        found: NDArray[np.float32] = self._head(heads.pool(hidden, lengths, self._folder.pooling, prompt)).cpu().numpy()
+        return found
+
+    # How the network is made fast ----------------------------------------------------------------------------------------
+
+    def _settle(self, wanted: Arithmetic) -> str:
+        """Put the network on its device in the fastest form that still gives its vectors; say in which arithmetic."""
+        import torch
+
+        self._network.to(self._device)
+        plain = self._sample()
+        for name in self._candidates(wanted):
+            dtype = torch.bfloat16 if name == "bfloat16" else torch.float32
+            if self._agrees(dtype, plain):
+                return name
+            self._network = opening.open_network(self._folder).to(self._device)
+        if wanted == "bfloat16":
+            self._network.to(torch.bfloat16)
+        return "bfloat16" if wanted == "bfloat16" else "float32"
+
+    def _candidates(self, wanted: Arithmetic) -> list[str]:
+        import torch
+
+        if wanted != "auto":
+            return [wanted]
+        kind = self._device.type
+        native = acceleration.multiplies_bfloat16() if kind == "cpu" else kind != "cuda" or torch.cuda.is_bf16_supported()
+        return ["bfloat16", "float32"] if native else ["float32"]
+
+    def _agrees(self, dtype: torch.dtype, plain: NDArray[np.float32]) -> bool:
+        """Make the network fast; tell whether it gives the vectors that the plain one gave."""
+        import torch
+
+        own = getattr(self._network.config, "_attn_implementation", None)
+        try:
+            if self._device.type == "cpu":
+                acceleration.accelerate(self._network, dtype)
+            else:
+                acceleration.cast(self._network, dtype)
+            try:
+                fast = self._sample()
+            except acceleration.UnusualAttention:
+                self._network.set_attn_implementation(own)
+                fast = self._sample()
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            _log.info("%s cannot be made fast in %s: %s", self._folder.path, dtype, error)
+            return False
+        cosine = float((fast * plain).sum(axis=1).mean())
+        return cosine >= (TOLERANCE if dtype == torch.bfloat16 else _EXACT)
+
+    def _sample(self) -> NDArray[np.float32]:
+        """Unit vectors of the sample, encoded as one padded batch, longest text first."""
+        import torch
+
+        ids = sorted(self._tokenizer.ids(_SAMPLE), key=len, reverse=True)
+        with torch.inference_mode():
+            return normalise(self._vectors(ids, 0))
+
+
+def in_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Rows in batches of about one length, longest first, each of at most `budget` tokens, padding included.
+
+    >>> list(in_batches([3, 9, 4, 3], budget=10))
+    [[1], [2, 0], [3]]
+    """
+    batch: list[int] = []
+    longest = 0
+    for row in np.argsort(-np.asarray(lengths), kind="stable").tolist():
+        if batch and (len(batch) + 1) * longest > budget:
+            yield batch
+            batch = []
+        if not batch:
+            longest = lengths[row]
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _start_streams(stream: Callable[[], None], streams: int, threads: int) -> tuple[ThreadPoolExecutor, list[Future[None]]]:
+    """Start `streams` streams of `threads` threads each, and leave torch's own number of threads as it was."""
+    import torch
+
+    ready = threading.Barrier(streams + 1)
+
+    def begin() -> None:
+        torch.set_num_threads(threads)  # counts for the thread that says it, and for threads that begin later
+        ready.wait()
+
+    with _starting:
+        before = torch.get_num_threads()
+        pool = ThreadPoolExecutor(streams, thread_name_prefix="encoding", initializer=begin)
+        tasks = [pool.submit(stream) for _ in range(streams)]
+        ready.wait()
+        torch.set_num_threads(before)
+    return pool, tasks

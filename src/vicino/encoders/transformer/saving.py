@@ -1,0 +1,91 @@
+"""Writing a model folder that sentence-transformers of every age opens, and noticing later that a file of it was changed.
+
+The network's and the tokenizer's files are copied byte for byte, so that the space stays the same; the small files around them
+are written anew, with the settings that hold.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vicino import artifacts
+from vicino.encoders.transformer.folder import POOLINGS, VOCABULARY, Dense, ModelFolder, Pooling, Step
+from vicino.errors import ArtifactCorrupt
+
+__all__ = ["check_files", "file_stamps", "write_folder"]
+
+_COPIED = ("config.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors.index.json", *VOCABULARY)
+_PACKAGE = "sentence_transformers.models"  # the old class paths: every version of sentence-transformers knows them
+
+
+def write_folder(folder: ModelFolder, target: Path) -> None:
+    """Write everything that `folder` describes into `target`, the network at its root."""
+    for file in (*(folder.body / name for name in _COPIED), *folder.weights):
+        if file.is_file():
+            shutil.copyfile(file, target / file.name)
+    modules = [{"idx": 0, "name": "0", "path": "", "type": f"{_PACKAGE}.Transformer"}]
+    for place, step in enumerate(folder.steps, start=1):
+        kind = type(step).__name__
+        (target / f"{place}_{kind}").mkdir()
+        _write_step(step, folder.token_width, target / f"{place}_{kind}")
+        modules.append({"idx": place, "name": str(place), "path": f"{place}_{kind}", "type": f"{_PACKAGE}.{kind}"})
+    _write(target / "modules.json", modules)
+    text = {
+        "max_seq_length": folder.limit,
+        "do_lower_case": folder.lower,
+        "config_args": dict(folder.config_arguments),
+        "tokenizer_args": dict(folder.tokenizer_arguments),
+    }
+    _write(target / "sentence_bert_config.json", {key: value for key, value in text.items() if value not in (None, {})})
+    whole = {
+        "prompts": {**folder.prompts, "query": folder.prompt("query"), "document": folder.prompt("document")},
+        "default_prompt_name": folder.default_prompt_name,
+        "similarity_fn_name": folder.similarity,
+        "truncate_dim": folder.truncate_dim,
+    }
+    _write(target / "config_sentence_transformers.json", {key: value for key, value in whole.items() if value is not None})
+
+
+def file_stamps(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of every file of a folder, by its place in it."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {
+        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": artifacts.file_digest(file)}
+        for file in files
+    }
+
+
+def check_files(folder: Path, stamps: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise ArtifactCorrupt unless every file is what it was when it was stamped."""
+    for name, stamp in stamps.items():
+        file = folder / name
+        if not file.is_file():
+            why = "is missing"
+        elif file.stat().st_size != stamp["bytes"] or artifacts.file_digest(file) != stamp["sha256"]:
+            why = "is not what was written"
+        else:
+            continue
+        raise ArtifactCorrupt(f"{folder} is damaged: {name} {why}", mend="restore it from a copy, or make it again")
+
+
+def _write_step(step: Step, width: int, target: Path) -> None:
+    if isinstance(step, Dense):
+        for name in ("config.json", "model.safetensors"):
+            shutil.copyfile(step.weights.parent / name, target / name)
+    if isinstance(step, Pooling):
+        _write(target / "config.json", {**_pooling_config(step, width), "include_prompt": step.include_prompt})
+
+
+def _pooling_config(pooling: Pooling, width: int) -> dict[str, Any]:
+    """As flags, which all versions read, unless the order of several modes is not that of the flags."""
+    if list(pooling.modes) == [mode for mode in POOLINGS if mode in pooling.modes]:
+        return {"word_embedding_dimension": width, **{flag: mode in pooling.modes for mode, flag in POOLINGS.items()}}
+    return {"embedding_dimension": width, "pooling_mode": list(pooling.modes)}
+
+
+def _write(file: Path, content: Any) -> None:
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

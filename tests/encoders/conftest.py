@@ -1,0 +1,221 @@
+"""Tiny checkpoints of several architectures, with tiny tokenizers, made on the spot: random weights, real formats."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vicino.encoders import ENCODERS
+
+WORDS = (
+    "near far the a of to wings lift an aeroplane because air above them flows faster tea water boiling minutes query passage "
+    "embedding best for my text bread dough violin cello which is what map world good every leaves something out"
+)
+
+PHRASES = [
+    "near",
+    "Wings lift an aeroplane because the air above them flows faster.",
+    "Which embedding is best for my text?",
+    "  tea  water \n\t near  ",
+    "Straße naïve 東京都 Ελλάδα 🦜 e\u0301 \u202e …!?",
+    "CELLO Violin cello",
+    "a map of the world " * 40,
+]
+
+
+@pytest.fixture(scope="session")
+def phrases() -> list[str]:
+    """Texts that differ in length, script and tidiness; the last is longer than the tiny networks read."""
+    return list(PHRASES)
+
+
+@pytest.fixture(scope="session")
+def sentence_transformers() -> Any:
+    """The peer that vectors must equal; skip where it is not installed, fail in CI."""
+    if importlib.util.find_spec("sentence_transformers") is None:
+        reason = "sentence-transformers is not installed: pip install 'vicino[bench]'"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    import sentence_transformers
+
+    return sentence_transformers
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory, need) -> Callable[..., Path]:
+    """`checkpoint(family, **tokenizer_settings)`: the folder of a plain tiny checkpoint, made once."""
+    need(ENCODERS.entry("transformer"))
+    made: dict[str, Path] = {}
+
+    def make(family: str, **settings: Any) -> Path:
+        key = json.dumps([family, settings], sort_keys=True)
+        if key not in made:
+            made[key] = _save(family, settings, tmp_path_factory.mktemp(family.replace(" ", "_")))
+        return made[key]
+
+    return make
+
+
+@pytest.fixture
+def sentence_folder(checkpoint, tmp_path) -> Callable[..., Path]:
+    """`sentence_folder(family, pooling, ...)`: the same with modules.json beside it, in the old format."""
+    import shutil
+
+    def make(
+        family: str, pooling: dict[str, Any], *, text: Any = None, whole: Any = None, normalize: bool = False, **settings: Any
+    ) -> Path:
+        folder = tmp_path / f"model-{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(checkpoint(family, **settings), folder)
+        kinds = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
+        modules = [
+            {"idx": n, "name": str(n), "path": f"{n}_{kind}" if n else "", "type": f"sentence_transformers.models.{kind}"}
+            for n, kind in enumerate(kinds)
+        ]
+        write(folder / "modules.json", modules)
+        write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 32, **pooling})
+        write(folder / "sentence_bert_config.json", text or {"max_seq_length": 24, "do_lower_case": False})
+        write(folder / "config_sentence_transformers.json", whole or {})
+        return folder
+
+    return make
+
+
+def write(file: Path, content: Any) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _save(family: str, settings: dict[str, Any], folder: Path) -> Path:
+    import torch
+    import transformers
+    from transformers.utils import logging
+
+    tokenizer = _tokenizer(family, settings)
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
+    torch.manual_seed(0)
+    network = _NETWORKS[family](transformers, len(tokenizer), ids)
+    for name, weights in network.named_parameters():  # larger than usual, so that attention attends
+        if weights.dim() > 1:
+            torch.nn.init.normal_(weights, std=0.25)
+        elif "bias" in name:
+            torch.nn.init.normal_(weights, std=0.1)
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    network.eval().save_pretrained(folder)
+    if bars:
+        logging.enable_progress_bar()
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _bertlike(kind: str, transformers: Any, vocabulary: int, ids: dict[str, Any], **more: Any) -> Any:
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=50,
+        **{key: value for key, value in ids.items() if value is not None},
+        **more,
+    )
+    return getattr(transformers, f"{kind}Model")(config)
+
+
+def _distilbert(transformers: Any, vocabulary: int, ids: dict[str, Any]) -> Any:
+    config = transformers.DistilBertConfig(
+        vocab_size=vocabulary,
+        dim=32,
+        n_layers=2,
+        n_heads=4,
+        hidden_dim=48,
+        max_position_embeddings=50,
+        pad_token_id=ids["pad_token_id"],
+    )
+    return transformers.DistilBertModel(config)
+
+
+def _t5(transformers: Any, vocabulary: int, ids: dict[str, Any], *, gated: bool = False) -> Any:
+    config = transformers.T5Config(
+        vocab_size=vocabulary,
+        d_model=32,
+        d_kv=8,
+        num_heads=4,
+        d_ff=48,
+        num_layers=2,
+        feed_forward_proj="gated-gelu" if gated else "relu",
+        pad_token_id=ids["pad_token_id"],
+        eos_token_id=ids["eos_token_id"],
+        decoder_start_token_id=ids["pad_token_id"],
+    )
+    return transformers.T5Model(config)  # with a decoder, as checkpoints come: only the encoder is to be used
+
+
+def _gpt2(transformers: Any, vocabulary: int, ids: dict[str, Any]) -> Any:
+    config = transformers.GPT2Config(vocab_size=vocabulary, n_embd=32, n_layer=2, n_head=4, n_positions=50, **ids)
+    return transformers.GPT2Model(config)
+
+
+_NETWORKS: dict[str, Callable[..., Any]] = {
+    "bert": partial(_bertlike, "Bert"),
+    "relu bert": partial(_bertlike, "Bert", hidden_act="relu"),
+    "roberta": partial(_bertlike, "Roberta"),
+    "xlm-roberta": partial(_bertlike, "XLMRoberta"),
+    "mpnet": partial(_bertlike, "MPNet"),
+    "modernbert": partial(_bertlike, "ModernBert", local_attention=8, global_attn_every_n_layers=2),
+    "distilbert": _distilbert,
+    "t5": _t5,
+    "gated t5": partial(_t5, gated=True),
+    "gpt2": _gpt2,
+    "qwen2": partial(_bertlike, "Qwen2", num_key_value_heads=2),
+    "llama": partial(_bertlike, "Llama", num_key_value_heads=4),
+    "mistral": partial(_bertlike, "Mistral", num_key_value_heads=2, sliding_window=6),
+}
+_BYTES = ("roberta", "gpt2", "qwen2", "llama", "mistral", "modernbert")
+_UNIGRAM = ("xlm-roberta", "t5", "gated t5")
+
+
+def _tokenizer(family: str, settings: dict[str, Any]) -> Any:
+    """WordPiece for BERT and its kin, byte-level BPE for decoders, Unigram for T5 and XLM-R."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    lines = [WORDS, *PHRASES] * 3
+    if family in _BYTES:
+        own = Tokenizer(models.BPE())
+        own.pre_tokenizer, own.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+        special = ["<s>", "<pad>", "</s>", "<unk>"]
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer: Any = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+        marks = ("<s> $A </s>" if family in ("roberta", "modernbert") else "$A </s>" if family == "qwen2" else None, special)
+    elif family in _UNIGRAM:
+        own = Tokenizer(models.Unigram())
+        own.pre_tokenizer = pre_tokenizers.Metaspace()
+        special = ["<s>", "<pad>", "</s>", "<unk>"]
+        trainer = trainers.UnigramTrainer(vocab_size=200, special_tokens=special, unk_token="<unk>", show_progress=False)
+        marks = ("$A </s>" if "t5" in family else "<s> $A </s>", special)
+    else:
+        own = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        own.normalizer = normalizers.BertNormalizer(lowercase=not settings.pop("cased", False))
+        own.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
+        trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
+        marks = ("[CLS] $A [SEP]", special)
+    own.train_from_iterator(lines, trainer)
+    template, special = marks
+    if template:
+        own.post_processor = processors.TemplateProcessing(
+            single=template, special_tokens=[(token, own.token_to_id(token)) for token in special if token in template]
+        )
+    named = (
+        {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
+        if special[0] == "[PAD]"
+        else {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=own, **named, **settings)

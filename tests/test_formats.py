@@ -1,0 +1,60 @@
+"""Folders that earlier formats wrote still open and still answer as they did. See tests/fixtures/make.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vicino import artifacts, encoders, indexes, retrieval
+from vicino.data.records import Recipe
+from vicino.spaces import Space
+
+FIXTURES = Path(__file__).parent / "fixtures"
+FORMATS = sorted(FIXTURES.glob("format-*"))
+
+
+@pytest.fixture(params=FORMATS, ids=lambda folder: folder.name)
+def folder(request) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def expected(folder) -> dict:
+    return json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+
+
+def test_there_are_folders_of_every_format_so_far():
+    assert [folder.name for folder in FORMATS] == [f"format-{number}" for number in range(1, artifacts.FORMAT + 1)]
+
+
+@pytest.mark.parametrize("name", ["tfidf", "lsa"])
+def test_encoders_give_the_vectors_they_gave(folder, expected, name):
+    encoder = encoders.load(folder / name)
+    vectors = encoder.encode(expected["queries"])
+    rows = vectors.toarray() if encoder.sparse else vectors
+    np.testing.assert_allclose(rows, expected[name]["vectors"], atol=1e-6)
+    assert encoder.space == Space.from_json(expected[name]["space"])
+
+
+def test_an_index_gives_the_neighbours_it_gave(folder, expected):
+    index = indexes.load(folder / "exact")
+    hits = index.search(index.vectors_, 2)
+    for row, answers in enumerate(expected["exact"]):
+        assert hits.top(row) == [(name, pytest.approx(score, abs=1e-6)) for name, score in answers]
+
+
+@pytest.mark.parametrize("name", ["lexical", "dense", "fused"])
+def test_retrievers_give_the_answers_they_gave(folder, expected, name):
+    retriever = retrieval.load(folder / name)
+    assert retriever.recipe == Recipe.from_json(expected[name]["recipe"])
+    hits = retriever.search(expected["queries"], 3)
+    for row, answers in enumerate(expected[name]["answers"]):
+        given = [pair for pair in hits.top(row) if pair[1] > 1e-3]
+        assert given == [(found, pytest.approx(score, abs=1e-5)) for found, score in answers]
+
+
+def test_the_folders_are_small(folder):
+    assert artifacts.folder_bytes(folder) < 60_000
