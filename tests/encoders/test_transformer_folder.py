@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
 import importlib.machinery
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -310,11 +312,84 @@ except Exception as error:
 
 @pytest.fixture
 def hub(python, tmp_path, need):
-    """`hub(name)`: what another process finds, with a cache of its own and a hub that nobody answers."""
+    """`hub(name)`: what another process finds, with a cache of its own and, unless it is given, a hub that does not answer."""
     from vicino.encoders import ENCODERS
 
     need(ENCODERS.entry("transformer"))
-    return lambda name: python(HUB, name, HF_HOME=str(tmp_path / "hf"), HF_ENDPOINT="http://127.0.0.1:9", HF_HUB_OFFLINE="0")
+
+    def ask(name: str, address: str = "http://127.0.0.1:9") -> str:
+        return python(HUB, name, HF_HOME=str(tmp_path / "hf"), HF_ENDPOINT=address, HF_HUB_OFFLINE="0")
+
+    return ask
+
+
+@pytest.fixture
+def answering(tmp_path):
+    """A model hub on this machine: the address, the files of its one model (org/model), and what was asked of it."""
+    files: dict[str, str] = {}
+    asked: list[str] = []
+
+    class Hub(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            name = self.path.partition("/resolve/")[2].partition("/")[2]
+            if self.path.startswith("/api/models/org/model/tree"):
+                tree = [{"type": "file", "path": file, "oid": "0", "size": len(body)} for file, body in files.items()]
+                self.answer(200, json.dumps(tree))
+            elif self.path.startswith("/api/models/org/model"):
+                listed = {"id": "org/model", "sha": "0" * 40, "siblings": [{"rfilename": file} for file in files]}
+                self.answer(200, json.dumps(listed))
+            elif self.path.startswith("/org/model/resolve/") and name in files:
+                self.answer(200, files[name], ETag=f'"{hash(files[name]):x}"')
+            else:
+                self.answer(404, "", **{"X-Error-Code": "EntryNotFound" if name else "RepoNotFound"})
+
+        do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
+
+        def answer(self, status: int, body: str, **headers: str) -> None:
+            self.send_response(status)
+            for key, value in {**headers, "Content-Length": str(len(body)), "X-Repo-Commit": "0" * 40}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body.encode())
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", files, asked
+        server.shutdown()
+
+
+def test_a_model_is_downloaded_once_without_what_is_not_needed(hub, answering):
+    address, files, asked = answering
+    files |= {
+        "modules.json": json.dumps(modules(f"{OLD}.Transformer", f"{OLD}.Pooling")),
+        **dict.fromkeys(("config.json", "1_Pooling/config.json", "tokenizer.json"), "{}"),
+        **dict.fromkeys(("model.safetensors", "pytorch_model.bin", "onnx/model.safetensors", "README.md"), "weights"),
+    }
+    said = hub("org/model", address)
+    assert said.startswith("found ")
+    folder = Path(said.removeprefix("found ").strip())
+    held = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    assert held == set(files) - {"pytorch_model.bin", "onnx/model.safetensors", "README.md"}
+    asked.clear()
+    assert hub("org/model", address) == hub("org/model") == said
+    assert asked == []
+
+
+def test_a_plain_checkpoint_is_downloaded_and_known_as_one(hub, answering):
+    address, files, _ = answering
+    files |= {"config.json": "{}", "model.safetensors": "weights"}
+    said = hub("org/model", address)
+    assert said.startswith("found ")
+    assert hub("org/model") == said
+
+
+def test_a_model_that_the_hub_does_not_have(hub, answering):
+    assert hub("org/other", answering[0]).startswith("UnknownName")
 
 
 def cached(tmp_path: Path, name: str) -> tuple[Path, Path]:

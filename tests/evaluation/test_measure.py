@@ -207,10 +207,26 @@ def test_few_queries_make_fewer_folds_and_one_group_none(fixed, by_hand):
     distinct = by_hand({query: f"d{row}" for row, query in enumerate(answers)}, [f"d{number}" for number in range(10)])
     assert len(Bench(distinct, metric("MRR"), folds=5).measure(fused).tuning.folds) == 3
     shared = by_hand(dict.fromkeys(answers, "d1"), [f"d{number}" for number in range(10)])
-    with pytest.raises(InputError, match="all queries share answers"):
+    with pytest.raises(InputError, match="all queries have the same answers"):
         Bench(shared, metric("MRR")).measure(fused)
     with pytest.raises(InputError, match="1 folds"):
         Bench(shared, metric("MRR"), folds=1)
+
+
+def test_queries_of_the_same_answers_share_a_fold(fixed, by_hand, monkeypatch):
+    left, right, answers = rivals(1)
+    two = {query: {answer: 1, "d9": 2} for query, answer in answers.items()}  # d9 alone does not bind them
+    seen = []
+    folds = measure.splits.folds
+    monkeypatch.setattr(measure.splits, "folds", lambda *given, **more: seen.append(folds(*given, **more)) or seen[-1])
+    task = by_hand(two, [f"d{number}" for number in range(10)])
+    Bench(task, metric("MRR"), folds=3).measure(Recipe("fused", {"method": "convex"}, (fixed(left), fixed(right))))
+    of_answer: dict[str, set[int]] = {}
+    for answer, fold in zip(answers.values(), seen[0].tolist(), strict=True):
+        of_answer.setdefault(answer, set()).add(fold)
+    assert len(of_answer) < len(answers)
+    assert all(len(found) == 1 for found in of_answer.values())
+    assert set().union(*of_answer.values()) == {0, 1, 2}
 
 
 def test_given_weights_are_not_tuned(fixed, by_hand):

@@ -123,6 +123,7 @@ def test_judgements_of_strangers_on_disk_are_counted(tmp_path):
     assert sorted(task.notes) == [
         "1 judgements name a document that is not there; they are left out",
         "1 judgements name a query that is not there; they are left out",
+        "1 of 2 queries have no judgements and are left out",
     ]
 
 

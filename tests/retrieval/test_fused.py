@@ -15,9 +15,9 @@ from vicino.retrieval.dense import Dense
 from vicino.retrieval.fused import Fused, combine, metric_by_weights, pool, weight_grid
 
 
-def hits(*rows: dict[str, float]) -> Hits:
-    """Answers as {id: score}, best first, padded."""
-    width = max(map(len, rows))
+def hits(*rows: dict[str, float], width: int = 0) -> Hits:
+    """Answers as {id: score}, best first, padded to the longest or to `width`."""
+    width = max(width, *map(len, rows))
     ids = [[*row, *[None] * (width - len(row))] for row in rows]
     scores = [[*row.values(), *[-np.inf] * (width - len(row))] for row in rows]
     return Hits(
@@ -44,6 +44,18 @@ def test_reciprocal_ranks_by_hand():
 def test_scaled_scores_by_hand():
     found = combine(pool([LEXICAL, DENSE], "convex"), np.array([0.6, 0.4]), 10)
     assert found.top() == [("a", pytest.approx(0.6)), ("c", pytest.approx(0.4)), ("b", pytest.approx(0.3)), ("d", 0)]
+
+
+def test_scores_are_scaled_from_the_lowest_possible_where_it_is_known():
+    whole = hits({"a": 9.0, "b": 6.0, "c": 3.0}, width=9)  # found all that it could
+    full = hits({"c": 0.8, "d": 0.4})  # would have found more if asked
+    (one,) = pool([whole, full], "convex", floors=[0.0, -1.0])
+    assert one.ids.tolist() == ["a", "b", "c", "d"]
+    np.testing.assert_allclose(one.shares[:, 0], [1, 2 / 3, 1 / 3, 0])  # d scores nothing: the floor
+    np.testing.assert_allclose(one.shares[:, 1], [1.4 / 1.8, 1.4 / 1.8, 1, 1.4 / 1.8])  # at most what the last one found has
+    (other,) = pool([whole, full], "convex", floors=[None, -1.0])
+    np.testing.assert_allclose(other.shares[:, 0], [1, 0.5, 0, 0])
+    np.testing.assert_allclose(other.shares[:, 1], one.shares[:, 1])
 
 
 def test_a_part_whose_scores_are_all_alike_gives_them_all_one():
@@ -138,7 +150,9 @@ def parts(documents) -> list[Dense]:
 
 def test_the_parts_are_asked_and_combined(parts):
     fused = Fused.of_built(parts, method="convex", weights=[0.25, 0.75])
-    expected = combine(pool([part.search(["tea"], 200) for part in parts], "convex"), np.array([0.25, 0.75]), 5)
+    answers, floors = [part.search(["tea"], 200) for part in parts], [part.floor for part in parts]
+    assert floors == [-1.0, -1.0]
+    expected = combine(pool(answers, "convex", floors=floors), np.array([0.25, 0.75]), 5)
     found = fused.search("tea", k=5)
     assert found.ids.tolist() == expected.ids.tolist()
     np.testing.assert_array_equal(found.scores, expected.scores)

@@ -226,7 +226,7 @@ def _add_to_touched(rows: Array, impacts: Array, weight: float, sums: Array, hea
         row = rows[i]
         old = sums[row]
         new = old + weight * impacts[i]
-        if old == 0:
+        if old == 0:  # done without a branch: wrong guesses would cost more than the additions
             new = _ZERO
         sums[row] = new
         if new >= low and not heap.listed[row]:

