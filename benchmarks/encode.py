@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rounds import alternate, machine, ratio
 from scipy.stats import spearmanr
 
+from rounds import alternate, machine, ratio
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.sources import MINILM, find
 from vicino.evaluation.tasks import open_task

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rounds import machine
 
+from rounds import machine
 from vicino import progress, workbench
 from vicino.evaluation.compare import Candidate, Comparison
 from vicino.evaluation.tasks import RetrievalTask, open_task

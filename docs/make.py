@@ -29,7 +29,6 @@ def main() -> None:
         sys.exit(f"out of date: {', '.join(path.name for path in stale)}; run make docs" if stale else 0)
     for path in stale:
         path.write_text(wanted[path], encoding="utf-8")
-        print(f"wrote {path.relative_to(ROOT)}")
 
 
 def commands() -> str:
@@ -37,27 +36,18 @@ def commands() -> str:
     group = typer.main.get_command(app)
     pages = [
         "# Commands\n\nWritten by `make docs` from the command line itself. An option's value comes from its flag, else from the "
-        "environment (`VICINO_COMPARE_SEED`), else from `vicino.toml` (`[compare]`, `seed = 1`), else from its default. Data goes "
-        "to standard output, progress and hints to standard error. Exit code 0 is fine, 1 a finding, 2 a usage error.\n"
+        "environment (`VICINO_COMPARE_SEED`), else from `vicino.toml` (`[compare]`, `seed = 1`), else from its default. Data "
+        "goes to standard output, progress and hints to standard error. Exit code 0 is fine, 1 a finding, 2 a usage error.\n"
     ]
     for name, command in sorted(group.commands.items()):  # type: ignore[attr-defined]
-        arguments = [p.name.upper() for p in command.params if p.param_type_name == "argument"]
-        rows = [f"| {_flags(p)} | {p.help or ''}{_default(p)} |" for p in command.params if p.name != "help"]
+        context = command.make_context(name, [], resilient_parsing=True)
+        records = [record for parameter in command.params if (record := parameter.get_help_record(context))]
+        rows = [f"| `{flags}` | {' '.join(text.split())} |" for flags, text in records]
         table = "\n".join(["| | |", "|---|---|", *rows])
-        pages.append(f"## vicino {' '.join([name, *arguments])}\n\n{command.help}\n\n{table}\n")
+        pages.append(
+            f"## vicino {name}\n\n    {command.get_usage(context).removeprefix('Usage: ')}\n\n{command.help}\n\n{table}\n"
+        )
     return "\n".join(pages)
-
-
-def _flags(parameter: Any) -> str:
-    if parameter.param_type_name == "argument":
-        return f"`{parameter.name.upper()}`"
-    value = "" if parameter.is_flag else f" {parameter.metavar or parameter.type.name.upper()}"
-    return f"`{', '.join([*parameter.opts, *parameter.secondary_opts])}{value}`"
-
-
-def _default(parameter: Any) -> str:
-    silent = parameter.default in (None, False) or parameter.param_type_name == "argument" or callable(parameter.default)
-    return "" if silent else f" Default: {str(parameter.default).lower() if parameter.is_flag else parameter.default}."
 
 
 def readme(text: str) -> str:
@@ -99,6 +89,66 @@ def _ladder_row(candidate: dict[str, Any], result: dict[str, Any], clean: bool) 
         f"{candidate['documents_per_second']:,.0f}",
         f"{candidate['ms_per_query']['p50']:.2f}",
     ]
+
+
+def encode(plain: dict[str, Any]) -> str:
+    us, peer = "vicino", "sentence-transformers"
+    head = ["2,000 documents", "tokens each", f"{us}, docs/s", f"{peer} at its defaults", "times faster", "mean cosine", "lowest"]
+    rows = []
+    for name, result in plain["results"].items():
+        speed, faster, cosine = result["documents_a_second"], result["times_faster"], result["cosine"]
+        rows.append(
+            [
+                name,
+                f"{result['tokens_a_document']:.0f}",
+                f"{speed[us]:.0f}",
+                f"{speed[peer]:.0f}",
+                f"**{faster['median']:.2f}** [{faster['lowest']:.2f}, {faster['highest']:.2f}]",
+                f"{cosine['mean']:.5f}",
+                f"{cosine['lowest']:.5f}",
+            ]
+        )
+    spearman = plain["stsb_test_spearman"]
+    return (
+        f"all-MiniLM-L6-v2 on {plain['parameters']['threads']} threads, both in turn over {plain['parameters']['rounds']} rounds "
+        f"(median of the rounds' ratios, lowest and highest):\n\n{_table(head, rows)}\n\n"
+        f"STS-B test, Spearman: {spearman[us]:.4f}, {peer} {spearman[peer]:.4f}, published {spearman['published']:.3f}. "
+        f"How far from the processor: {plain['what_would_close_the_gap']}"
+    )
+
+
+def lexical(plain: dict[str, Any]) -> str:
+    head = ["", "nDCG@10", "exact float64", "top-10 overlap", "with English stems"]
+    quality = [
+        [
+            name,
+            f"{found['words']['vicino']:.3f}",
+            f"{found['words']['exact']:.3f}",
+            f"{found['words']['overlap']:.4f}",
+            f"{found['stems']['vicino']:.3f}",
+        ]
+        for name, found in plain["quality"].items()
+    ]
+    speed = [
+        [
+            f"{corpus['corpus']}, {corpus['documents']:,}",
+            f"{kind} ({found['mean_terms']:.0f} terms)",
+            f"{found['queries_per_second']['vicino']:,}",
+            f"{found['queries_per_second']['bm25s numba']:,}",
+            f"**{found['times_faster_than_bm25s_numba']['median']:.1f}**",
+            f"{found['times_faster_than_bm25s_default']['median']:.1f}",
+            f"{found['overlap_with_exact']['vicino']:.3f} / {found['overlap_with_exact']['bm25s numba']:.3f}",
+            f"{corpus['build_seconds']['vicino']:.2f} / {corpus['build_seconds']['bm25s']:.2f}",
+        ]
+        for corpus in plain["speed"]
+        for kind, found in corpus["queries"].items()
+    ]
+    faster = ["documents", "queries", "vicino, q/s", "bm25s (numba)", "times faster", "than its default", "overlap", "build, s"]
+    return (
+        f"Quality against a BM25 as the textbook has it, on the same tokens:\n\n{_table(head, quality)}\n\n"
+        f"Speed against bm25s on the same tokens, k = {plain['parameters']['k']}, {plain['parameters']['threads']} threads, in turn over "
+        f"{plain['parameters']['rounds']} rounds (overlap and build: vicino / bm25s):\n\n{_table(faster, speed)}"
+    )
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -8,6 +8,7 @@ current folder ([compare] seed = 1), else from its default.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -48,6 +49,7 @@ def settings(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
+    """What holds for every command: the version, and settings from `vicino.toml`."""
     if version:
         from vicino import __version__
 
@@ -123,6 +125,7 @@ def compare(
             cache=cache,
             report_to=report,
             save_to=save,
+            command=_typed(),
         )
     _show(comparison, as_json)
     for what, place in (("The report", report), ("The winner", save)):
@@ -150,7 +153,15 @@ def evaluate(
 
     with _bars(quiet):
         comparison = workbench.evaluate(
-            recipe, data, **_metrics(metrics), split=split, text=text, queries=queries, seed=seed, report_to=report
+            recipe,
+            data,
+            **_metrics(metrics),
+            split=split,
+            text=text,
+            queries=queries,
+            seed=seed,
+            report_to=report,
+            command=_typed(),
         )
     _show(comparison, as_json)
 
@@ -338,6 +349,10 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, right: I
 
 def _print_json(plain: Any) -> None:
     print(json.dumps(plain, ensure_ascii=False, indent=1, allow_nan=False))
+
+
+def _typed() -> str:
+    return shlex.join(["vicino", *sys.argv[1:]])
 
 
 def _say(text: str) -> None:

@@ -62,22 +62,25 @@ def compare(
     cache: bool = True,
     report_to: str | PathLike[str] | None = None,
     save_to: str | PathLike[str] | None = None,
+    command: str = "",
     **reading: Any,
 ) -> Comparison:
     """Which candidate finds best on this data, with the evidence.
 
     `data` is a BEIR folder, a folder or file of text, or a task; `reading` holds options of
     `vicino.evaluation.tasks.open_task` (split, text, queries). `candidates` are names that `vicino.retrieval.parse` reads.
-    `report_to` writes a report, HTML or JSON by the ending, `save_to` the winning retriever. Work is kept under `home()`
-    unless `cache` is False, so that a second run takes seconds.
+    `report_to` writes a report, HTML or JSON by the ending, which shows `command`; `save_to` keeps the winning retriever.
+    Work is kept under `home()` unless `cache` is False, so that a second run takes seconds.
     """
     began = time.monotonic()
+    if report_to is not None:
+        report.require_ending(report_to)
     task = data if isinstance(data, RetrievalTask) else open_task(data, seed=seed, **reading)
     comparison, bench = climb(
         task, candidates=candidates, metric_names=metrics, cache=home() / "cache" if cache else None, seed=seed
     )
     if report_to is not None:
-        report.write(report_to, report.to_json(comparison, seconds=time.monotonic() - began))
+        report.write(report_to, report.to_json(comparison, seconds=time.monotonic() - began, command=command))
     if save_to is not None:
         _save_winner(comparison, bench, save_to)
     return comparison
@@ -219,7 +222,7 @@ def demo(*, budget: float = 240.0, seed: int = 0, folder: Path | None = None) ->
     winner = _save_winner(comparison, bench, place / "winner")
     retriever = retrieval.load(winner)
     seconds = time.monotonic() - began
-    plain = report.to_json(comparison, seconds=seconds)
+    plain = report.to_json(comparison, seconds=seconds, command="vicino demo")
     report.write(place / "report.json", plain)
     page = report.write(place / "report.html", plain)
     return Demo(comparison, sampled, _ask(retriever, task, QUESTIONS), winner, page, seconds)
@@ -243,7 +246,7 @@ def _demo_task(budget: float, seed: int) -> tuple[RetrievalTask, str]:
         documents,
         queries,
         [answers[query.id] for query in queries],
-        synthetic="known-item queries: the first sentence of each function's docstring, which its document does not hold",
+        synthetic=library.note,
     )
     sampled = (
         f"{len(documents):,} of {len(library.documents):,} documented functions and {len(queries):,} of {len(library.queries):,} "

@@ -2,7 +2,8 @@
 
 Two methods. "rrf" adds 1 / (k + rank) (Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion"). "convex" adds weighted
 scores, each list scaled to 0..1 between the lowest score that is possible and the highest that was found (Bruch, Gai and
-Ingber 2023, "An analysis of fusion functions for hybrid retrieval": TM2C2); its weights are learnt, and a weight of one on a single part means: do not fuse.
+Ingber 2023, "An analysis of fusion functions for hybrid retrieval": TM2C2); its weights are learnt, and a weight of one on a
+single part means: do not fuse.
 """
 
 from __future__ import annotations
