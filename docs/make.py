@@ -122,10 +122,10 @@ def lexical(plain: dict[str, Any]) -> str:
     quality = [
         [
             name,
-            f"{found['words']['vicino']:.3f}",
-            f"{found['words']['exact']:.3f}",
-            f"{found['words']['overlap']:.4f}",
-            f"{found['stems']['vicino']:.3f}",
+            f"{found['plain']['vicino']:.3f}",
+            f"{found['plain']['exact']:.3f}",
+            f"{found['plain']['overlap']:.4f}",
+            f"{found['stemmed']['vicino']:.3f}",
         ]
         for name, found in plain["quality"].items()
     ]
@@ -146,8 +146,8 @@ def lexical(plain: dict[str, Any]) -> str:
     faster = ["documents", "queries", "vicino, q/s", "bm25s (numba)", "times faster", "than its default", "overlap", "build, s"]
     return (
         f"Quality against a BM25 as the textbook has it, on the same tokens:\n\n{_table(head, quality)}\n\n"
-        f"Speed against bm25s on the same tokens, k = {plain['parameters']['k']}, {plain['parameters']['threads']} threads, in turn over "
-        f"{plain['parameters']['rounds']} rounds (overlap and build: vicino / bm25s):\n\n{_table(faster, speed)}"
+        f"Speed against bm25s on the same tokens, k = {plain['parameters']['k']}, {plain['parameters']['threads']} threads, in turn "
+        f"over {plain['parameters']['rounds']} rounds (overlap and build: vicino / bm25s):\n\n{_table(faster, speed)}"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -31,6 +32,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "VICINO"},
     pretty_exceptions_enable=False,
 )
+
+_WIDE = 150  # characters that the whole table of a comparison needs
+_ONLY_WHERE_WIDE = {"judged@10", "p95", "index", "cut"}
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
@@ -295,6 +299,9 @@ def _print_comparison(comparison: Comparison) -> None:
     head = ["", *comparison.metric_names, f"vs {comparison.baseline}", "p", "docs/s", "ms/query", "p95", "index", "cut"]
     ranked = sorted(comparison.candidates, key=lambda candidate: -candidate.mean)
     rows = [_row(candidate, comparison) for candidate in ranked]
+    if _width() < _WIDE:
+        shown = [place for place, name in enumerate(head) if name not in _ONLY_WHERE_WIDE]
+        head, rows = [head[place] for place in shown], [[row[place] for place in shown] for row in rows]
     print()
     _print_table(head, rows, right=range(1, len(head)))
     for candidate in comparison.candidates:
@@ -343,8 +350,12 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, right: I
         table.add_column(name, justify="right" if place in numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Plain(str(cell)) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    console.print(table)
+    Console(width=_width(), highlight=False).print(table)
+
+
+def _width() -> int:
+    """The terminal's width; plenty where the output goes to a file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
 
 
 def _print_json(plain: Any) -> None:

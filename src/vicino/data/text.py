@@ -32,10 +32,10 @@ from vicino.progress import track
 
 __all__ = ["UNKNOWN", "Analyzer", "TokenIds", "Vocabulary", "encode_corpus"]
 
-_BLOCK = 1 << 15
 UNKNOWN = -1  # the id of a term that is not in the vocabulary
 
-_PIECE = re.compile(r"[^\x00-/:-@\[-^`{-\x7f]+")
+_BLOCK = 1 << 15  # pieces
+_PIECE = re.compile(r"[^\x00-/:-@\[-^`{-\x7f]+")  # no ASCII but letters, digits and _
 _UNSPACED = r"[\w&&[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ーｰ]]"
 _WORD = regex.compile(rf"(?P<run>{_UNSPACED}+)|[\w--{_UNSPACED}--\p{{M}}--\p{{Join_Control}}][\w--{_UNSPACED}]*", regex.VERSION1)
 _PART = regex.compile(r"\p{Lu}+(?!\p{Ll})[^\p{L}_]*|\p{Lu}?[^\p{Lu}_]+")
@@ -230,12 +230,11 @@ def _expand(
     terms = np.fromiter(chain.from_iterable(terms_of), np.int32, int(sizes.sum()))
     firsts = np.cumsum(sizes) - sizes
     blocks = [np.empty(0, np.int32)]
-    after = np.zeros(len(pieces) + 1, np.int64)  # how many terms stand before each piece
+    ahead = np.zeros(len(pieces) + 1, np.int64)  # how many terms stand before each piece, and in all
     for start in range(0, len(pieces), _BLOCK):
-        block = pieces[start : start + _BLOCK]
+        block, total = pieces[start : start + _BLOCK], ahead[start + 1 : start + 1 + _BLOCK]
         here = sizes[block]
-        np.cumsum(here, out=after[start + 1 : start + 1 + len(block)])
-        starts = firsts[block] - after[start + 1 : start + 1 + len(block)] + here
-        blocks.append(terms[np.repeat(starts, here) + np.arange(here.sum())])
-        after[start + 1 : start + 1 + len(block)] += after[start]
-    return np.concatenate(blocks), after[ends]
+        np.cumsum(here, out=total)
+        blocks.append(terms[np.repeat(firsts[block] - total + here, here) + np.arange(here.sum())])
+        total += ahead[start]
+    return np.concatenate(blocks), ahead[ends]

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,39 +37,24 @@ if TYPE_CHECKING:
 
 __all__ = ["BM25", "VARIANTS"]
 
-Floats = NDArray[np.float64]
 _QUERIES_A_TURN = 64  # so many a thread takes at once
 _SAVED = {"starts": np.int64, "rows": np.int32, "impacts": np.float32, "n_rows": np.int64}
 _HIGHEST_K1 = 1000.0  # beyond, float32 contributions would vanish
 
 
-def _lucene(df: Floats, n: int) -> Floats:
-    return np.log1p((n - df + 0.5) / (df + 0.5))
+class Variant(NamedTuple):
+    """A line of the table above: (df, N) -> idf, and k1 -> (gain, lift, depth, floor)."""
+
+    idf: Callable[[NDArray[np.float64], int], NDArray[np.float64]]
+    shape: Callable[[float], tuple[float, float, float, float]]
 
 
-def _robertson(df: Floats, n: int) -> Floats:
-    return np.maximum(0, np.log((n - df + 0.5) / (df + 0.5)))
-
-
-def _atire(df: Floats, n: int) -> Floats:
-    return np.log(n / df)
-
-
-def _plus(df: Floats, n: int) -> Floats:
-    return np.log((n + 1) / df)
-
-
-def _long(df: Floats, n: int) -> Floats:
-    return np.log((n + 1) / (df + 0.5))
-
-
-# variant -> (idf, k1 -> (gain, lift, depth, floor))
-VARIANTS: Mapping[str, tuple[Callable[[Floats, int], Floats], Callable[[float], tuple[float, float, float, float]]]] = {
-    "lucene": (_lucene, lambda k1: (1.0, 0.0, k1, 0.0)),
-    "robertson": (_robertson, lambda k1: (1.0, 0.0, k1, 0.0)),
-    "atire": (_atire, lambda k1: (k1 + 1, 0.0, k1, 0.0)),
-    "bm25+": (_plus, lambda k1: (k1 + 1, 0.0, k1, 1.0)),
-    "bm25l": (_long, lambda k1: (k1 + 1, 0.5, k1 + 0.5, 0.0)),
+VARIANTS: Mapping[str, Variant] = {
+    "lucene": Variant(lambda df, n: np.log1p((n - df + 0.5) / (df + 0.5)), lambda k1: (1.0, 0.0, k1, 0.0)),
+    "robertson": Variant(lambda df, n: np.log((n - df + 0.5) / (df + 0.5)).clip(0), lambda k1: (1.0, 0.0, k1, 0.0)),
+    "atire": Variant(lambda df, n: np.log(n / df), lambda k1: (k1 + 1, 0.0, k1, 0.0)),
+    "bm25+": Variant(lambda df, n: np.log((n + 1) / df), lambda k1: (k1 + 1, 0.0, k1, 1.0)),
+    "bm25l": Variant(lambda df, n: np.log((n + 1) / (df + 0.5)), lambda k1: (k1 + 1, 0.5, k1 + 0.5, 0.0)),
 }
 
 
@@ -102,15 +87,15 @@ class BM25:
         """
         from vicino.retrieval import bm25_kernels as kernels
 
-        ids, offsets = np.ascontiguousarray(ids, np.int32), np.ascontiguousarray(offsets, np.int64)
         _check_corpus(ids, offsets, n_terms)
-        starts, rows, impacts, lengths = kernels.invert(ids, offsets, n_terms)
-        found = np.diff(starts)
-        idf_of, shape_of = VARIANTS[self.variant]
+        starts, rows, impacts, lengths = kernels.invert(
+            np.ascontiguousarray(ids, np.int32), np.ascontiguousarray(offsets, np.int64), n_terms
+        )
+        df, variant = np.diff(starts), VARIANTS[self.variant]
         idf = np.zeros(n_terms)
-        idf[found > 0] = idf_of(found[found > 0].astype(np.float64), len(lengths))
-        relative_lengths = 1 - self.b + self.b * lengths / max(1e-9, lengths.mean() if len(lengths) else 0)
-        kernels.weigh(starts, rows, impacts, relative_lengths, idf, shape_of(float(self.k1)))
+        idf[df > 0] = variant.idf(df[df > 0].astype(np.float64), len(lengths))
+        relative_lengths = 1 - self.b + self.b * lengths / (lengths.mean() if lengths.any() else 1)
+        kernels.weigh(starts, rows, impacts, relative_lengths, idf, variant.shape(float(self.k1)))
         return self._take(starts, rows, impacts, len(lengths))
 
     def search(
@@ -200,7 +185,7 @@ class BM25:
         return self._postings
 
 
-def _check_corpus(ids: NDArray[np.int32], offsets: NDArray[np.int64], n_terms: int) -> None:
+def _check_corpus(ids: NDArray[Any], offsets: NDArray[Any], n_terms: int) -> None:
     if ids.ndim != 1 or offsets.ndim != 1 or not len(offsets) or offsets[0] or offsets[-1] != len(ids):
         raise InputError(f"offsets do not frame {ids.size} term ids", mend="start them at 0 and end them at len(ids)")
     if np.any(np.diff(offsets) < 0):

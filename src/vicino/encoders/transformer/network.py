@@ -32,6 +32,7 @@ _WINDOW = 1 << 14  # texts tokenised, sorted and encoded together
 _TOKENS = 128  # a batch holds batch_size * this many tokens, padding included: what was fastest, see benchmarks/encode.py
 _DEVICE_FACTOR = 8  # an accelerator wants larger batches
 _EXACT = 0.999999  # the same for float32, which differs by the order of sums alone
+_SMALL = 10e9  # multiplications and additions that one thread does in some 50 ms
 _STREAMS = 8  # more streams than this wait for one another at Python's lock
 # Texts of several lengths on which a faster network must agree with the plain one.
 _SAMPLE = (
@@ -63,6 +64,8 @@ class Network:
             self.limit = min(filter(None, (folder.limit, opening.most_positions(self._network))), default=None)
             self._tokenizer = Tokenizer(opening.open_tokenizer(folder), self.limit, lower=folder.lower)
             self.arithmetic = self._settle(arithmetic)
+            embedded = self._network.get_input_embeddings().weight.numel()
+            self._parameters = sum(each.numel() for each in self._network.parameters()) - embedded
 
     def encode(self, texts: Sequence[str], *, prompt: str = "", batch_size: int = 32) -> NDArray[np.float32]:
         """(n, d) float32 vectors, in the order of the texts."""
@@ -114,10 +117,19 @@ class Network:
                     write(np.array(rows) + start, [ids[row] for row in rows])
                     task.advance(len(rows))
 
-                self._run(list(in_batches([len(own) for own in ids], budget)), work)
+                lengths = [len(own) for own in ids]
+                streams = self._streams(sum(lengths))
+                self._run(list(in_batches(lengths, min(budget, -(-sum(lengths) // streams)))), work, streams)
 
-    def _run(self, batches: list[list[int]], work: Callable[[list[int]], None]) -> None:
-        """Do all batches, in as many streams of one thread as torch may use threads.
+    def _streams(self, tokens: int) -> int:
+        """In how many streams to encode so many tokens: one on an accelerator, and where starting more takes longer."""
+        import torch
+
+        small = 2 * self._parameters * tokens < _SMALL
+        return 1 if small or self._device.type != "cpu" else min(torch.get_num_threads(), _STREAMS)
+
+    def _run(self, batches: list[list[int]], work: Callable[[list[int]], None], streams: int) -> None:
+        """Do all batches, in streams of one thread on a processor.
 
         Streams do not wait for one another as the threads of one product do: that is faster, and much faster where other
         programs want the same cores.
@@ -136,10 +148,14 @@ class Network:
                     work(batch)
 
         threads = torch.get_num_threads()
-        streams = min(threads, _STREAMS, len(batches)) if self._device.type == "cpu" else 1
-        if streams <= 1:
-            stream()
+        if streams == 1:
+            torch.set_num_threads(1)  # a short text is encoded before a second thread has begun
+            try:
+                stream()
+            finally:
+                torch.set_num_threads(threads)
             return
+        streams = min(streams, len(batches))
         pool, tasks = _start_streams(stream, streams, threads // streams)
         try:
             for each in tasks:
