@@ -21,6 +21,7 @@ POSTINGS_PER_JUMP = 8
 LOOKUP_COST = 32  # finding one posting in memory costs as much as adding so many in a scan
 
 _ZERO = np.float32(0)
+_NEVER = np.float32(np.inf)
 
 Array = NDArray[Any]
 Plan = tuple[Array, Array, Array]  # of a query: its terms, how often each, and what these and all later ones could add
@@ -183,13 +184,19 @@ def _accumulate(postings: Postings, plan: Plan, n_terms: int, sums: Array, touch
     starts, jump_starts = postings.starts, postings.jump_starts
     all_rows, all_impacts = postings.rows.view(np.uint32), postings.impacts
     n_touched = 0
+    ranked = False
     caution = np.float32(1 - 1e-6 * (n_terms + 2))  # float32 sums err by less than this
     for i in range(n_terms):
         term, weight = terms[i], weights[i]
         rows, impacts = all_rows[starts[term] : starts[term + 1]], all_impacts[starts[term] : starts[term + 1]]
+        if not ranked and left[0] > 2 * left[i + 1]:  # earlier, even the best sum could not exceed what is left
+            ranked = True
+            for row in touched[:n_touched]:
+                if sums[row] >= heap.scores[0]:
+                    _offer(heap, sums, row, sums[row])
         low = heap.scores[0]  # the k-th best sum so far, 0 while there are fewer than k
         if low * caution <= left[i]:
-            n_touched = _add_to_all(rows, impacts, weight, sums, touched, n_touched, heap)
+            n_touched = _add_to_all(rows, impacts, weight, sums, touched, n_touched, heap, low if ranked else _NEVER)
         else:
             if n_touched < rows.size:
                 n_touched = _forget(sums, touched, n_touched, low * caution - left[i])
@@ -203,9 +210,10 @@ def _accumulate(postings: Postings, plan: Plan, n_terms: int, sums: Array, touch
 
 
 @inlined
-def _add_to_all(rows: Array, impacts: Array, weight: float, sums: Array, touched: Array, n_touched: int, heap: Heap) -> int:
+def _add_to_all(
+    rows: Array, impacts: Array, weight: float, sums: Array, touched: Array, n_touched: int, heap: Heap, low: np.float32 | float
+) -> int:
     """Add a term to all documents that hold it; returns how many are touched now."""
-    low = heap.scores[0]
     for i in range(rows.size):
         row = rows[i]
         old = sums[row]
