@@ -47,7 +47,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 def test_compare_prints_a_table_and_a_verdict_and_says_that_queries_are_synthetic(notes, capsys):
     code, out, err = run(capsys, "compare", "notes", "--with", "bm25,tfidf", "--quiet")
     assert code == 0
-    assert "SYNTHETIC" in out
+    assert "NOT JUDGED BY PEOPLE: synthetic" in out
     assert "bm25" in out
     assert "tfidf" in out
     assert "nDCG@10" in out

@@ -200,7 +200,7 @@ def embed(
     if as_json:
         _print_json(written.to_json())
         return
-    print(f"{written.rows:,} vectors of {written.space.dim} dimensions in {written.path} (space {written.space.id})")
+    print(f"{written.rows:,} vector{'' if written.rows == 1 else 's'} of {written.space.dim} dimensions in {written.path} (space {written.space.id})")
     for note in written.notes:
         _say(note)
 
@@ -294,7 +294,7 @@ def _show(comparison: Comparison, as_json: bool) -> None:
 def _print_comparison(comparison: Comparison) -> None:
     task = comparison.task
     print(f"\n{task.name}: {len(task.documents):,} documents, {len(task.queries):,} queries")
-    for note in ([f"SYNTHETIC queries: {task.synthetic}"] if task.synthetic else []) + list(task.notes):
+    for note in ([f"NOT JUDGED BY PEOPLE: {task.synthetic}"] if task.synthetic else []) + list(task.notes):
         print(f"  {note}")
     head = ["", *comparison.metric_names, f"vs {comparison.baseline}", "p", "docs/s", "ms/query", "p95", "index", "cut"]
     ranked = sorted(comparison.candidates, key=lambda candidate: -candidate.mean)

@@ -130,6 +130,14 @@ def test_what_search_leaves_out_changes_nothing_on_thousands_of_documents(seed, 
         assert sums[found >= 0].tolist() == [score for _, score in expected]
 
 
+def test_a_document_may_be_the_query():
+    ids, offsets, _ = zipf_corpus(5, n_documents=200, n_terms=900, mean_length=600)
+    engine = BM25().build(ids, offsets, 900)
+    for row in (0, 100):
+        query = [-1, *ids[offsets[row] : offsets[row + 1]].tolist(), 900]
+        assert answers(engine, query) == added_up(engine, query, 10)
+
+
 def test_threads_answer_the_same():
     ids, offsets, queries = zipf_corpus(7, n_documents=500, n_terms=400, mean_length=20)
     engine = BM25().build(ids, offsets, 400)

@@ -18,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 POSTINGS_PER_JUMP = 8
+LONG_QUERY = 200  # terms
 LOOKUP_COST = 32  # finding one posting in memory costs as much as adding so many in a scan
 
 _ZERO = np.float32(0)
@@ -157,6 +158,9 @@ def search(queries: Array, offsets: Array, postings: Postings, scratch: Scratch,
 def _plan(query: Array, bounds: Array, plan: Plan) -> int:
     """Order the query's known terms by falling bound, then id; count repeats; add up what is left from each on."""
     terms, weights, left = plan
+    if query.size > LONG_QUERY:  # insertion, below, takes the square of what is out of order
+        query = np.sort(query[(query >= 0) & (query < bounds.size)])
+        query = query[np.argsort(-bounds[query], kind="mergesort")]
     n = 0
     for term in query:
         if term < 0 or term >= bounds.size or bounds[term] <= 0:
