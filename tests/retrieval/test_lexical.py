@@ -74,7 +74,7 @@ def test_a_repeated_word_of_the_query_counts_again():
     query=st.lists(st.sampled_from("abcdefghi"), max_size=5).map(" ".join),
 )
 def test_the_reasons_are_words_of_both_and_add_up(texts, query):
-    hits = Lexical().build(documents(*texts)).search(query, k=9, explain=True)
+    hits = Lexical(min_length=1).build(documents(*texts)).search(query, k=9, explain=True)
     by_id = {document.id: set(document.text.split()) for document in documents(*texts)}
     assert {name for name, _ in hits.top()} == {name for name, words in by_id.items() if words & set(query.split())}
     for (name, score), why in zip(hits.top(), hits.why[0], strict=True):

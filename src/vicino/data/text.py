@@ -38,6 +38,7 @@ _BLOCK = 1 << 15  # pieces
 _PIECE = re.compile(r"[^\x00-/:-@\[-^`{-\x7f]+")  # no ASCII but letters, digits and _
 _UNSPACED = r"[\w&&[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ーｰ]]"
 _WORD = regex.compile(rf"(?P<run>{_UNSPACED}+)|[\w--{_UNSPACED}--\p{{M}}--\p{{Join_Control}}][\w--{_UNSPACED}]*", regex.VERSION1)
+_RUN = regex.compile(_UNSPACED, regex.VERSION1)
 _PART = regex.compile(r"\p{Lu}+(?!\p{Ll})[^\p{L}_]*|\p{Lu}?[^\p{Lu}_]+")
 _ENGLISH = """a about after all also an and any are as at be been but by can could did do does for from had has have he her
 his how if in into is it its may more most no not of on or other our she should so some such than that the their them then there
@@ -50,7 +51,8 @@ class Analyzer:
     """How a text becomes terms, as plain data: equal fields give equal terms.
 
     `tokens` is "words", or "code", where an identifier of several parts gives itself and its parts. `stemmer` is None or a
-    Snowball language; `stopwords` None or "english"; `min_length` is in characters of the unstemmed word.
+    Snowball language; `stopwords` None or "english"; `min_length` is in characters of the unstemmed word, and does not apply to
+    scripts that are written without spaces.
     Raises UnknownName or InputError where a field cannot be.
 
     >>> Analyzer(stemmer="english", stopwords="english").terms("The wings of a gliding plane, naïvely")
@@ -103,7 +105,7 @@ class Analyzer:
             stopwords = _STOPWORDS[self.stopwords]
             words = [word for word in words if word.casefold() not in stopwords]
         if self.min_length > 1:
-            words = [word for word in words if len(word) >= self.min_length]
+            words = [word for word in words if len(word) >= self.min_length or _RUN.match(word)]
         return list(map(_stem(self.stemmer), words)) if self.stemmer else words
 
 

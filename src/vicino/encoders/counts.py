@@ -26,7 +26,7 @@ class TfIdf(Encoder):
 
     Weight = (1 + ln tf) · (1 + ln((1 + n) / (1 + df))), Salton and Buckley 1988, "Term-weighting approaches in automatic text
     retrieval"; `sublinear_tf=False` uses tf itself. `min_count` leaves out words that stand in fewer documents. `analyzer`
-    ("words" or "code"), `stemmer` and `stopwords` are those of `vicino.data.text.Analyzer`.
+    ("words" or "code"), `stemmer`, `stopwords` and `min_length` are those of `vicino.data.text.Analyzer`.
 
     >>> tfidf = TfIdf().fit(["wings lift", "wings drag"])
     >>> tfidf.encode(["lift lift"]).toarray().round(3).tolist()  # columns: wings, lift, drag
@@ -43,12 +43,14 @@ class TfIdf(Encoder):
         analyzer: Literal["words", "code"] = "words",
         stemmer: str | None = None,
         stopwords: str | None = None,
+        min_length: int = 2,
         min_count: int = 1,
         sublinear_tf: bool = True,
     ) -> None:
         self.analyzer = analyzer
         self.stemmer = stemmer
         self.stopwords = stopwords
+        self.min_length = min_length
         self.min_count = min_count
         self.sublinear_tf = sublinear_tf
 
@@ -56,7 +58,7 @@ class TfIdf(Encoder):
     vocabulary_: Vocabulary | None = None
 
     def _analyzer(self) -> Analyzer:
-        return Analyzer(tokens=self.analyzer, stemmer=self.stemmer, stopwords=self.stopwords)
+        return Analyzer(tokens=self.analyzer, stemmer=self.stemmer, stopwords=self.stopwords, min_length=self.min_length)
 
     def _fit(self, items: list[str], y: Any, validation: Any) -> None:  # noqa: ARG002 - counts need no labels
         corpus = encode_corpus(items, self._analyzer())
@@ -124,6 +126,7 @@ class LSA(Encoder):
         analyzer: Literal["words", "code"] = "words",
         stemmer: str | None = None,
         stopwords: str | None = None,
+        min_length: int = 2,
         min_count: int = 1,
         sublinear_tf: bool = True,
         n_iter: int = 4,
@@ -133,6 +136,7 @@ class LSA(Encoder):
         self.analyzer = analyzer
         self.stemmer = stemmer
         self.stopwords = stopwords
+        self.min_length = min_length
         self.min_count = min_count
         self.sublinear_tf = sublinear_tf
         self.n_iter = n_iter

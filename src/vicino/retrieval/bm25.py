@@ -35,7 +35,7 @@ from vicino.errors import ArtifactCorrupt, InputError, NotFitted, UnknownName
 if TYPE_CHECKING:
     from vicino.retrieval.bm25_kernels import Postings, Scratch
 
-__all__ = ["BM25", "VARIANTS"]
+__all__ = ["BM25", "VARIANTS", "Variant"]
 
 _QUERIES_A_TURN = 64  # so many a thread takes at once
 _SAVED = {"starts": np.int64, "rows": np.int32, "impacts": np.float32, "n_rows": np.int64}

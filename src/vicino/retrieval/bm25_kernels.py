@@ -17,6 +17,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+__all__ = ["Heap", "Postings", "Scratch", "highest", "invert", "jump_tables", "search", "weigh"]
+
 POSTINGS_PER_JUMP = 8
 LONG_QUERY = 200  # terms
 LOOKUP_COST = 32  # finding one posting in memory costs as much as adding so many in a scan

@@ -41,6 +41,7 @@ class Lexical(Retriever):
         analyzer: Literal["words", "code"] = "words",
         stemmer: str | None = None,
         stopwords: str | None = None,
+        min_length: int = 2,
     ) -> None:
         self.k1 = k1
         self.b = b
@@ -48,6 +49,7 @@ class Lexical(Retriever):
         self.analyzer = analyzer
         self.stemmer = stemmer
         self.stopwords = stopwords
+        self.min_length = min_length
 
     engine_: BM25 | None = None
 
@@ -71,7 +73,7 @@ class Lexical(Retriever):
         self.clone().build([Document("a", "one two"), Document("b", "two three")]).search("one two")
 
     def _analyzer(self) -> Analyzer:
-        return Analyzer(tokens=self.analyzer, stemmer=self.stemmer, stopwords=self.stopwords)
+        return Analyzer(tokens=self.analyzer, stemmer=self.stemmer, stopwords=self.stopwords, min_length=self.min_length)
 
     def _engine(self) -> BM25:
         from vicino.retrieval.bm25 import BM25
