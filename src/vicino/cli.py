@@ -200,9 +200,8 @@ def embed(
     if as_json:
         _print_json(written.to_json())
         return
-    print(
-        f"{written.rows:,} vector{'' if written.rows == 1 else 's'} of {written.space.dim} dimensions in {written.path} (space {written.space.id})"
-    )
+    count = f"{written.rows:,} vector{'' if written.rows == 1 else 's'}"
+    print(f"{count} of {written.space.dim} dimensions in {written.path} (space {written.space.id})")
     for note in written.notes:
         _say(note)
 
