@@ -176,7 +176,8 @@ def peak_gflops(threads: int) -> float:
     """The best that a large bfloat16 product reaches here, one stream a thread as in the encoder."""
     import torch
 
-    from vicino.encoders.transformer import acceleration, network
+    from vicino.encoders.transformer import acceleration
+    from vicino.encoders.transformer.network import workers
 
     dtype = torch.bfloat16 if acceleration.multiplies_bfloat16() else torch.float32
     layer = torch.nn.Linear(PEAK, PEAK).requires_grad_(False)
@@ -193,10 +194,9 @@ def peak_gflops(threads: int) -> float:
                 layer(x)
                 best.append(2 * PEAK**3 / (time.perf_counter() - began) / 1e9)
 
-    pool, tasks = network._start_streams(multiply, threads, 1)
-    for task in tasks:
+    pool = workers(threads, 1)
+    for task in [pool.submit(multiply) for _ in range(threads)]:
         task.result()
-    pool.shutdown()
     return round(threads * max(best), 0)
 
 
@@ -227,10 +227,10 @@ def outlook(result: Mapping[str, Any], peak: float) -> str:
     part = result["time_goes_to"]
     around = part["layer normalisation"] + part["copies and additions"]
     return (
-        f"{result['gflops']:.0f} of {peak:.0f} GFLOP/s. Linear layers take {part['linear layers']:.0%} of the time and run near the "
-        f"peak. Attention takes {part['attention']:.0%}, because its scores go to memory and back around the softmax: one fused "
-        f"kernel would spare that. Normalisation, additions and copies take {around:.0%} and could be done within the products. "
-        "Beyond that only 8-bit weights, of twice the peak and less exact, would be faster."
+        f"{result['gflops']:.0f} of {peak:.0f} GFLOP/s. Linear layers take {part['linear layers']:.0%} of the time and run near "
+        f"the peak. Attention takes {part['attention']:.0%}, because its scores go to memory and back around the softmax: one "
+        f"fused kernel would spare that. Normalisation, additions and copies take {around:.0%} and could be done within the "
+        "products. Beyond that only 8-bit weights, of twice the peak and less exact, would be faster."
     )
 
 

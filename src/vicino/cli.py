@@ -12,15 +12,15 @@ import shlex
 import shutil
 import sys
 import tomllib
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from vicino.evaluation.compare import Candidate, Comparison
+    from vicino.evaluation.compare import Comparison
 
 __all__ = ["app", "main"]
 
@@ -32,9 +32,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "VICINO"},
     pretty_exceptions_enable=False,
 )
-
-_WIDE = 150  # characters that the whole table of a comparison needs
-_ONLY_WHERE_WIDE = {"judged@10", "p95", "index", "cut"}
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
@@ -73,6 +70,7 @@ def demo(
     """Climb the ladder on Python's own standard library: no data, no network, a few minutes."""
     from vicino import workbench
     from vicino.evaluation import report
+    from vicino.evaluation.text import comparison_text
 
     _say("Which embedding finds a Python function by what its docstring says? Reading the standard library ...")
     with _bars(quiet):
@@ -85,7 +83,7 @@ def demo(
         )
         return
     print(f"\nRead {made.sampled}.")
-    _print_comparison(made.comparison)
+    print(comparison_text(made.comparison, width=_width()))
     print(f"\nThree questions, answered by {made.comparison.verdict.pick}:")
     for answer in made.answers:
         print(f"  {answer.question}?\n    {answer.name}  {answer.place}")
@@ -136,7 +134,7 @@ def compare(
         if place is not None:
             _say(f"{what}: {place}")
     if save is None:
-        _say(f"Keep the winner with:  vicino compare {path} --save winner/")
+        _say(f"Keep the winner with:  {_typed()} --save winner/")
 
 
 @app.command()
@@ -188,7 +186,7 @@ def embed(
 
     with _bars(quiet):
         written = workbench.embed_to_file(
-            sys.stdin if path == "-" else Path(path),
+            sys.stdin.buffer if path == "-" else Path(path),
             out,
             encoder=encoder,
             chunk=chunk,
@@ -201,7 +199,8 @@ def embed(
         _print_json(written.to_json())
         return
     count = f"{written.rows:,} vector{'' if written.rows == 1 else 's'}"
-    print(f"{count} of {written.space.dim} dimensions in {written.path} (space {written.space.id})")
+    space = written.made["space"]
+    print(f"{count} of {space['dim']} dimensions in {written.path} (space {space['id']})")
     for note in written.notes:
         _say(note)
 
@@ -225,7 +224,9 @@ def tokens(
         _print_json({"encoder": encoder, "tokens": rows, "one_hot_shape": shape})
         return
     shown = [[row["piece"], row["id"] if row["known"] else "unknown", _start(row["row"])] for row in rows]
-    _print_table(["piece", "id", "dense row"], shown, right=(1,))
+    from vicino.evaluation.text import table
+
+    print(table(["piece", "id", "dense row"], shown, right=(1,), width=_width()))
     dense = (
         ""
         if found.rows is None
@@ -243,7 +244,10 @@ def encoders(as_json: AsJson = False) -> None:
     if as_json:
         _print_json(rows)
     else:
-        _print_table(["encoder", "what it is", "needs"], [[row["name"], row["summary"], row["extra"] or ""] for row in rows])
+        shown = [[row["name"], row["summary"], row["extra"] or ""] for row in rows]
+        from vicino.evaluation.text import table
+
+        print(table(["encoder", "what it is", "needs"], shown, width=_width()))
 
 
 @app.command()
@@ -256,9 +260,10 @@ def doctor(as_json: AsJson = False) -> None:
         _print_json([vars(finding) for finding in findings])
     else:
         signs = {"ok": "ok", "missing": "not installed", "problem": "PROBLEM"}
-        _print_table(
-            ["", "state", "found"], [[f.about, signs[f.state], f.value + (f"\n→ {f.mend}" if f.mend else "")] for f in findings]
-        )
+        rows = [[f.about, signs[f.state], f.value + (f"\n→ {f.mend}" if f.mend else "")] for f in findings]
+        from vicino.evaluation.text import table
+
+        print(table(["", "state", "found"], rows, width=_width()))
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(1)
 
@@ -272,12 +277,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except VicinoError as error:
         _say(f"error: {error}")
         sys.exit(2 if isinstance(error, InputError | MissingExtra) else 1)
-    except KeyboardInterrupt:
-        _say("\nstopped; what was measured is kept, and the same command goes on from there")
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
 
 
 # Printing -----------------------------------------------------------------------------------------------------------
@@ -285,73 +284,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _show(comparison: Comparison, as_json: bool) -> None:
     from vicino.evaluation import report
+    from vicino.evaluation.text import comparison_text
 
     if as_json:
-        _print_json(report.to_json(comparison))
+        _print_json(report.to_json(comparison, command=_typed()))
     else:
-        _print_comparison(comparison)
-
-
-def _print_comparison(comparison: Comparison) -> None:
-    task = comparison.task
-    print(f"\n{task.name}: {len(task.documents):,} documents, {len(task.queries):,} queries")
-    for note in ([f"NOT JUDGED BY PEOPLE: {task.synthetic}"] if task.synthetic else []) + list(task.notes):
-        print(f"  {note}")
-    head = ["", *comparison.metric_names, f"vs {comparison.baseline}", "p", "docs/s", "ms/query", "p95", "index", "cut"]
-    ranked = sorted(comparison.candidates, key=lambda candidate: -candidate.mean)
-    rows = [_row(candidate, comparison) for candidate in ranked]
-    if _width() < _WIDE:
-        shown = [place for place, name in enumerate(head) if name not in _ONLY_WHERE_WIDE]
-        head, rows = [head[place] for place in shown], [[row[place] for place in shown] for row in rows]
-    print()
-    _print_table(head, rows, right=range(1, len(head)))
-    for candidate in comparison.candidates:
-        if candidate.error:
-            print(f"  {candidate.name} failed: {candidate.error}")
-    for candidate in comparison.candidates:
-        if candidate.tuning:
-            told = ", ".join(f"{weight:.2f}" for weight in candidate.tuning.final)
-            print(
-                f"  {candidate.name}: weights {told}" + ("" if candidate.tuning.fuses else " (the tuner's answer: do not fuse)")
-            )
-    print(f"\n{comparison.verdict.sentence}")
-
-
-def _row(candidate: Candidate, comparison: Comparison) -> list[str]:
-    if candidate.error or candidate.found is None or candidate.metrics is None:
-        return [candidate.name, "failed"] + [""] * (len(comparison.metric_names) + 6)
-    import numpy as np
-
-    found, first = candidate.found, comparison.metric_names[0]
-    mark = " *" if candidate.name == comparison.verdict.pick else ""
-    intervals = [candidate.metrics[name] for name in comparison.metric_names]
-    scores = [
-        f"{mean:.3f}" + (f" [{low:.3f}, {high:.3f}]" if name == first else "")
-        for name, (mean, low, high) in zip(comparison.metric_names, intervals, strict=True)
-    ]
-    contest = candidate.against_baseline
-    tally = f"+{contest.tally.wins} ={contest.tally.ties} -{contest.tally.losses}" if contest else "baseline"
-    p = "" if contest is None else "<.001" if contest.p < 0.001 else f"{contest.p:.3f}"
-    p50, p95 = np.percentile(found.query_ms, [50, 95])
-    speed = len(comparison.task.documents) / found.build_seconds
-    cut = "" if candidate.truncation is None else f"{candidate.truncation.share:.1%}"
-    size = f"{found.index_bytes / 2**20:.1f} MB"
-    return [candidate.name + mark, *scores, tally, p, f"{speed:,.0f}", f"{p50:.2f}", f"{p95:.2f}", size, cut]
-
-
-def _print_table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Iterable[int] = ()) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text as Plain
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    numeric = set(right)
-    for place, name in enumerate(head):
-        table.add_column(name, justify="right" if place in numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Plain(str(cell)) for cell in row))
-    Console(width=_width(), highlight=False).print(table)
+        print(comparison_text(comparison, width=_width()))
 
 
 def _width() -> int:
@@ -371,10 +309,17 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _bars(quiet: bool) -> Any:
+@contextmanager
+def _bars(quiet: bool) -> Iterator[None]:
+    """Long work: with progress bars unless told otherwise, and a word to whoever stops it."""
     from vicino import progress
 
-    return nullcontext() if quiet else progress.bars()
+    try:
+        with nullcontext() if quiet else progress.bars():
+            yield
+    except KeyboardInterrupt:
+        _say("\nstopped; what was measured is kept, and the same command goes on from there")
+        raise typer.Exit(130) from None
 
 
 def _start(row: list[float] | None) -> str:

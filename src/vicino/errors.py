@@ -145,12 +145,12 @@ class MissingExtra(VicinoError, ImportError):
 
     >>> print(MissingExtra.named("torch", needed_by="transformer encoders"))
     transformer encoders need the extra 'torch', which is not installed
-      → pip install 'vicino[torch]'
+      → pip install 'vicino[torch]' (in a checkout: pip install -c constraints.txt -e '.[torch]')
     """
 
     @classmethod
     def named(cls, extra: str, *, needed_by: str) -> MissingExtra:
         return cls(
             f"{needed_by} need the extra {extra!r}, which is not installed",
-            mend=f"pip install 'vicino[{extra}]'",
+            mend=f"pip install 'vicino[{extra}]' (in a checkout: pip install -c constraints.txt -e '.[{extra}]')",
         )

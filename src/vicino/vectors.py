@@ -185,7 +185,7 @@ def truncate(vectors: Float32, dim: int) -> Float32:
     return np.ascontiguousarray(vectors[:, :dim])
 
 
-def quantise(vectors: Float32, precision: Precision, *, ranges: Float32 | None = None) -> NDArray[Any]:
+def quantise(vectors: Float32, precision: str, *, ranges: Float32 | None = None) -> NDArray[Any]:
     """(n, d) float32 -> the same vectors in fewer bits.
 
     "float16" rounds. "int8" maps each dimension's `ranges` (2, d: lowest and highest; by default those of `vectors`) on

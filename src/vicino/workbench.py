@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from vicino import artifacts, encoders, indexes, progress, retrieval
 from vicino.data import chunking, readers, samples, splits, writers
 from vicino.data.records import Document
 from vicino.encoders import Encoder
 from vicino.encoders.base import Tokens, Truncation
-from vicino.errors import ArtifactError, EmptyInput
+from vicino.errors import ArtifactError
 from vicino.evaluation import report
 from vicino.evaluation.compare import LADDER, METRICS, Comparison
 from vicino.evaluation.compare import compare as climb
@@ -28,7 +30,7 @@ from vicino.evaluation.measure import Bench
 from vicino.evaluation.tasks import RetrievalTask, judged, open_task
 from vicino.indexes import Index
 from vicino.retrieval import Retriever
-from vicino.spaces import Space
+from vicino.vectors import as_vectors, quantise
 
 __all__ = [
     "Answer",
@@ -108,45 +110,53 @@ def embed(items: Any, *, encoder: str | PathLike[str] | Encoder = "minilm", chun
 
 @dataclass(frozen=True)
 class Written:
-    """A file of vectors: how many, of which space, and what a length limit cut off on the way."""
+    """A file of vectors: how many, what they are (space, precision, ...), and what a length limit cut off on the way."""
 
     path: Path
     rows: int
-    space: Space
+    made: Mapping[str, Any]
     truncation: Truncation | None
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         cut = None if self.truncation is None else asdict(self.truncation)
-        return {"path": str(self.path), "rows": self.rows, "space": self.space.to_json(), "truncation": cut, "notes": self.notes}
+        return {"path": str(self.path), "rows": self.rows, **self.made, "truncation": cut, "notes": self.notes}
 
 
 def embed_to_file(
-    source: Path | TextIO,
+    source: Path | BinaryIO,
     out: Path,
     *,
     encoder: str | PathLike[str] | Encoder = "minilm",
     chunk: str | None = None,
     text: str | None = None,
+    normalize_embeddings: bool | None = None,
     truncate_dim: int | None = None,
-    **options: Any,
+    precision: str = "float32",
 ) -> Written:
     """Embed a folder, a file, or the lines of a stream, and write the vectors with their space: `.parquet` or `.npy`.
 
-    Raises what reading, encoding and `vicino.data.writers.write_vectors` raise; nothing is written then.
+    Beside the space stand the precision, whether rows were normalised, and for int8 the ranges that were mapped on its 256
+    steps. Raises what reading, encoding and `vicino.data.writers.write_vectors` raise; nothing is written then.
     """
     writers.require_ending(out)
     items, notes = _read(source, text, chunk)
-    made = _ready(encoder, items)
-    vectors = made.encode_document(items, truncate_dim=truncate_dim, **options)
-    space = made.space if truncate_dim is None else made.space.truncated(truncate_dim)
-    cut = made.truncation(items)
+    encode = _ready(encoder, items)
+    vectors = encode.encode_document(items, truncate_dim=truncate_dim, normalize_embeddings=normalize_embeddings)
+    space = encode.space if truncate_dim is None else encode.space.truncated(truncate_dim)
+    made = {"space": space.to_json(), "precision": precision, "normalized": bool(normalize_embeddings)}
+    if precision != "float32":
+        dense = as_vectors(vectors)
+        ranges = np.stack([dense.min(axis=0), dense.max(axis=0)]) if precision == "int8" else None
+        vectors = quantise(dense, precision, ranges=ranges)
+        made |= {} if ranges is None else {"ranges": ranges.tolist()}
+    cut = encode.truncation(items)
     if cut is not None and cut.items_cut:
         notes.append(
             f"{cut.items_cut:,} of {cut.items:,} items are longer than {cut.limit} tokens: {cut.share:.1%} of all tokens "
             "were cut (--chunk paragraph keeps them)"
         )
-    return Written(writers.write_vectors(out, items, vectors, space), len(items), space, cut, tuple(notes))
+    return Written(writers.write_vectors(out, items, vectors, made), len(items), made, cut, tuple(notes))
 
 
 def doctor() -> list[Finding]:
@@ -237,7 +247,9 @@ def _demo_task(budget: float, seed: int) -> tuple[RetrievalTask, str]:
     began = time.monotonic()
     encoder.encode(probe)
     speed = len(probe) / (time.monotonic() - began)
-    documents = splits.sample(library.documents, max(200, int(speed * budget / 2)), seed=seed)
+    fits = int(speed * budget / 2)
+    fits = max(200, fits - fits % 500)  # in steps, so that a second run samples alike and finds what the first one kept
+    documents = splits.sample(library.documents, fits, seed=seed)
     names = {document.id for document in documents}
     answers = {j.query_id: j for j in library.judgements if j.document_id in names}
     queries = splits.sample([query for query in library.queries if query.id in answers], 2000, seed=seed)
@@ -286,15 +298,9 @@ def _listed(items: Any, chunk: str | None) -> list[Any]:
     return _cut(documents, chunk)
 
 
-def _read(source: Path | TextIO, text: str | None, chunk: str | None) -> tuple[list[Any], list[str]]:
+def _read(source: Path | BinaryIO, text: str | None, chunk: str | None) -> tuple[list[Any], list[str]]:
     """Documents or chunks, and what was skipped, in words."""
-    if not isinstance(source, Path):
-        lines = (line.rstrip("\r\n") for line in source)
-        documents: Iterable[Document] = [Document(str(row), line) for row, line in enumerate(lines, 1) if line.strip()]
-        if not documents:
-            raise EmptyInput("standard input holds no text", mend="give one text a line")
-        return _cut(documents, chunk), []
-    reading = readers.read_documents(source, text=text)
+    reading = readers.read_documents(source, text=text) if isinstance(source, Path) else readers.read_lines(source)
     items = _cut(progress.track(reading, "Reading", unit="documents"), chunk)
     return items, [reading.summary()] if reading.counts else []
 

@@ -103,6 +103,7 @@ def test_dense_layers(folder):
             1024,
         ),  # as sentence-transformers; the table of positions decides
         ({}, {"model_max_length": 128}, {}, 128),
+        ({"max_seq_length": 256, "tokenizer_args": {"model_max_length": 99}}, {}, {}, 99),
         ({}, {"model_max_length": 1000000000000000019884624838656}, {}, 512),
         ({}, {}, {}, 512),
         ({}, {"model_max_length": 1e30}, {"model_type": "t5", "max_position_embeddings": None, "n_positions": 512}, None),

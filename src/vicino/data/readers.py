@@ -5,21 +5,23 @@ Bytes become text in `files.py`, whole files are read in `formats.py`, tables in
 
 from __future__ import annotations
 
+import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from vicino.data.files import MAX_CHARACTERS, well_formed
+from vicino.data.files import MAX_CHARACTERS, Lines, well_formed
 from vicino.data.formats import WHOLE, kind_of
 from vicino.data.judged import corpus_file, is_beir
 from vicino.data.records import Document
 from vicino.data.rows import TABLES, Columns, table_documents
 from vicino.errors import DuplicateIds, EmptyInput, InputError, InputTooLarge, MissingExtra, UnreadableSource
 
-__all__ = ["Reading", "Skipped", "distinct", "read_documents"]
+__all__ = ["Reading", "Skipped", "distinct", "read_documents", "read_lines"]
 
 _LEFT_OUT = frozenset({"node_modules", "__pycache__"})  # beside hidden folders and virtual environments
 _SAMPLE = 100  # skipped things kept by name; the counts are exact
@@ -136,6 +138,32 @@ def read_documents(
     if kind_of(root.name) is None:
         raise UnreadableSource(f"{root}: unknown kind of file", mend=f"known by the ending are: {_known_kinds()}")
     return Reading(root, lambda root, reading: _single(root, reading, columns, max_characters))
+
+
+def read_lines(stream: BinaryIO, *, max_characters: int = MAX_CHARACTERS) -> Reading:
+    """One document a line of a stream of bytes, with the line's number as id; empty lines are passed over.
+
+    A line that is not UTF-8, or longer than `max_characters` (it is never read whole), is skipped and counted. A stream can be
+    iterated once. See `Reading` for what iterating raises.
+
+    >>> import io
+    >>> reading = read_lines(io.BytesIO(b"one\\n\\n\\xff\\nfour\\n"))
+    >>> [(document.id, document.text) for document in reading], reading.summary()
+    ([('1', 'one'), ('4', 'four')], 'skipped 1: bytes that are not UTF-8 (1, first standard input line 3)')
+    """
+
+    def read(path: Path, reading: Reading) -> Iterator[Document]:
+        lines = Lines(io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape"), max_characters)
+        for line in lines:
+            text = line.rstrip("\r\n")
+            if lines.was_cut():
+                reading.skip(str(path), lines.number, f"a line of more than {max_characters:,} characters")
+            elif any("\udc80" <= character <= "\udcff" for character in text):
+                reading.skip(str(path), lines.number, "bytes that are not UTF-8")
+            elif text.strip():
+                yield Document(str(lines.number), text)
+
+    return Reading(Path("standard input"), read)
 
 
 def distinct(documents: Iterable[Document]) -> Iterator[Document]:

@@ -109,7 +109,7 @@ class Hits:
 class Recipe:
     """How to build a retriever, as plain data: a name from RETRIEVERS, its parameters and the recipes of its parts.
 
-    `params` holds only what JSON can say; an encoder stands in it as {"encoder": name, "params": {...}}.
+    `params` holds only what JSON can say; an encoder stands in it as "encoder", a name, and "encoder_params".
 
     >>> recipe = Recipe("lexical", {"k1": 1.2})
     >>> Recipe.from_json(recipe.to_json()) == recipe

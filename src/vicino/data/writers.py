@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +13,27 @@ import numpy as np
 
 from vicino.data.records import Chunk, Document
 from vicino.errors import ArtifactError, InputError
-from vicino.spaces import Space
 
 __all__ = ["require_ending", "write_vectors"]
 
 
-def write_vectors(path: Path, items: Sequence[Document | Chunk], vectors: Any, space: Space) -> Path:
+def write_vectors(path: Path, items: Sequence[Document | Chunk], vectors: Any, made: Mapping[str, Any]) -> Path:
     """Write one row an item, whole or not at all, by the ending of `path`.
 
-    `.parquet`: columns id, vector (fixed-size list of float32), for chunks also start and end; a sparse row is two lists,
-    columns and values. The space stands in the schema's metadata under "vicino". `.npy`: the (n, d) array, with ids and space
-    in a `.json` file beside it. Raises InputError for another ending or a sparse matrix in .npy, ArtifactError for a full disk.
+    `.parquet`: columns id, vector (a list of fixed size, of the array's own type), for chunks also start and end; a sparse row
+    is two lists, columns and values. `made`, plain data about the vectors (their space, their precision), stands in the schema's
+    metadata under "vicino". `.npy`: the (n, d) array, with `made` and the ids beside it in a file that ends in `.npy.json`.
+    Raises InputError for another ending or a sparse matrix in .npy, ArtifactError for a full disk.
     """
     require_ending(path)
     if path.suffix == ".parquet":
-        _replace(path, lambda fresh: _parquet(fresh, items, vectors, space))
+        _replace(path, lambda fresh: _parquet(fresh, items, vectors, made))
     else:
         if not isinstance(vectors, np.ndarray):
             raise InputError("a .npy file holds dense vectors only", mend=f"write {path.with_suffix('.parquet')} instead")
-        beside = {"space": space.to_json(), "ids": [_place(item) for item in items]}
+        beside = {**made, "ids": [_place(item) for item in items]}
         _replace(path, lambda fresh: np.save(fresh, vectors, allow_pickle=False))
-        _replace(path.with_suffix(".json"), lambda fresh: fresh.write_text(json.dumps(beside), encoding="utf-8"))
+        _replace(path.with_name(f"{path.name}.json"), lambda fresh: fresh.write_text(json.dumps(beside), encoding="utf-8"))
     return path
 
 
@@ -43,7 +43,7 @@ def require_ending(path: Path) -> None:
         raise InputError(f"{path.name} has no known ending", mend="write a .parquet or a .npy file")
 
 
-def _parquet(path: Path, items: Sequence[Document | Chunk], vectors: Any, space: Space) -> None:
+def _parquet(path: Path, items: Sequence[Document | Chunk], vectors: Any, made: Mapping[str, Any]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -56,7 +56,7 @@ def _parquet(path: Path, items: Sequence[Document | Chunk], vectors: Any, space:
     else:
         columns["columns"] = pa.LargeListArray.from_arrays(vectors.indptr.astype(np.int64), pa.array(vectors.indices))
         columns["values"] = pa.LargeListArray.from_arrays(vectors.indptr.astype(np.int64), pa.array(vectors.data))
-    table = pa.table(columns).replace_schema_metadata({"vicino": json.dumps({"space": space.to_json()})})
+    table = pa.table(columns).replace_schema_metadata({"vicino": json.dumps(dict(made))})
     pq.write_table(table, path)
 
 

@@ -135,6 +135,11 @@ class Encoder(Parameterised, ABC):
     # What all families share ----------------------------------------------------------------------------------------
 
     @property
+    def arithmetic(self) -> str:
+        """What it computes with. Not part of the space: it changes vectors by rounding only."""
+        return "float32"
+
+    @property
     def space(self) -> Space:
         """Where this encoder's vectors live; it changes when the function changes and not otherwise."""
         if self._space is None:

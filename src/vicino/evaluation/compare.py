@@ -155,7 +155,7 @@ def compare(
     baseline = max([rung for rung in standing if rung.simple] or [best], key=lambda rung: rung.mean)
     judged = _contests(rungs, baseline, best, seed)
     shown = tuple(metric.name for metric in wanted)
-    verdict = _verdict([rung for rung in judged if not rung.error], best.name, baseline.name, shown[0], len(task.queries))
+    verdict = _verdict(judged, best.name, baseline.name, shown[0], len(task.queries))
     return Comparison(task, shown, tuple(judged), baseline.name, verdict, seed, folds), bench
 
 
@@ -188,25 +188,38 @@ def _against(rungs: Sequence[Candidate], other: Candidate, seed: int) -> dict[st
             significance.bootstrap_difference(a, b, seed=seed),
             significance.wins_ties_losses(a, b),
             p,
-            significance.detectable_difference(a - b) if len(a) > 1 else float("inf"),
+            significance.detectable_difference(a - b, level=ALPHA / len(pairs)) if len(a) > 1 else float("inf"),
         )
         for (name, a, b), p in zip(pairs, corrected, strict=True)
         if b is not None
     }
 
 
-def _verdict(standing: Sequence[Candidate], best: str, baseline: str, metric: str, queries: int) -> Verdict:
+def _verdict(rungs: Sequence[Candidate], best: str, baseline: str, metric: str, queries: int) -> Verdict:
+    standing = [rung for rung in rungs if not rung.error]
+    failed = [rung.name for rung in rungs if rung.error]
     by_name = {rung.name: rung for rung in standing}
     tied = tuple(rung.name for rung in standing if rung.against_best is not None and not rung.against_best.clear)
     pick = _cheapest([by_name[name] for name in (best, *tied)])
-    return Verdict(pick.name, best, tied, _sentence(by_name, pick, best, tied, baseline, metric, queries))
+    sentence = _sentence(by_name, pick, best, tied, baseline, metric, queries)
+    return Verdict(
+        pick.name, best, tied, sentence + (f" Not measured, because they failed: {_listed(failed)}." if failed else "")
+    )
 
 
 def _cheapest(contenders: Sequence[Candidate]) -> Candidate:
-    """A fusion whose tuner answered "do not fuse" is one of its parts: where that stands beside it, that is named."""
+    """The cheapest to use, but never one that is clearly worse than the simple baseline.
+
+    A fusion whose tuner answered "do not fuse" is one of its parts: where that stands beside it, that is named.
+    """
     alone = [rung.recipe for rung in contenders if rung.tuning is None]
     named = [rung for rung in contenders if rung.tuning is None or rung.recipe not in alone]
-    return min(named, key=lambda rung: rung.cost_seconds)
+    sound = [rung for rung in named if not _loses(rung.against_baseline)]
+    return min(sound or named, key=lambda rung: rung.cost_seconds)
+
+
+def _loses(contest: Contest | None) -> bool:
+    return contest is not None and contest.clear and contest.difference.mean < 0
 
 
 def _sentence(
@@ -223,10 +236,10 @@ def _sentence(
     if len(by_name) == 1:
         return f"{best} was the only one measured: {score}."
     if not tied:
-        text = f"{best} wins: {score}, better than every other candidate beyond chance."
+        text = f"{best} wins: {score}, better than every other candidate that was measured, beyond chance."
     else:
         blur = max(by_name[name].against_best.detectable for name in tied)  # type: ignore[union-attr]
-        shown = f" (only a difference of {blur:.3f} or more would show)" if 0 < blur < np.inf else ""
+        shown = f" (a true difference of {blur:.3f} would show four times in five)" if 0 < blur < np.inf else ""
         text = (
             f"{best} scores highest ({score}), but the {queries:,} queries cannot tell it from {_listed(tied)}{shown}; "
             f"{pick.name} is the cheapest of them: use {pick.name}."

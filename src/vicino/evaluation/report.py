@@ -9,24 +9,22 @@ import inspect
 import json
 import math
 import os
-import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vicino import __version__
 from vicino.errors import ArtifactError, InputError, UnreadableSource
 from vicino.evaluation import page
 from vicino.evaluation.compare import ALPHA, Candidate, Comparison, Contest
+from vicino.evaluation.provenance import machine, versions
 from vicino.metrics import METRICS
 from vicino.metrics.significance import bootstrap_interval, randomisation_test
 
-__all__ = ["SCHEMA", "machine", "read_json", "require_ending", "to_html", "to_json", "versions", "write"]
+__all__ = ["SCHEMA", "read_json", "require_ending", "to_html", "to_json", "write"]
 
 SCHEMA = "vicino.comparison/1"
 FIELDS = {
@@ -45,7 +43,6 @@ FIELDS = {
     "queries": list,
 }
 ENDINGS = (".html", ".htm", ".json")
-LIBRARIES = ("numpy", "scipy", "numba", "scikit-learn", "torch", "transformers", "faiss-cpu")
 
 
 def to_json(comparison: Comparison, *, seconds: float | None = None, command: str = "") -> dict[str, Any]:
@@ -83,31 +80,6 @@ def to_json(comparison: Comparison, *, seconds: float | None = None, command: st
         "versions": versions(),
     }
     return {key: _plain(value) for key, value in plain.items()}
-
-
-def machine() -> dict[str, Any]:
-    """The processor's name and number of cores, memory in bytes, the system and the Python that ran."""
-    names = re.findall(r"^model name\s*:\s*(.+)$", _text_of(Path("/proc/cpuinfo")), flags=re.MULTILINE)
-    known = getattr(os, "sysconf_names", {})
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in known else None
-    return {
-        "processor": names[0] if names else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "memory_bytes": memory,
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "python": platform.python_version(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """The installed versions of what makes the numbers; nothing is imported."""
-    installed = {"vicino": __version__}
-    for name in LIBRARIES:
-        try:
-            installed[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return installed
 
 
 def to_html(plain: Mapping[str, Any]) -> str:
@@ -198,6 +170,7 @@ def _candidate(candidate: Candidate, documents: int) -> dict[str, Any]:
         "index_bytes": found.index_bytes,
         "truncation": cut and vars(cut) | {"share": cut.share, "deciles": [_decile(tenth) for tenth in cut.deciles]},
         "tuning": candidate.tuning and vars(candidate.tuning) | {"fuses": candidate.tuning.fuses, "parts": _parts(candidate)},
+        "arithmetic": found.arithmetic,
         "cached": found.cached,
     }
 
@@ -233,7 +206,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
     return value
-
-
-def _text_of(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

@@ -76,6 +76,11 @@ class Retriever(Parameterised, ABC):
         """Names by content what this retriever will do once it is built: equal identities over equal documents rank alike."""
         return self.recipe.fingerprint
 
+    @property
+    def arithmetic(self) -> str:
+        """What an encoder in here computes with ("float32", "bfloat16"), empty without one."""
+        return ""
+
     def warm_up(self) -> None:
         """Load and compile what the first call would wait for, so that timing can leave it out."""
 

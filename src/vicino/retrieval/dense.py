@@ -54,7 +54,10 @@ class Dense(Retriever):
 
     @property
     def recipe(self) -> Recipe:
-        return Recipe(self.family, self.changed())
+        params = self.get_params()
+        if self.encoder in ENCODERS:  # the encoder's own defaults too, so that the recipe keeps its meaning when they change
+            params["encoder_params"] = ENCODERS[self.encoder].of(**(self.encoder_params or {})).get_params()
+        return Recipe(self.family, params)
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> Dense:
@@ -72,6 +75,10 @@ class Dense(Retriever):
         """The recipe and, where the encoder is there already, its space: a file that changed under the same name is noticed."""
         space = "" if self._learns else self.encoder_.space.id
         return fingerprint([self.recipe.to_json(), space])
+
+    @property
+    def arithmetic(self) -> str:
+        return self.encoder_.arithmetic
 
     def warm_up(self) -> None:
         words = ["one two", "two three"]

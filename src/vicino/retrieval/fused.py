@@ -150,7 +150,8 @@ def metric_by_weights(
 class Fused(Retriever):
     """`parts` are retrievers over the same documents; each is asked for `depth` answers.
 
-    Method "convex" without `weights` counts every part alike; `vicino compare` learns them.
+    Method "convex" without `weights` counts every part alike; `vicino compare` learns them, and notes the fingerprint of the task
+    that taught them as `learnt_on`.
     """
 
     family: ClassVar[str] = "fused"
@@ -163,16 +164,18 @@ class Fused(Retriever):
         weights: Sequence[float] | None = None,
         rrf_k: int = 60,
         depth: int = 200,
+        learnt_on: str | None = None,
     ) -> None:
         self.parts = parts
         self.method = method
         self.weights = weights
         self.rrf_k = rrf_k
         self.depth = depth
+        self.learnt_on = learnt_on
 
     @property
     def recipe(self) -> Recipe:
-        params = {name: value for name, value in self.changed().items() if name != "parts"}
+        params = {name: value for name, value in self.get_params().items() if name != "parts"}
         return Recipe(self.family, params, tuple(part.recipe for part in self.parts))
 
     @classmethod

@@ -55,7 +55,7 @@ class Lexical(Retriever):
 
     @property
     def recipe(self) -> Recipe:
-        return Recipe(self.family, self.changed())
+        return Recipe(self.family, self.get_params())
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> Lexical:
@@ -95,7 +95,11 @@ class Lexical(Retriever):
             terms = self.vocabulary_.terms
             why = [
                 [
-                    {"part": "bm25", "terms": {terms[term]: score for term, score in engine.explain(words, int(row))}}
+                    {
+                        "part": "bm25",
+                        **self.get_params(),
+                        "terms": {terms[term]: score for term, score in engine.explain(words, int(row))},
+                    }
                     for row in answers
                     if row >= 0
                 ]

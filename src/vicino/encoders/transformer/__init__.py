@@ -115,7 +115,7 @@ class Transformer(Encoder):
     def save(self, path: str | PathLike[str]) -> Path:
         """Write a folder that both vicino and sentence-transformers open, whole or not at all."""
         folder = self._folder
-        data = {"encoder": self.family, "params": self.get_params(), "space": self.space.to_json()}
+        data = {"encoder": self.family, "params": {**self.get_params(), "model": str(self.model)}, "space": self.space.to_json()}
 
         def write(target: Path) -> None:  # runs before the manifest, which then vouches for these files
             write_folder(folder, target)

@@ -48,6 +48,7 @@ _HEARSAY = {
     *("_name_or_path", "name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache", "is_local"),
     *("local_files_only", "special_tokens_map_file", "tokenizer_file", "model_max_length", "_attn_implementation_autoset"),
 }
+_OURS = ("trust_remote_code", "use_cache", "token", "revision", "cache_dir", "local_files_only")  # not for a folder to say
 _NO_LIMIT = 10**9  # transformers writes 1e30 where a tokenizer has no limit
 
 
@@ -255,7 +256,8 @@ def _usual_pooling(config: Mapping[str, Any]) -> Pooling:
 
 def _limit(config: Mapping[str, Any], text: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> int | None:
     """The longest text in tokens, special ones included, as sentence-transformers settles it; None where there is no limit."""
-    stated = text.get("max_seq_length")
+    arguments = _arguments(text, "processor_kwargs", "tokenizer_args")
+    stated = arguments.get("model_max_length", text.get("max_seq_length"))
     if stated is None:
         positions = config.get("max_position_embeddings")
         if positions is None and "t5" not in str(config.get("model_type")):  # T5 has the key and no table
@@ -290,7 +292,7 @@ def _similarity(path: Path, name: str) -> Similarity:
 
 def _arguments(text: Mapping[str, Any], *names: str) -> dict[str, Any]:
     found: dict[str, Any] = next((text[name] for name in names if text.get(name)), {})
-    return {key: value for key, value in found.items() if key not in ("trust_remote_code", "use_cache", "token")}
+    return {key: value for key, value in found.items() if key not in _OURS}
 
 
 def _weights(folder: Path) -> tuple[Path, ...]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["TOLERANCE", "Arithmetic", "Network", "in_batches"]
+__all__ = ["TOLERANCE", "Arithmetic", "Network", "in_batches", "workers"]
 
 Arithmetic = Literal["auto", "float32", "bfloat16"]
 
@@ -44,7 +45,9 @@ _SAMPLE = (
     " ".join(["A map is good when what lies near on it lies near in the world, and every map leaves something out."] * 8),
 )
 _log = logging.getLogger(__name__)
-_starting = threading.Lock()  # torch's number of threads is one figure for the whole process
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+_starting = threading.Lock()
+os.register_at_fork(after_in_child=_pools.clear)  # threads do not survive a fork
 
 
 class Network:
@@ -118,21 +121,21 @@ class Network:
                     task.advance(len(rows))
 
                 lengths = [len(own) for own in ids]
-                streams = self._streams(sum(lengths))
-                self._run(list(in_batches(lengths, min(budget, -(-sum(lengths) // streams)))), work, streams)
+                small = 2 * self._parameters * sum(lengths) < _SMALL
+                share = sum(lengths) if small else -(-sum(lengths) // self._threads())
+                self._run(list(in_batches(lengths, min(budget, share))), work, small)
 
-    def _streams(self, tokens: int) -> int:
-        """In how many streams to encode so many tokens: one on an accelerator, and where starting more takes longer."""
+    def _threads(self) -> int:
+        """In how many threads to encode: as many as torch may use, one where an accelerator does the work."""
         import torch
 
-        small = 2 * self._parameters * tokens < _SMALL
-        return 1 if small or self._device.type != "cpu" else min(torch.get_num_threads(), _STREAMS)
+        return torch.get_num_threads() if self._device.type == "cpu" else 1
 
-    def _run(self, batches: list[list[int]], work: Callable[[list[int]], None], streams: int) -> None:
-        """Do all batches, in streams of one thread on a processor.
+    def _run(self, batches: list[list[int]], work: Callable[[list[int]], None], small: bool) -> None:
+        """Do all batches, in streams that each take the next one.
 
-        Streams do not wait for one another as the threads of one product do: that is faster, and much faster where other
-        programs want the same cores.
+        Streams of one thread do not wait for one another as the threads of one product do: that is faster, and much faster where
+        other programs want the same cores. A single large batch has all threads; a small one is done before a second begins.
         """
         import torch
 
@@ -147,22 +150,20 @@ class Network:
                         return
                     work(batch)
 
-        threads = torch.get_num_threads()
-        if streams == 1:
-            torch.set_num_threads(1)  # a short text is encoded before a second thread has begun
-            try:
-                stream()
-            finally:
-                torch.set_num_threads(threads)
+        threads = self._threads()
+        if threads == 1:
+            stream()
             return
-        streams = min(streams, len(batches))
-        pool, tasks = _start_streams(stream, streams, threads // streams)
+        streams = min(threads, _STREAMS, len(batches))
+        each = 1 if small else threads // streams
+        pool = workers(min(threads // each, _STREAMS), each)
+        tasks = [pool.submit(stream) for _ in range(streams)]
         try:
-            for each in tasks:
-                each.result()
+            for task in tasks:
+                task.result()
         finally:
             waiting.clear()
-            pool.shutdown()
+            wait(tasks)
 
     def _hidden(self, ids: list[Ids]) -> tuple[Tensor, Tensor]:
         """The network's output for a batch, padded on the right: (n, l, d), and the lengths (n,)."""
@@ -257,20 +258,18 @@ def in_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _start_streams(stream: Callable[[], None], streams: int, threads: int) -> tuple[ThreadPoolExecutor, list[Future[None]]]:
-    """Start `streams` streams of `threads` threads each, and leave torch's own number of threads as it was."""
+def workers(count: int, threads: int) -> ThreadPoolExecutor:
+    """`count` threads of Python, made once and kept, in each of which torch uses `threads` threads.
+
+    `torch.set_num_threads` counts for the thread that calls it and for those that begin later: it is put back at once.
+    """
     import torch
 
-    ready = threading.Barrier(streams + 1)
-
-    def begin() -> None:
-        torch.set_num_threads(threads)  # counts for the thread that says it, and for threads that begin later
-        ready.wait()
-
     with _starting:
-        before = torch.get_num_threads()
-        pool = ThreadPoolExecutor(streams, thread_name_prefix="encoding", initializer=begin)
-        tasks = [pool.submit(stream) for _ in range(streams)]
-        ready.wait()
-        torch.set_num_threads(before)
-    return pool, tasks
+        if (count, threads) not in _pools:
+            before, ready = torch.get_num_threads(), threading.Barrier(count)
+            pool = ThreadPoolExecutor(count, "encoding", initializer=lambda: torch.set_num_threads(threads))
+            list(pool.map(lambda _: ready.wait(), range(count)))  # until each of them has begun
+            torch.set_num_threads(before)
+            _pools[count, threads] = pool
+        return _pools[count, threads]

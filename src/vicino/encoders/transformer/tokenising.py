@@ -131,7 +131,7 @@ def _pieces(text: str) -> Iterator[str]:
     """
     start = 0
     while len(text) - start > _PIECE:
-        end = max(start + _PIECE // 2, _last_space(text, start + _PIECE // 2, start + _PIECE))
+        end = _last_space(text, start + _PIECE // 2, start + _PIECE)
         yield text[start:end]
         start = end
     yield text[start:]
@@ -139,8 +139,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 def _last_space(text: str, start: int, stop: int) -> int:
     """Where the last white space between two places is; `stop` where there is none."""
-    spaces = re.finditer(r"\s", text[start:stop][::-1])
-    first = next(spaces, None)
+    first = re.search(r"\s", text[start:stop][::-1])
     return stop if first is None else stop - first.start() - 1
 
 

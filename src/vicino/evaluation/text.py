@@ -1,0 +1,113 @@
+"""A comparison as text: the table that a terminal shows, and what belongs beneath it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from vicino.data.records import Recipe
+from vicino.encoders.base import Truncation
+from vicino.evaluation.compare import Candidate, Comparison
+
+__all__ = ["comparison_text", "table"]
+
+_WIDE = 140  # characters that the whole table of a comparison needs
+_ONLY_WHERE_WIDE = ("p95", "index", "cut")
+
+
+def comparison_text(comparison: Comparison, *, width: int = 160) -> str:
+    """The task, the table (its least needed columns only where `width` allows), what belongs beneath it, and the verdict."""
+    task = comparison.task
+    lines = [f"{task.name}: {len(task.documents):,} documents, {len(task.queries):,} queries"]
+    lines += [f"  NOT JUDGED BY PEOPLE: {task.synthetic}"] if task.synthetic else []
+    lines += [f"  {note}" for note in task.notes]
+    head = ["", *comparison.metric_names, f"vs {comparison.baseline}", "p", "docs/s", "ms/query", *_ONLY_WHERE_WIDE]
+    ranked = sorted(comparison.candidates, key=lambda candidate: -candidate.mean)
+    rows = [_row(candidate, comparison) for candidate in ranked]
+    kept = len(head) if width >= _WIDE else len(head) - len(_ONLY_WHERE_WIDE)
+    shown = table(head[:kept], [row[:kept] for row in rows], right=range(1, kept), width=width)
+    beneath = [f"  {line}" for line in _beneath(comparison.candidates)]
+    return "\n".join([*lines, "", shown, *beneath, "", comparison.verdict.sentence])
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Iterable[int] = (), width: int = 160) -> str:
+    """A plain table; the columns in `right` are aligned to the right.
+
+    >>> print(table(["name", "n"], [["a", 1], ["b", 22]], right=[1], width=40))
+     name    n
+    ──────────
+     a       1
+     b      22
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=SIMPLE_HEAD, show_edge=False)
+    numeric = set(right)
+    for place, name in enumerate(head):
+        grid.add_column(name, justify="right" if place in numeric else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(str(cell)) for cell in row))
+    out = io.StringIO()
+    Console(file=out, width=width, highlight=False).print(grid)
+    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
+
+
+def _row(candidate: Candidate, comparison: Comparison) -> list[str]:
+    if candidate.found is None or candidate.metrics is None:
+        return [candidate.name, "failed"] + [""] * (len(comparison.metric_names) + 3 + len(_ONLY_WHERE_WIDE))
+    found, first = candidate.found, comparison.metric_names[0]
+    mark = " *" if candidate.name == comparison.verdict.pick else ""
+    intervals = [(name, *candidate.metrics[name]) for name in comparison.metric_names]
+    scores = [f"{mean:.3f}" + (f" [{low:.3f}, {high:.3f}]" if name == first else "") for name, mean, low, high in intervals]
+    contest = candidate.against_baseline
+    tally = f"+{contest.tally.wins} ={contest.tally.ties} -{contest.tally.losses}" if contest else "baseline"
+    p = "" if contest is None else "<.001" if contest.p < 0.001 else f"{contest.p:.3f}"
+    p50, p95 = np.percentile(found.query_ms, [50, 95])
+    speed = len(comparison.task.documents) / found.build_seconds
+    cut = "" if found.truncation is None else f"{found.truncation.share:.1%}"
+    times = [f"{speed:,.0f}", f"{p50:.2f}", f"{p95:.2f}"]
+    return [candidate.name + mark, *scores, tally, p, *times, f"{found.index_bytes / 1e6:.1f} MB", cut]
+
+
+def _beneath(candidates: Sequence[Candidate]) -> Iterator[str]:
+    """What failed, what each candidate is, what fusing weighs, what was cut off, and which times are older."""
+    for candidate in candidates:
+        if candidate.error:
+            yield f"{candidate.name} failed: {candidate.error}"
+        elif candidate.recipe and not candidate.recipe.parts and not candidate.tuning:
+            yield f"{candidate.name}: {_told(candidate.recipe)}"
+        if candidate.tuning:
+            weights = ", ".join(f"{weight:.2f}" for weight in candidate.tuning.final)
+            yield f"{candidate.name}: weights {weights}" + (
+                "" if candidate.tuning.fuses else " (the tuner's answer: do not fuse)"
+            )
+    for cut, names in _cuts(candidates).items():
+        longest = cut.deciles[-1]
+        yield (
+            f"{', '.join(names)}: {cut.items_cut:,} of {cut.items:,} documents were cut at {cut.limit} tokens, {cut.share:.1%} of "
+            f"all tokens; the longest tenth lost {longest[4] / max(1, longest[3]):.0%}"
+        )
+    older = [candidate.name for candidate in candidates if candidate.found and candidate.found.cached]
+    if older:
+        yield f"times of {', '.join(older)} were measured in an earlier run"
+
+
+def _cuts(candidates: Sequence[Candidate]) -> dict[Truncation, list[str]]:
+    found: dict[Truncation, list[str]] = {}
+    for candidate in candidates:
+        if candidate.truncation:
+            found.setdefault(candidate.truncation, []).append(candidate.name)
+    return found
+
+
+def _told(recipe: Recipe) -> str:
+    """A recipe in one line: everything that was set, by hand or by default."""
+    params = {**recipe.params, **(recipe.params.get("encoder_params") or {})}
+    said = [f"{name}={value}" for name, value in params.items() if name != "encoder_params" and value is not None]
+    return f"{recipe.retriever} {' '.join(said)}"
