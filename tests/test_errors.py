@@ -75,4 +75,5 @@ def test_an_unknown_name_may_bring_its_own_listing_and_an_empty_list():
 
 
 def test_a_missing_extra_ends_with_the_command_that_installs_it():
-    assert str(MissingExtra.named("torch", needed_by="transformers")).endswith("→ pip install 'vicino[torch]'")
+    told = str(MissingExtra.named("torch", needed_by="transformers"))
+    assert "→ pip install 'vicino[torch]' (in a checkout: pip install -c constraints.txt -e '.[torch]')" in told

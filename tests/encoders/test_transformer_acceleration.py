@@ -252,6 +252,20 @@ def test_a_network_that_cannot_be_made_fast_stays_as_it_is(native, monkeypatch, 
     np.testing.assert_allclose(Transformer(model=folder, precision="float32").encode(phrases), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+def test_the_way_of_an_accelerator(monkeypatch, folder, phrases, precision):
+    """No accelerator is here: the processor goes its way, without packing and without streams."""
+    expected = normalise(Transformer(model=folder, precision="float32").encode(phrases))
+    monkeypatch.setattr("vicino.encoders.transformer.network.Network._on_processor", False)
+    encoder = Transformer(model=folder, precision=precision)
+    found = normalise(encoder.encode(phrases))
+    assert (found * expected).sum(axis=1).mean() >= TOLERANCE
+    assert encoder.arithmetic == ("bfloat16" if precision == "auto" else "float32")
+    network = encoder._network._network
+    assert network.config._attn_implementation == "sdpa"
+    assert not any("forward" in vars(module) for module in network.modules())
+
+
 # Batches and streams --------------------------------------------------------------------------------------------------
 
 
@@ -287,6 +301,31 @@ def test_the_number_of_threads_is_honoured_and_left_alone(folder, phrases, threa
     other.start()
     other.join()
     assert seen == [count, count]
+
+
+@pytest.mark.parametrize(("count", "each"), [(2, 1), (3, 1), (8, 1), (16, 2), (20, 2)])
+def test_streams_share_the_threads(folder, phrases, threads, monkeypatch, count, each):
+    threads(count)
+    encoder = Transformer(model=folder, precision="float32")
+    network, seen = encoder._network, []
+    hidden = network._hidden
+
+    def look(ids: Any) -> Any:
+        found = hidden(ids)
+        seen.append((threading.current_thread().name, torch.get_num_threads()))
+        return found
+
+    monkeypatch.setattr(network, "_hidden", look)
+    monkeypatch.setattr("vicino.encoders.transformer.network._SMALL", 0)
+    encoder.encode(phrases * 200, batch_size=1)
+    assert {used for _, used in seen} == {each}
+    seen.clear()
+    encoder.encode("near")  # alone, it has them all
+    assert {used for _, used in seen} == {count}
+    monkeypatch.setattr("vicino.encoders.transformer.network._SMALL", 10e9)
+    encoder.encode("near")  # ... unless it is soon done
+    assert seen[-1][1] == 1
+    assert not any(name == "MainThread" for name, _ in seen)
 
 
 def test_encoding_from_several_threads_at_once(folder, phrases, threads):

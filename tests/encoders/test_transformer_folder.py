@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from vicino.encoders.transformer import sources
 from vicino.encoders.transformer.folder import Dense, Normalize, Pooling, read_folder
@@ -202,6 +204,46 @@ def test_what_a_folder_may_not_say(folder, what):
     with pytest.raises(VicinoError, match=message) as error:
         _ = read_folder(folder).width
     assert error.value.mend
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-1, 10**12) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = {
+    "modules.json": ("path", "type"),
+    "config.json": ("hidden_size", "max_position_embeddings", "architectures", "model_type", "text_config"),
+    "1_Pooling/config.json": ("pooling_mode", "include_prompt", "module_output_name"),
+    "2_Dense/config.json": ("out_features", "activation_function"),
+    "sentence_bert_config.json": ("max_seq_length", "tokenizer_args", "modality_config", "do_lower_case"),
+    "tokenizer_config.json": ("model_max_length",),
+    "config_sentence_transformers.json": ("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim"),
+}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.sampled_from([(name, key) for name, keys in KEYS.items() for key in keys]), value=JSON)
+def test_whatever_a_folder_says_is_understood_or_named(folder, place, value):
+    name, key = place
+    dense = {"out_features": 3, "activation_function": "torch.nn.Tanh"}
+    write(folder / "modules.json", modules(f"{OLD}.Transformer", f"{OLD}.Pooling", f"{OLD}.Dense"))
+    write(folder / "2_Dense" / "config.json", dense)
+    write(folder / "2_Dense" / "model.safetensors", "dense")
+    kept = {file: file.read_text() for file in folder.rglob("*.json")}
+    try:
+        content = json.loads(kept.get(folder / name, "{}"))
+        (content[-1] if isinstance(content, list) else content)[key] = value
+        write(folder / name, content)
+        try:
+            found = read_folder(folder)
+            assert found.identity()
+            assert isinstance(found.width, int)
+        except VicinoError as error:
+            assert error.mend  # noqa: PT017 - an error is one of two good ends here
+    finally:
+        for file, text in kept.items():
+            write(file, text)
 
 
 def test_pickled_weights_are_not_opened(folder):

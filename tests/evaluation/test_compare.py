@@ -48,8 +48,8 @@ def test_a_clear_winner_is_named(fixed, climb, task):
     assert told.baseline == "plain"
     assert told.winner == told["good"].recipe
     assert told.verdict.sentence == (
-        "good wins: nDCG@10 1.000 [1.000, 1.000], better than every other candidate beyond chance. Against the best simple "
-        "baseline, plain, good is 0.369 above (p < .001; better on 40 queries, equal on 0, worse on 0)."
+        "good wins: nDCG@10 1.000 [1.000, 1.000], better than every other candidate that was measured, beyond chance. "
+        "Against the best simple baseline, plain, good is 0.369 above (p < .001; better on 40 queries, equal on 0, worse on 0)."
     )
 
 
@@ -99,7 +99,7 @@ def test_a_difference_that_few_queries_cannot_show_is_a_tie(fixed, climb, task):
     contest = told["cheap"].against_best
     assert not contest.clear
     assert contest.p == 0.25  # 2 of the 8 sign patterns of three differences
-    assert f"only a difference of {contest.detectable:.3f} or more would show" in told.verdict.sentence
+    assert f"a true difference of {contest.detectable:.3f} would show four times in five" in told.verdict.sentence
     assert told.verdict.sentence.endswith("It is the simple baseline itself.")
 
 
@@ -292,3 +292,22 @@ def test_equal_seeds_tell_equal_stories(codes):
 def test_the_default_ladder_and_metrics_have_names():
     assert [ladder.parse(name).retriever for name in LADDER] == ["lexical", "dense", "dense", "dense", "fused", "fused"]
     assert [ladder.metrics.parse(name).name for name in METRICS] == list(METRICS)
+
+
+def test_the_pick_is_never_clearly_worse_than_the_baseline(fixed, climb, task):
+    """The cheap one is tied with the best, for the two differ widely; but it loses to the baseline on nearly all queries."""
+    from vicino.evaluation import compare
+    from vicino.evaluation.compare import Candidate, Contest
+    from vicino.metrics.significance import Interval, Tally
+
+    told = climb(task, {"cheap": fixed(SECOND), "base": fixed(MIXED, plain=True), "best": fixed(FIRST, milliseconds=300.0)})
+    lost = Contest("base", Interval(-0.1, -0.2, -0.05), Tally(1, 2, 37), 0.001, 0.05)
+    blurred = Contest("best", Interval(-0.2, -0.5, 0.1), Tally(9, 2, 29), 0.4, 0.5)
+    cheap = Candidate("cheap", found=told["cheap"].found, against_baseline=lost, against_best=blurred)
+    assert compare._cheapest([told["best"], cheap]).name == "best"
+    assert cheap.cost_seconds < told["best"].cost_seconds
+
+
+def test_a_failed_candidate_is_named_in_the_verdict(fixed, climb, task):
+    told = climb(task, {"good": fixed(FIRST), "broken": fixed(FIRST, fail="RuntimeError"), "poor": fixed(SECOND, plain=True)})
+    assert told.verdict.sentence.endswith("Not measured, because they failed: broken.")

@@ -15,7 +15,7 @@ from vicino.evaluation import measure
 from vicino.evaluation.measure import Bench, Measurement
 from vicino.evaluation.tasks import RetrievalTask, judged
 from vicino.metrics import parse as metric
-from vicino.retrieval import parse
+from vicino.retrieval import from_recipe, parse
 
 TFIDF, LSA = Recipe("dense", {"encoder": "tfidf"}), Recipe("dense", {"encoder": "lsa", "encoder_params": {"n_components": 2}})
 
@@ -235,7 +235,17 @@ def test_given_weights_are_not_tuned(fixed, by_hand):
     recipe = Recipe("fused", {"method": "convex", "weights": [0.5, 0.5]}, (fixed(left), fixed(right)))
     found = Bench(task, metric("MRR")).measure(recipe)
     assert found.tuning is None
-    assert found.recipe == recipe
+    assert found.recipe == from_recipe(recipe).recipe
+
+
+def test_weights_learnt_on_the_same_task_are_cross_fitted_again(fixed, by_hand):
+    left, right, answers = rivals()
+    task = by_hand(answers, [f"d{number}" for number in range(10)])
+    learnt = Bench(task, metric("MRR")).measure(Recipe("fused", {"method": "convex"}, (fixed(left), fixed(right))))
+    again = Bench(task, metric("MRR")).measure(learnt.recipe)
+    assert learnt.recipe.params["learnt_on"] == task.fingerprint
+    assert again.tuning == learnt.tuning
+    assert again.hits.ids.tolist() == learnt.hits.ids.tolist()
 
 
 # Keeping --------------------------------------------------------------------------------------------------------------
@@ -277,12 +287,13 @@ def test_what_was_built_for_one_metric_serves_another(task, tmp_path, counted):
     Bench(task, metric("MRR@10"), cache=tmp_path).measure(TFIDF)
     counted.clear()
     bench = Bench(task, metric("nDCG@10"), cache=tmp_path)
-    assert not bench.measure(TFIDF).cached
+    assert bench.measure(TFIDF).cached  # the time of the build is an older one
     assert "build" not in counted
+    assert {"search", "_time"} <= set(counted)
     assert bench.retriever(TFIDF).search("tea").top()
 
 
-def test_other_content_is_measured_anew(task, tmp_path):
+def test_other_content_is_measured_anew(task, tmp_path, counted):
     Bench(task, metric("MRR@10"), cache=tmp_path).measure(TFIDF)
     others = [
         (task, metric("MRR@5"), {}, TFIDF),
@@ -293,8 +304,9 @@ def test_other_content_is_measured_anew(task, tmp_path):
         (judged("w", task.documents[::-1], task.queries, [Judgement("q1", "d1", 1)]), metric("MRR@10"), {}, TFIDF),
     ]
     for other, how, options, recipe in others:
+        counted.clear()
         found = Bench(other, how, cache=tmp_path, **options).measure(recipe)
-        assert not found.cached
+        assert {"search", "_time"} <= set(counted)
         same(found, Bench(other, how, **options).measure(recipe))
 
 
@@ -321,7 +333,6 @@ def test_a_damaged_measurement_is_done_again(task, tmp_path, counted, caplog, fi
     damaged(entry / file)
     counted.clear()
     again = Bench(task, metric("MRR@10"), cache=tmp_path).measure(TFIDF)
-    assert not again.cached
     assert "_time" in counted
     assert "doing again what the cache lost" in caplog.text
     same(again, first)
@@ -360,3 +371,10 @@ def test_hits_are_kept_with_their_padding(fixed, by_hand, tmp_path):
     assert again.cached
     assert isinstance(again.hits, Hits)
     assert [again.hits.top(row) for row in range(2)] == [[("a", 2.0), ("c", 1.0)], []]
+
+
+def test_a_cache_that_cannot_be_written_costs_no_result(task, tmp_path, caplog):
+    (tmp_path / "cache").write_text("a file stands where the folder should be")
+    found = Bench(task, metric("MRR@10"), cache=tmp_path / "cache").measure(TFIDF)
+    same(found, Bench(task, metric("MRR@10")).measure(TFIDF))
+    assert "not kept for the next run" in caplog.text

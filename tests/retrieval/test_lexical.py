@@ -105,9 +105,9 @@ def test_parameters_that_cannot_be_are_named(params, error):
         Lexical.of(**params).build(documents("tea"))
 
 
-def test_the_recipe_says_what_differs_from_the_defaults():
-    assert Lexical().recipe.params == {}
-    assert Lexical(k1=0.9, stemmer="english").recipe.params == {"k1": 0.9, "stemmer": "english"}
+def test_the_recipe_says_everything_so_that_it_keeps_its_meaning():
+    assert Lexical().recipe.params == Lexical.defaults()
+    assert Lexical(k1=0.9, stemmer="english").recipe.params == {**Lexical.defaults(), "k1": 0.9, "stemmer": "english"}
 
 
 def test_every_variant_is_kept_with_its_parameters(tmp_path):

@@ -103,7 +103,7 @@ def test_folders_are_told_by_what_they_hold(tmp_path, texts, monkeypatch):
     for folder in ("bm25", "lsa", "plain"):
         (tmp_path / folder).mkdir()
     assert parse("my-lsa") == Recipe("dense", {"encoder": "my-lsa"})
-    assert parse("winner") == TFIDF
+    assert parse("winner") == from_recipe(TFIDF).recipe
     assert parse("plain") == Recipe("dense", {"encoder": "plain"})
     assert parse("bm25") == BM25  # a folder that happens to have a known name does not shadow it
     assert parse("lsa") == LSA

@@ -38,7 +38,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Iterable
 
     >>> print(table(["name", "n"], [["a", 1], ["b", 22]], right=[1], width=40))
      name    n
-    ──────────
+    ───────────
      a       1
      b      22
     """

@@ -11,11 +11,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from vicino.encoders.base import Role
 from vicino.encoders.transformer.sources import digest
-from vicino.errors import UnknownName, UnreadableSource
+from vicino.errors import UnknownName, UnreadableSource, VicinoError
 from vicino.vectors import Similarity
 
 __all__ = ["POOLINGS", "VOCABULARY", "Dense", "ModelFolder", "Normalize", "Pooling", "Step", "pooling_modes", "read_folder"]
@@ -49,6 +49,7 @@ _HEARSAY = {
     *("local_files_only", "special_tokens_map_file", "tokenizer_file", "model_max_length", "_attn_implementation_autoset"),
 }
 _OURS = ("trust_remote_code", "use_cache", "token", "revision", "cache_dir", "local_files_only")  # not for a folder to say
+T = TypeVar("T")
 _NO_LIMIT = 10**9  # transformers writes 1e30 where a tokenizer has no limit
 
 
@@ -158,6 +159,15 @@ def read_folder(path: Path) -> ModelFolder:
     Raises UnknownName (a module that vicino does not have) or UnreadableSource (missing or broken files, or a setting that
     would change the vectors and is not supported).
     """
+    try:
+        return _read(path)
+    except VicinoError:
+        raise
+    except (TypeError, ValueError, AttributeError, LookupError) as error:  # a value of another kind than the format has
+        raise UnreadableSource(f"{path} describes itself in a way that makes no sense ({error})", mend=_AGAIN) from error
+
+
+def _read(path: Path) -> ModelFolder:
     modules = _modules(path)
     body = path / modules[0][1]
     config = _json(body / "config.json", required=True)
@@ -179,15 +189,16 @@ def read_folder(path: Path) -> ModelFolder:
         steps=steps,
         limit=_limit(config, text, _json(body / "tokenizer_config.json")),
         lower=bool(text.get("do_lower_case")),
-        prompts={name: prompt or "" for name, prompt in (whole.get("prompts") or {}).items()},
-        default_prompt_name=whole.get("default_prompt_name"),
+        prompts={name: _of(str, prompt) or "" for name, prompt in (whole.get("prompts") or {}).items()},
+        default_prompt_name=_of(str, whole.get("default_prompt_name")),
         similarity=_similarity(path, whole.get("similarity_fn_name") or "cosine"),
-        truncate_dim=whole.get("truncate_dim"),
+        truncate_dim=_of(int, whole.get("truncate_dim")),
         config_arguments=_arguments(text, "config_kwargs", "config_args"),
         tokenizer_arguments=_arguments(text, "processor_kwargs", "tokenizer_args"),
     )
 
 
+_AGAIN = "download or save the model again"
 # What to do about a folder that asks for more than vicino does.
 _CHOOSE = "choose a model of the modules Transformer, Pooling, Dense and Normalize"
 
@@ -316,6 +327,13 @@ def _weights(folder: Path) -> tuple[Path, ...]:
     raise UnreadableSource(f"{folder} holds no weights in safetensors", mend="give a folder that holds model.safetensors")
 
 
+def _of(kind: type[T], value: Any) -> T | None:
+    """The value, which is of this kind or None."""
+    if value is None or isinstance(value, kind):
+        return value
+    raise TypeError(f"{value!r} is not of type {kind.__name__}")
+
+
 def _described(step: Step) -> list[Any]:
     if isinstance(step, Pooling):
         return ["pooling", step.modes, step.include_prompt]
@@ -334,14 +352,14 @@ def _json(file: Path, *, required: bool = False) -> dict[str, Any]:
         return {}
     found = _parsed(file)
     if not isinstance(found, dict):
-        raise UnreadableSource(f"{file} does not hold a JSON object", mend="download or save the model again")
+        raise UnreadableSource(f"{file} does not hold a JSON object", mend=_AGAIN)
     return found
 
 
 def _modules_json(file: Path) -> list[dict[str, Any]]:
     entries = _parsed(file)
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise UnreadableSource(f"{file} does not list modules", mend="download or save the model again")
+        raise UnreadableSource(f"{file} does not list modules", mend=_AGAIN)
     return entries
 
 
@@ -349,4 +367,4 @@ def _parsed(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UnreadableSource(f"{file} cannot be read: {error}", mend="download or save the model again") from error
+        raise UnreadableSource(f"{file} cannot be read: {error}", mend=_AGAIN) from error

@@ -78,13 +78,13 @@ def _dense(step: Dense) -> Callable[[Tensor], Tensor]:
     from safetensors.torch import load_file
     from torch.nn.functional import linear
 
-    activation = getattr(torch.nn, step.activation, None)
-    if not (isinstance(activation, type) and issubclass(activation, torch.nn.Module)):
-        raise UnreadableSource(f"torch.nn has no activation {step.activation}", mend="choose another model")
+    try:
+        activate = getattr(torch.nn, step.activation)()
+    except (AttributeError, TypeError) as error:
+        raise UnreadableSource(f"torch.nn.{step.activation} is not a plain activation", mend="choose another model") from error
     weights = {name: value.float() for name, value in load_file(step.weights).items()}
     if "linear.weight" not in weights:
         raise UnreadableSource(f"{step.weights} does not hold a dense layer", mend="download or save the model again")
-    activate = activation()
 
     def run(vectors: Tensor) -> Tensor:
         here = {name: value.to(vectors.device) for name, value in weights.items()}

@@ -105,13 +105,17 @@ class Network:
         rows = table[ids.astype(np.int64)].detach().float().cpu().numpy()
         return Tokens(pieces, ids.astype(np.int64), known, len(table), rows)
 
+    @property
+    def _on_processor(self) -> bool:
+        return self._device.type == "cpu"
+
     # How batches are made and run ----------------------------------------------------------------------------------------
 
     def _for_each_batch(
         self, texts: Sequence[str], prompt: str, batch_size: int, write: Callable[[NDArray[np.int64], list[Ids]], None]
     ) -> None:
         """Tokenise, sort by length, and hand out batches of rows and their ids."""
-        budget = batch_size * _TOKENS * (1 if self._device.type == "cpu" else _DEVICE_FACTOR)
+        budget = batch_size * _TOKENS * (1 if self._on_processor else _DEVICE_FACTOR)
         with progress.task("Encoding", total=len(texts), unit="documents") as task:
             for start in range(0, len(texts), _WINDOW):
                 ids = self._tokenizer.ids([prompt + text for text in texts[start : start + _WINDOW]])
@@ -129,7 +133,7 @@ class Network:
         """In how many threads to encode: as many as torch may use, one where an accelerator does the work."""
         import torch
 
-        return torch.get_num_threads() if self._device.type == "cpu" else 1
+        return torch.get_num_threads() if self._on_processor else 1
 
     def _run(self, batches: list[list[int]], work: Callable[[list[int]], None], small: bool) -> None:
         """Do all batches, in streams that each take the next one.
@@ -205,8 +209,10 @@ class Network:
 
         if wanted != "auto":
             return [wanted]
-        kind = self._device.type
-        native = acceleration.multiplies_bfloat16() if kind == "cpu" else kind != "cuda" or torch.cuda.is_bf16_supported()
+        if self._on_processor:
+            native = acceleration.multiplies_bfloat16()
+        else:
+            native = self._device.type != "cuda" or torch.cuda.is_bf16_supported()
         return ["bfloat16", "float32"] if native else ["float32"]
 
     def _agrees(self, dtype: torch.dtype, plain: NDArray[np.float32]) -> bool:
@@ -215,7 +221,7 @@ class Network:
 
         own = getattr(self._network.config, "_attn_implementation", None)
         try:
-            if self._device.type == "cpu":
+            if self._on_processor:
                 acceleration.accelerate(self._network, dtype)
             else:
                 acceleration.cast(self._network, dtype)
@@ -259,16 +265,17 @@ def in_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
 
 
 def workers(count: int, threads: int) -> ThreadPoolExecutor:
-    """`count` threads of Python, made once and kept, in each of which torch uses `threads` threads.
-
-    `torch.set_num_threads` counts for the thread that calls it and for those that begin later: it is put back at once.
-    """
+    """`count` threads of Python, made once and kept, in each of which torch uses `threads` threads."""
     import torch
+
+    def begin() -> None:
+        torch.get_num_threads()  # a thread that was not asked before takes the number that the process has when it is
+        torch.set_num_threads(threads)  # counts for this thread, and for those that begin before it is put back
 
     with _starting:
         if (count, threads) not in _pools:
             before, ready = torch.get_num_threads(), threading.Barrier(count)
-            pool = ThreadPoolExecutor(count, "encoding", initializer=lambda: torch.set_num_threads(threads))
+            pool = ThreadPoolExecutor(count, "encoding", initializer=begin)
             list(pool.map(lambda _: ready.wait(), range(count)))  # until each of them has begun
             torch.set_num_threads(before)
             _pools[count, threads] = pool
