@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -99,18 +98,18 @@ def _cached(name: str) -> Path | None:
     from huggingface_hub import _CACHED_NO_EXIST, snapshot_download, try_to_load_from_cache
     from huggingface_hub.errors import LocalEntryNotFoundError
 
+    from vicino.encoders.transformer.folder import read_folder
+
     try:
         folder = Path(snapshot_download(name, local_files_only=True, **_FILES))
     except LocalEntryNotFoundError:
         return None
-    if (folder / "modules.json").is_file():
-        places = [str(entry["path"]) for entry in json.loads((folder / "modules.json").read_text(encoding="utf-8"))]
-    elif try_to_load_from_cache(name, "modules.json") is _CACHED_NO_EXIST:
-        places = [""]
-    else:
+    if not (folder / "modules.json").is_file() and try_to_load_from_cache(name, "modules.json") is not _CACHED_NO_EXIST:
         return None
-    described = all((folder / place / "config.json").is_file() for place in places if "Normalize" not in place)
-    return folder if described and any(folder.rglob("*.safetensors")) else None
+    try:
+        return folder if read_folder(folder).weights else None
+    except UnreadableSource:
+        return None
 
 
 def _downloaded(name: str) -> Path:
