@@ -145,7 +145,8 @@ def lexical(plain: dict[str, Any]) -> str:
     ]
     faster = ["documents", "queries", "vicino, q/s", "bm25s (numba)", "times faster", "than its default", "overlap", "build, s"]
     return (
-        f"Quality against a BM25 as the textbook has it, on the same tokens (plain words, and English stems without common words):\n\n{_table(head, quality)}\n\n"
+        f"Quality against a BM25 as the textbook has it, on the same tokens (plain words, and English stems "
+        f"without common words):\n\n{_table(head, quality)}\n\n"
         f"Speed against bm25s on the same tokens, k = {plain['parameters']['k']}, {plain['parameters']['threads']} threads, "
         f"both in turn over {plain['parameters']['rounds']} rounds (overlap, build: vicino / bm25s):\n\n{_table(faster, speed)}"
     )
