@@ -90,8 +90,8 @@ def _beneath(candidates: Sequence[Candidate]) -> Iterator[str]:
     for cut, names in _cuts(candidates).items():
         longest = cut.deciles[-1]
         yield (
-            f"{', '.join(names)}: {cut.items_cut:,} of {cut.items:,} documents were cut at {cut.limit} tokens, {cut.share:.1%} of "
-            f"all tokens; the longest tenth lost {longest[4] / max(1, longest[3]):.0%}"
+            f"{', '.join(names)}: {cut.items_cut:,} of {cut.items:,} documents were cut at {cut.limit} tokens, {cut.share:.1%} "
+            f"of all tokens; the longest tenth lost {longest[4] / max(1, longest[3]):.0%}"
         )
     older = [candidate.name for candidate in candidates if candidate.found and candidate.found.cached]
     if older:
