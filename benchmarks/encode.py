@@ -174,7 +174,7 @@ def flops(lengths: np.ndarray, ours: Transformer) -> tuple[float, float]:
 
 
 def peak_gflops(threads: int) -> float:
-    """The best that a large bfloat16 product reaches here, one stream a thread as in the encoder."""
+    """The best that a large bfloat16 product reaches in one thread, by that thread's own processor time, times the threads."""
     import torch
 
     from vicino.encoders.transformer import acceleration
@@ -184,21 +184,17 @@ def peak_gflops(threads: int) -> float:
     layer = torch.nn.Linear(PEAK, PEAK).requires_grad_(False)
     acceleration.cast(layer, dtype)
     if acceleration.can_pack(dtype):
-        acceleration._pack(layer, ("none", ""))
-    best: list[float] = []
+        acceleration.pack(layer)
+    x = torch.randn(PEAK, PEAK).to(dtype)
 
-    def multiply() -> None:
-        x = torch.randn(PEAK, PEAK).to(dtype)
+    def multiply() -> float:
+        began = time.thread_time()
         with torch.inference_mode():
-            for _ in range(10):
-                began = time.perf_counter()
-                layer(x)
-                best.append(2 * PEAK**3 / (time.perf_counter() - began) / 1e9)
+            layer(x)
+        return 2 * PEAK**3 / (time.thread_time() - began) / 1e9
 
-    pool = workers(threads, 1)
-    for task in [pool.submit(multiply) for _ in range(threads)]:
-        task.result()
-    return round(threads * max(best), 0)
+    alone = workers(1, 1)
+    return round(threads * max(alone.submit(multiply).result() for _ in range(20)), 0)
 
 
 def shares(ours: Transformer, texts: list[str]) -> dict[str, float]:

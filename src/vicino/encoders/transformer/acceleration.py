@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["UnusualAttention", "accelerate", "attend", "can_pack", "cast", "multiplies_bfloat16"]
+__all__ = ["UnusualAttention", "accelerate", "attend", "can_pack", "cast", "multiplies_bfloat16", "pack"]
 
 _CPUINFO = Path("/proc/cpuinfo")  # Linux tells what a processor can do
 ATTENTION = "vicino"  # the name under which transformers finds `attend`
@@ -61,17 +61,10 @@ def multiplies_bfloat16() -> bool:
 
 
 def accelerate(network: nn.Module, dtype: torch.dtype) -> None:
-    """Cast, pack and rewire a network in place, for inference on the processor. Packing cannot be undone."""
-    import torch
-
+    """Cast, pack and rewire a network in place, for inference on the processor; it cannot be undone."""
     cast(network, dtype)
     if can_pack(dtype):
-        for module in list(network.modules()):
-            for layer, activation in _FOLLOWED:
-                _pack_pair(module, layer, activation)
-        for module in network.modules():
-            if type(module) is torch.nn.Linear and "forward" not in vars(module):
-                _pack(module, ("none", ""))
+        pack(network)
     _install_attention(network)
 
 
@@ -80,6 +73,18 @@ def cast(network: nn.Module, dtype: torch.dtype) -> None:
     for parameter in network.parameters():
         if parameter.is_floating_point():
             parameter.data = parameter.data.to(dtype)
+
+
+def pack(network: nn.Module) -> None:
+    """Pack every linear layer, together with the activation that follows it where oneDNN computes that."""
+    import torch
+
+    for module in list(network.modules()):
+        for layer, activation in _FOLLOWED:
+            _pack_pair(module, layer, activation)
+    for module in network.modules():
+        if type(module) is torch.nn.Linear and "forward" not in vars(module):
+            _pack(module, ("none", ""))
 
 
 @functools.cache
