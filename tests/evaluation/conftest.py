@@ -57,7 +57,7 @@ class Fixed(Retriever):
             kind = getattr(errors, self.fail, None) or getattr(builtins, self.fail)
             raise kind("told to fail", mend="do not") if issubclass(kind, VicinoError) else kind("told to fail")
 
-    def _search(self, queries: list[str], k: int, explain: bool) -> Hits:
+    def _search(self, queries: list[str], k: int, explain: bool, allow: object = None) -> Hits:
         type(self).searched += 1
         ids = np.full((len(queries), k), None, dtype=object)
         scores = np.full((len(queries), k), -np.inf, dtype=np.float32)

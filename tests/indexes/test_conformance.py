@@ -315,3 +315,62 @@ def test_damage_is_noticed(family, tmp_path):
                 indexes.load(folder)
         file.write_bytes(whole)
     assert indexes.load(folder).search(np.eye(3), k=1).ids.shape == (3, 1)
+
+
+# Change -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def changed(family, similarity, vectors, index) -> Index:
+    """Built over the first half, then changed until it holds rows 100 to 1,899."""
+    if "change" not in family.capabilities:
+        with pytest.raises(InputError, match="cannot change"):
+            index.add(vectors[:1], ["one more"])
+        pytest.skip(f"{family.__name__} cannot change")
+    names = [f"v{row}" for row in range(N)]
+    made = family(similarity=similarity).build(vectors[: N // 2], names[: N // 2])
+    made.remove(names[:50])
+    for start in range(N // 2, N, 250):
+        made.add(vectors[start : start + 250], names[start : start + 250])
+    return made.remove(names[50:100] + names[N - 100 :] + ["a stranger"])
+
+
+def test_a_changed_index_answers_as_one_built_over_what_it_holds(changed, similarity, vectors, queries):
+    expected = INDEXES["exact"](similarity=similarity).build(vectors[100 : N - 100], [f"v{row}" for row in range(100, N - 100)])
+    found, wanted = changed.search(queries, 10), expected.search(queries, 10)
+    shared = [len(set(a) & set(b)) / 10 for a, b in zip(found.ids, wanted.ids, strict=True)]
+    assert np.mean(shared) >= (1 if "exact" in changed.capabilities else 0.95)
+    assert changed.manifest()["vectors"] == N - 200
+    everything = changed.search(queries[:1], N).top()
+    assert len({name for name, _ in everything}) == len(everything) <= N - 200
+
+
+def test_a_changed_index_is_saved_as_it_is(changed, queries, tmp_path):
+    opened = indexes.load(changed.save(tmp_path / "index"))
+    assert opened.search(queries, 10).ids.tolist() == changed.search(queries, 10).ids.tolist()
+    assert opened.manifest() == changed.manifest()
+
+
+def test_everything_can_go_and_come_back(changed, family, similarity, vectors, queries):
+    made = family(similarity=similarity).build(vectors[:3], ["a", "b", "c"])
+    assert made.remove(["a", "b", "c"]).search(queries, 5).ids.shape == (QUERIES, 0)
+    made.add(vectors[:3], ["c", "b", "a"])
+    assert made.search(vectors[:3], 1).ids.ravel().tolist() == ["c", "b", "a"] or similarity == "dot"
+
+
+def test_what_cannot_be_added_leaves_the_index_as_it_was(changed, vectors, queries):
+    before = changed.search(queries, 5).ids.tolist()
+    with pytest.raises(DuplicateIds, match="there already"):
+        changed.add(vectors[:1], ["v500"])
+    with pytest.raises(DimensionMismatch):
+        changed.add(vectors[:1, :-1], ["new"])
+    with pytest.raises(InvalidVectors):
+        changed.add(np.full((1, DIM), np.nan), ["new"])
+    assert changed.search(queries, 5).ids.tolist() == before
+    assert changed.add(np.empty((0, DIM)), []).search(queries, 5).ids.tolist() == before
+
+
+def test_the_callers_vectors_are_never_written_to(changed, family, similarity):
+    given = np.eye(4, dtype=np.float32)
+    family(similarity=similarity).build(given, list("abcd")).remove(["a"]).add(given[:1], ["e"])
+    np.testing.assert_array_equal(given, np.eye(4))

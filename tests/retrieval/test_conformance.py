@@ -292,3 +292,87 @@ def test_warming_up_builds_nothing(fresh):
 def test_truncation_is_none_or_counted(retriever, documents):
     cut = retriever.truncation(documents)
     assert cut is None or (cut.items, cut.items_cut) == (len(documents), 0)
+
+
+# Filters, and following a collection ------------------------------------------------------------------------------------
+
+
+class Shelf:
+    """Passages that stand in memory, and their vectors."""
+
+    def __init__(self, listed: list[Document], encoder=None) -> None:
+        self.listed, self.encoder = listed, encoder
+
+    def documents(self, keys):
+        return [document for document in self.listed if document.id in keys]
+
+    def vectors(self, keys, space):
+        chosen = self.documents(keys)
+        return [document.id for document in chosen], self.encoder.encode_document(chosen)
+
+
+@pytest.fixture
+def following(fresh, retriever, documents):
+    """(follow, retriever): an unbuilt copy with the fitted encoders of the built one, and what makes it follow documents."""
+    copy = fresh.clone()
+
+    def leaves(one):
+        return [leaf for part in one.parts for leaf in leaves(part)] if hasattr(one, "parts") else [one]
+
+    encoder = None
+    for mine, fitted in zip(leaves(copy), leaves(retriever), strict=True):
+        if hasattr(fitted, "encoder_"):
+            mine.encoder_, mine.space_ = fitted.encoder_, fitted.space_
+            encoder = encoder if fitted.encoder_.sparse else fitted.encoder_
+    return lambda listed, one=copy: one.follow({d.id for d in listed}, Shelf(listed, encoder)), copy
+
+
+def test_allowed_answers_are_those_of_all_without_the_others(retriever, documents):
+    allow = [document.id for document in documents[::2]]
+    everything, some = retriever.search(QUERIES, 12), retriever.search(QUERIES, 12, allow=allow)
+    if retriever.family == "fused":  # ranks, and with them shares, are those among what is allowed
+        assert all(name in allow for row in range(3) for name, _ in some.top(row))
+        return
+    for row in range(len(QUERIES)):
+        expected = {name: score for name, score in everything.top(row) if name in allow}
+        assert dict(some.top(row)) == pytest.approx(expected, abs=1e-6)
+    assert not any(retriever.search(QUERIES, 3, allow=["a stranger"]).top(row) for row in range(3))
+
+
+def test_following_all_documents_is_building_over_them(retriever, following, documents):
+    follow, copy = following
+    assert follow(documents) == len(documents)
+    assert follow(documents) == 0
+    expected, found = retriever.search(QUERIES, 5), copy.search(QUERIES, 5)
+    assert found.ids.tolist() == expected.ids.tolist()
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+
+
+def test_what_came_and_went_leaves_no_trace(retriever, following, documents):
+    follow, copy = following
+    assert follow([]) == 0
+    assert copy.search(QUERIES, 5).ids.shape == (3, 0)
+    follow(documents[:6])
+    follow(documents[3:9])
+    follow([])
+    assert not any(copy.search(QUERIES, 5).top(row) for row in range(3))
+    follow(documents[4:])
+    follow(documents)
+    expected, found = retriever.search(QUERIES, 5, explain=True), copy.search(QUERIES, 5, explain=True)
+    assert found.ids.tolist() == expected.ids.tolist()
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+    assert [[one.keys() for one in row] for row in found.why] == [[one.keys() for one in row] for row in expected.why]
+
+
+def test_what_is_kept_is_taken_up_again(following, fresh, documents, tmp_path):
+    follow, copy = following
+    follow(documents[:-2])
+    follow(documents[2:])
+    copy.keep(tmp_path / "kept")
+    follow_again, before = following[0], copy.search(QUERIES, 5)
+    copy.ids_ = None
+    for leaf in getattr(copy, "parts", [copy]):
+        leaf.ids_ = leaf.index_ = leaf.engine_ = leaf.corpus_ = leaf.gone_ = None
+    copy.resume(tmp_path / "kept")
+    follow_again(documents[2:])
+    equal(copy.search(QUERIES, 5), before)

@@ -115,3 +115,36 @@ def test_every_variant_is_kept_with_its_parameters(tmp_path):
     opened = load(built.save(tmp_path / "saved"))
     assert repr(opened) == "Lexical(k1=0.9, b=0.4, stemmer='english')"
     assert opened.search("wings").top() == built.search("wings").top()
+
+
+def test_a_large_collection_is_followed_without_reading_it_again(monkeypatch):
+    """What is new stands in an engine of its own until a tenth has changed; nothing that is gone is found."""
+    from vicino.retrieval import lexical
+
+    monkeypatch.setattr(lexical, "_AT_ONCE", 0)
+    shelf = {str(n): Document(str(n), f"word{n % 7} word{n % 11} common") for n in range(200)}
+
+    class Shelf:
+        def documents(self, keys):
+            return [shelf[key] for key in sorted(keys, key=int)]
+
+    follower = Lexical()
+    follower.follow(set(shelf), Shelf())
+    shelf["200"] = Document("200", "word3 fresh fresh")
+    follower.follow(shelf.keys() - {"3"}, Shelf())
+    assert follower.recent_ is not None
+    assert follower.search("fresh").top() == [("200", pytest.approx(float(follower.search("fresh").scores[0, 0])))]
+    found = [name for name, _ in follower.search("word3", 300).top()]
+    assert "3" not in found
+    assert "200" in found
+    assert follower.search("fresh", explain=True).why[0][0]["terms"].keys() == {"fresh"}
+    assert not follower.search("fresh", allow=["4"]).top()
+    built = Lexical().build([document for key, document in shelf.items() if key != "3"])
+    together = dict(follower.search("word3 common", 300).top())
+    expected = dict(built.search("word3 common", 300).top())
+    assert together.keys() == expected.keys()
+    assert all(abs(together[name] - score) < 0.05 for name, score in expected.items())
+    for n in range(201, 230):
+        shelf[str(n)] = Document(str(n), "word3 more")
+        follower.follow(shelf.keys() - {"3"}, Shelf())
+    assert len(follower.ids_) < 231  # indexed anew on the way: the place of what was gone is free

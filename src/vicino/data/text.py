@@ -192,6 +192,19 @@ class TokenIds:
         """How many terms each text has."""
         return np.diff(self.offsets)
 
+    def joined(self, more: TokenIds) -> TokenIds:
+        """These texts, then `more` of the same vocabulary."""
+        ids, offsets = np.concatenate([self.ids, more.ids]), np.concatenate([self.offsets, self.offsets[-1] + more.offsets[1:]])
+        return TokenIds(ids, offsets, self.vocabulary)
+
+    def rows(self, rows: NDArray[np.int64]) -> TokenIds:
+        """Only the texts at these places, in this order."""
+        lengths = self.lengths[rows]
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        places = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return TokenIds(self.ids[places], offsets, self.vocabulary)
+
 
 def encode_corpus(
     texts: Iterable[str],

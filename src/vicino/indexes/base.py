@@ -23,8 +23,9 @@ __all__ = ["Index"]
 class Index(Parameterised, ABC):
     """Vectors in, nearest ids out.
 
-    `capabilities` says what an index can do ("sparse", "exact", "effort", ...) and `similarities` which ones it ranks by;
-    nobody has to try and catch. Every index takes `similarity` as a parameter.
+    `capabilities` says what an index can do ("sparse", "exact", "effort", "change", ...) and `similarities` which ones it ranks
+    by; nobody has to try and catch. Every index takes `similarity` as a parameter. One that can "change" takes vectors in, and
+    gives them up, after it was built.
     """
 
     family: ClassVar[str]
@@ -44,6 +45,14 @@ class Index(Parameterised, ABC):
         self, queries: Any, k: int, allow: NDArray[np.int64] | None, effort: int | None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """The nearest rows, best first: rows (q, k') int64 with -1 for none, scores (q, k') float32, larger is nearer."""
+
+    def _add(self, vectors: Any) -> None:  # noqa: ARG002 - for those that can
+        """Take more rows in, after those that are there. For indexes that can "change"."""
+        raise self._fixed()
+
+    def _remove(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:  # noqa: ARG002 - for those that can
+        """Give up these rows (ascending); where each row that is there now was before, -1 for a place that holds nothing."""
+        raise self._fixed()
 
     @abstractmethod
     def _arrays(self) -> dict[str, Any]:
@@ -67,13 +76,32 @@ class Index(Parameterised, ABC):
         n, dim = checked.shape
         if n == 0:
             raise EmptyInput("there are no vectors to index", mend="give at least one")
-        names = np.array([str(row) for row in range(n)] if ids is None else [str(name) for name in ids], dtype=object)
-        if len(names) != n:
-            raise InputError(f"{len(names)} ids for {n} vectors", mend="give one id a vector")
-        if len(set(names)) != n:
-            raise DuplicateIds(f"{n - len(set(names))} of {n} ids repeat", mend="give each vector an id of its own")
+        names = _names([str(row) for row in range(n)] if ids is None else ids, n)
         self._build(checked)
         self.ids_, self.dim_ = names, dim
+        return self
+
+    def add(self, vectors: Any, ids: Sequence[str]) -> Self:
+        """Take (n, d) more vectors in. Raises NotFitted, InputError (not for this index), and what `build` raises."""
+        held = self._require_built()
+        checked = self._check(vectors, self.dim_)
+        names = _names(ids, checked.shape[0])
+        twice = set(names) & set(held)
+        if twice:
+            raise DuplicateIds(f"{len(twice)} of {len(names)} ids are there already", mend="remove them first")
+        if len(names):
+            self._add(checked)
+            self.ids_ = np.concatenate([held, names])
+        return self
+
+    def remove(self, ids: Collection[str]) -> Self:
+        """Give vectors up; ids that are not there are passed over. Raises NotFitted, InputError (not for this index)."""
+        held = self._require_built()
+        rows = self._rows(frozenset(ids))
+        if len(rows):
+            was = self._remove(rows)
+            self.ids_ = held[was]
+            self.ids_[was < 0] = None
         return self
 
     def search(self, queries: Any, k: int = 10, *, allow: Collection[str] | None = None, effort: int | None = None) -> Hits:
@@ -82,25 +110,29 @@ class Index(Parameterised, ABC):
         `allow` restricts the answers to these ids, searched exactly. `effort` trades time for recall where "effort" is a
         capability. Raises NotFitted, InvalidVectors, DimensionMismatch.
         """
-        if self.ids_ is None:
-            raise NotFitted(f"{type(self).__name__} is empty", mend="call .build(vectors, ids) first")
+        held = self._require_built()
         if k < 1:
             raise InputError(f"k is {k}", mend="ask for at least one answer")
         checked = self._check(queries, self.dim_)
         rows = None if allow is None else self._rows(frozenset(allow))
-        found, scores = self._search(checked, min(k, len(self.ids_)), rows, effort)
-        return Hits.of_rows(self.ids_, found, scores, complete=bool((found >= 0).all()))
+        k = min(k, self._size())
+        if k == 0:
+            return Hits(np.empty((checked.shape[0], 0), dtype=object), np.empty((checked.shape[0], 0), dtype=np.float32))
+        found, scores = self._search(checked, k, rows, effort)
+        return Hits.of_rows(held, found, scores, complete=bool((found >= 0).all()))
+
+    def _size(self) -> int:
+        """How many vectors can be found."""
+        return len(self._require_built())
 
     def manifest(self) -> dict[str, Any]:
         """What this index is, as plain data."""
-        size = 0 if self.ids_ is None else len(self.ids_)
+        size = 0 if self.ids_ is None else self._size()
         return {"index": self.family, "params": self.get_params(), "vectors": size, "dim": self.dim_}
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the index to a folder, whole or not at all."""
-        if self.ids_ is None:
-            raise NotFitted(f"{type(self).__name__} is empty", mend="call .build(vectors, ids) first")
-        arrays = {"ids": list(self.ids_), **self._arrays()}
+        arrays = {"ids": ["" if name is None else name for name in self._require_built()], **self._arrays()}
         return artifacts.write(path, kind="index", data=self.manifest(), arrays=arrays)
 
     @classmethod
@@ -115,6 +147,14 @@ class Index(Parameterised, ABC):
     @abstractmethod
     def nbytes(self) -> int:
         """The memory that the index holds, ids apart."""
+
+    def _require_built(self) -> NDArray[np.object_]:
+        if self.ids_ is None:
+            raise NotFitted(f"{type(self).__name__} is empty", mend="call .build(vectors, ids) first")
+        return self.ids_
+
+    def _fixed(self) -> InputError:
+        return InputError(f"{type(self).__name__} cannot change after it was built", mend="build it again")
 
     def _rows(self, names: frozenset[str]) -> NDArray[np.int64]:
         ids = () if self.ids_ is None else self.ids_
@@ -143,3 +183,13 @@ class Index(Parameterised, ABC):
         lengths = np.sqrt((rows * rows).sum(axis=1))
         scale = np.repeat(np.where(lengths > 0, lengths, 1), np.diff(rows.indptr))
         return csr_array((rows.data / scale, rows.indices, rows.indptr), shape=rows.shape)
+
+
+def _names(ids: Sequence[str], n: int) -> NDArray[np.object_]:
+    """The ids as an array, known to be n different ones."""
+    names = np.array([str(name) for name in ids], dtype=object)
+    if len(names) != n:
+        raise InputError(f"{len(names)} ids for {n} vectors", mend="give one id a vector")
+    if len(set(names)) != n:
+        raise DuplicateIds(f"{n - len(set(names))} of {n} ids repeat", mend="give each vector an id of its own")
+    return names

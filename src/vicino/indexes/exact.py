@@ -24,13 +24,43 @@ class Exact(Index):
     """
 
     family: ClassVar[str] = "exact"
-    capabilities: ClassVar[frozenset[str]] = frozenset({"exact", "sparse"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"exact", "sparse", "change"})
 
     def __init__(self, *, similarity: str = "cosine") -> None:
         self.similarity = similarity
 
+    _room: NDArray[np.float32] | None = None  # the rows, and free places after them for more
+
     def _build(self, vectors: Any) -> None:
+        self._room = None
         self.vectors_ = vectors if self.similarity == "cosine" else vectors.copy()  # unit rows are a copy already
+
+    def _add(self, vectors: Any) -> None:
+        n, more = self.vectors_.shape[0], vectors.shape[0]
+        if hasattr(vectors, "tocsr"):
+            from scipy.sparse import vstack
+
+            self.vectors_ = vstack([self.vectors_, vectors], format="csr")
+            return
+        if self._room is None or len(self._room) < n + more:
+            self._room = np.empty((n + more + n // 4, self.vectors_.shape[1]), dtype=np.float32)
+            self._room[:n] = self.vectors_
+        self._room[n : n + more] = vectors
+        self.vectors_ = self._room[: n + more]
+
+    def _remove(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The last rows move to the free places, so that it costs what it removes."""
+        n = self.vectors_.shape[0]
+        left = n - len(rows)
+        was = np.arange(left)
+        free = rows[rows < left]
+        was[free] = np.setdiff1d(np.arange(left, n), rows)
+        if hasattr(self.vectors_, "tocsr"):
+            self.vectors_ = self.vectors_[was]
+        else:
+            self.vectors_[free] = self.vectors_[was[free]]
+            self.vectors_ = self.vectors_[:left]
+        return was
 
     def _search(
         self,

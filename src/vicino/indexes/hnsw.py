@@ -18,15 +18,18 @@ from vicino.indexes.exact import Exact
 
 __all__ = ["HNSW"]
 
+_GONE = 0.25  # the share of removed nodes at which a graph is built again
+
 
 class HNSW(Index):
     """`m` links a node, `ef_construction` candidates while building, `ef_search` while searching (`effort` overrides it).
 
-    Building is done by one thread, so that the same vectors give the same graph.
+    Building is done by one thread, so that the same vectors give the same graph. What is removed stays in the graph, to walk
+    over, and is never found; when a quarter of the graph is such, it is built again.
     """
 
     family: ClassVar[str] = "hnsw"
-    capabilities: ClassVar[frozenset[str]] = frozenset({"effort"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"effort", "change"})
 
     def __init__(self, *, similarity: str = "cosine", m: int = 16, ef_construction: int = 200, ef_search: int = 64) -> None:
         self.similarity = similarity
@@ -38,15 +41,30 @@ class HNSW(Index):
         import faiss
 
         metric = faiss.METRIC_L2 if self.similarity == "euclidean" else faiss.METRIC_INNER_PRODUCT
-        graph = faiss.IndexHNSWFlat(vectors.shape[1], self.m, metric)
-        graph.hnsw.efConstruction = self.ef_construction
+        self.graph_ = faiss.IndexHNSWFlat(vectors.shape[1], self.m, metric)
+        self.gone_ = np.zeros(0, dtype=bool)
+        self._add(vectors)
+
+    def _add(self, vectors: NDArray[np.float32]) -> None:
+        import faiss
+
+        self.graph_.hnsw.efConstruction = self.ef_construction
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)
         try:
-            graph.add(vectors)
+            self.graph_.add(vectors)
         finally:
             faiss.omp_set_num_threads(threads)
-        self.graph_ = graph
+        self.gone_ = np.concatenate([self.gone_, np.zeros(len(vectors), dtype=bool)])
+
+    def _remove(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        self.gone_[rows] = True
+        was = np.arange(len(self.gone_))
+        if self.gone_.mean() > _GONE:
+            was = was[~self.gone_]
+            self._build(self._vectors()[was].copy())
+        was[self.gone_] = -1
+        return was
 
     def _search(
         self, queries: NDArray[np.float32], k: int, allow: NDArray[np.int64] | None, effort: int | None
@@ -58,7 +76,8 @@ class HNSW(Index):
             exact.vectors_ = self._vectors()
             return exact._search(queries, k, allow, None)
         ef = max(k, self.ef_search if effort is None else effort)
-        scores, rows = self.graph_.search(queries, k, params=faiss.SearchParametersHNSW(efSearch=ef))
+        there = faiss.IDSelectorBitmap(np.packbits(~self.gone_, bitorder="little")) if self.gone_.any() else None
+        scores, rows = self.graph_.search(queries, k, params=faiss.SearchParametersHNSW(efSearch=ef, sel=there))
         if self.similarity == "euclidean":
             scores = -np.sqrt(np.maximum(scores, 0))
         return rows, scores
@@ -74,7 +93,8 @@ class HNSW(Index):
     def _arrays(self) -> dict[str, Any]:
         import faiss
 
-        return {"graph": faiss.serialize_index(self.graph_)}
+        gone = {"gone": self.gone_} if self.gone_.any() else {}
+        return {"graph": faiss.serialize_index(self.graph_), **gone}
 
     def _restore(self, arrays: Mapping[str, Any]) -> None:
         import faiss
@@ -83,6 +103,12 @@ class HNSW(Index):
             self.graph_ = faiss.deserialize_index(arrays["graph"])
         except RuntimeError as error:
             raise ArtifactCorrupt(f"the saved graph cannot be read: {error}", mend="build the index again") from error
+        self.gone_ = arrays.get("gone", np.zeros(self.graph_.ntotal, dtype=bool))
+        if self.ids_ is not None:
+            self.ids_[self.gone_] = None
+
+    def _size(self) -> int:
+        return int(len(self.gone_) - self.gone_.sum())
 
     @property
     def nbytes(self) -> int:

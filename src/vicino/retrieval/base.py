@@ -7,10 +7,11 @@ with text, and explains itself.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,26 @@ from vicino.data.records import Document, Hits, Query, Recipe
 from vicino.encoders.base import Truncation
 from vicino.errors import DuplicateIds, EmptyInput, InputError, NotFitted
 from vicino.parameters import Parameterised
+from vicino.spaces import Space
 
-__all__ = ["Retriever"]
+__all__ = ["Passages", "Retriever"]
+
+
+class Passages(Protocol):
+    """Where a retriever that follows a collection gets what is new: texts to read and vectors that are made already."""
+
+    def documents(self, keys: AbstractSet[str]) -> Iterable[Document]:
+        """The passages under these keys; each key is the id of one. It can be iterated more than once."""
+
+    def vectors(self, keys: AbstractSet[str], space: Space) -> tuple[list[str], NDArray[np.float32]]:
+        """Their vectors (n, dim), and the keys in the order of the rows."""
 
 
 class Retriever(Parameterised, ABC):
-    """Queries -> ranked documents. A family writes `_build`, `_search`, `_write` and `_restore`."""
+    """Queries -> ranked documents. A family writes `_build`, `_search`, `_change`, `_write` and `_restore`.
+
+    A retriever is either built once, over documents, or follows a collection whose passages come and go.
+    """
 
     family: ClassVar[str]
     ids_: NDArray[np.object_] | None = None
@@ -45,8 +60,8 @@ class Retriever(Parameterised, ABC):
         """Take checked documents in."""
 
     @abstractmethod
-    def _search(self, queries: list[str], k: int, explain: bool) -> Hits:
-        """Answer at least one query; 1 <= k <= number of documents."""
+    def _search(self, queries: list[str], k: int, explain: bool, allow: Collection[str] | None) -> Hits:
+        """Answer at least one query; 1 <= k <= number of documents. What is not in `allow`, where given, is no answer."""
 
     @abstractmethod
     def _write(self, folder: Path) -> None:
@@ -103,10 +118,44 @@ class Retriever(Parameterised, ABC):
         self.ids_ = np.array(ids, dtype=object)
         return self
 
-    def search(self, queries: str | Query | Iterable[str | Query], k: int = 10, *, explain: bool = False) -> Hits:
+    def follow(self, keys: AbstractSet[str], passages: Passages) -> int:
+        """From now on hold exactly the passages `keys`; how many came and went. Raises InputError for one that was built."""
+        held = frozenset() if self.ids_ is None else frozenset(name for name in self.ids_ if name is not None)
+        self.change(held - keys, keys - held, passages)
+        return len(held ^ keys)
+
+    def change(self, removed: AbstractSet[str], added: AbstractSet[str], passages: Passages) -> None:
+        """As `follow`, for who knows the difference."""
+        if removed or added or self.ids_ is None:
+            self._change(removed, added, passages)
+
+    def _change(
+        self,
+        removed: AbstractSet[str],  # noqa: ARG002 - for those that can
+        added: AbstractSet[str],  # noqa: ARG002
+        passages: Passages,  # noqa: ARG002
+    ) -> None:
+        """Give up and take in; set `ids_`, with None in a place that holds nothing."""
+        raise InputError(f"{type(self).__name__} cannot follow a collection", mend="choose another recipe for it, such as bm25")
+
+    def keep(self, folder: Path) -> None:
+        """Write what following cost, and the collection does not hold anyway; `resume` of an unbuilt copy has it back."""
+
+    def resume(self, folder: Path) -> None:
+        """Take back what `keep` wrote. Raises ArtifactError or ArtifactCorrupt."""
+
+    def search(
+        self,
+        queries: str | Query | Iterable[str | Query],
+        k: int = 10,
+        *,
+        explain: bool = False,
+        allow: Collection[str] | None = None,
+    ) -> Hits:
         """The k best documents of each query. One query alone gives `Hits` of one row. A k beyond the corpus gives all.
 
-        Raises NotFitted before `build`, InputError for a k under 1 or what is not a query.
+        `allow` restricts the answers to these ids; nothing is missed for that. Raises NotFitted before `build`, InputError for a
+        k under 1 or what is not a query.
         """
         self._require_built()
         if k < 1:
@@ -115,7 +164,11 @@ class Retriever(Parameterised, ABC):
         texts = [query.text if isinstance(query, Query) else query for query in listed]
         if not texts:
             return Hits(np.empty((0, 0), dtype=object), np.empty((0, 0), dtype=np.float32), why=[] if explain else None)
-        return self._search(texts, min(k, len(self._require_built())), explain)
+        k = min(k, len(self._require_built()))
+        if k == 0:
+            nothing = np.empty((len(texts), 0))
+            return Hits(nothing.astype(object), nothing.astype(np.float32), why=[[]] * len(texts) if explain else None)
+        return self._search(texts, k, explain, allow)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the retriever, with its encoder and index, to a folder; `vicino.load(path)` opens it."""

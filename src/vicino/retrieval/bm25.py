@@ -35,7 +35,7 @@ from vicino.errors import ArtifactCorrupt, InputError, NotFitted, UnknownName
 if TYPE_CHECKING:
     from vicino.retrieval.bm25_kernels import Postings, Scratch
 
-__all__ = ["BM25", "VARIANTS", "Variant"]
+__all__ = ["BM25", "VARIANTS", "Counts", "Variant"]
 
 _QUERIES_A_TURN = 64  # so many a thread takes at once
 _SAVED = {"starts": np.int64, "rows": np.int32, "impacts": np.float32, "n_rows": np.int64}
@@ -58,6 +58,21 @@ VARIANTS: Mapping[str, Variant] = {
 }
 
 
+class Counts(NamedTuple):
+    """What the score takes from the whole corpus: documents that hold each term (n_terms,), documents, terms in all."""
+
+    df: NDArray[np.int64]
+    rows: int
+    length: int
+
+    def __add__(self, other: Counts) -> Counts:  # type: ignore[override]
+        """The counts of both corpora together; the shorter vocabulary is the start of the longer one."""
+        df = np.zeros(max(len(self.df), len(other.df)), np.int64)
+        df[: len(self.df)] += self.df
+        df[: len(other.df)] += other.df
+        return Counts(df, self.rows + other.rows, self.length + other.length)
+
+
 class BM25:
     """Ranks documents, given as term ids, by BM25; every answer is exact.
 
@@ -77,13 +92,15 @@ class BM25:
             raise InputError(f"b={b} is out of range", mend="give 0 (length does not matter) to 1 (it matters fully)")
         self.k1, self.b, self.variant = k1, b, variant
         self._postings: Postings | None = None
+        self.counts: Counts | None = None
         self._n_rows = 0
         self._spare: list[Scratch] = []
 
-    def build(self, ids: NDArray[Any], offsets: NDArray[Any], n_terms: int) -> Self:
+    def build(self, ids: NDArray[Any], offsets: NDArray[Any], n_terms: int, *, beside: Counts | None = None) -> Self:
         """Index documents: row i has the terms `ids[offsets[i]:offsets[i + 1]]`, each under `n_terms`.
 
-        Negative ids are unknown terms: they are left out, and out of the length too. Raises InputError.
+        Negative ids are unknown terms: they are left out, and out of the length too. `beside` counts documents that stand in
+        another engine: they are added, so that the scores of both can be compared. Raises InputError.
         """
         from vicino.retrieval import bm25_kernels as kernels
 
@@ -91,24 +108,28 @@ class BM25:
         starts, rows, impacts, lengths = kernels.invert(
             np.ascontiguousarray(ids, np.int32), np.ascontiguousarray(offsets, np.int64), n_terms
         )
-        df, variant = np.diff(starts), VARIANTS[self.variant]
-        idf = np.zeros(n_terms)
-        idf[df > 0] = variant.idf(df[df > 0].astype(np.float64), len(lengths))
-        relative_lengths = 1 - self.b + self.b * lengths / (lengths.mean() if lengths.any() else 1)
+        self.counts = Counts(np.diff(starts), len(lengths), int(lengths.sum()))
+        known, variant = self.counts if beside is None else self.counts + beside, VARIANTS[self.variant]
+        idf, df = np.zeros(n_terms), known.df[:n_terms]
+        idf[df > 0] = variant.idf(df[df > 0].astype(np.float64), known.rows)
+        relative_lengths = 1 - self.b + self.b * lengths / (known.length / known.rows if known.length else 1)
         kernels.weigh(starts, rows, impacts, relative_lengths, idf, variant.shape(float(self.k1)))
         return self._take(starts, rows, impacts, len(lengths))
 
     def search(
-        self, query_ids: Sequence[NDArray[Any]], k: int, *, threads: int = 1
+        self, query_ids: Sequence[NDArray[Any]], k: int, *, allow: NDArray[np.bool_] | None = None, threads: int = 1
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The k best rows of each query, best first, equal scores by row: (n, k) rows and (n, k) scores.
 
         Only rows that share a term of weight with the query are answers; missing ones are -1 and -inf. Terms that the
-        corpus lacks count for nothing. Queries are shared out among `threads`. Raises NotFitted or InputError.
+        corpus lacks count for nothing. `allow`, (rows,), is False where a row must not be found. Queries are shared out
+        among `threads`. Raises NotFitted or InputError.
         """
         self._require_built()
         if k < 1 or threads < 1:
             raise InputError(f"k={k} and threads={threads} must be at least 1", mend="ask for one answer or more")
+        if allow is not None and allow.shape != (self._n_rows,):
+            raise InputError(f"allow has the shape {allow.shape}", mend=f"give one flag for each of {self._n_rows} rows")
         n = len(query_ids)
         rows, scores = np.full((n, k), -1, np.int64), np.full((n, k), -np.inf, np.float32)
         offsets = np.zeros(n + 1, np.int64)
@@ -116,7 +137,7 @@ class BM25:
         queries = np.concatenate([np.empty(0, np.int64), *query_ids], dtype=np.int64, casting="unsafe")
 
         def answer(start: int, end: int) -> None:
-            self._answer(queries, offsets[start : end + 1], rows[start:end], scores[start:end])
+            self._answer(queries, offsets[start : end + 1], allow, rows[start:end], scores[start:end])
 
         if threads == 1 or n <= _QUERIES_A_TURN:
             answer(0, n)
@@ -154,6 +175,11 @@ class BM25:
         return self._take(starts, rows, impacts, int(sizes[0]))
 
     @property
+    def n_rows(self) -> int:
+        """How many documents it holds."""
+        return self._n_rows
+
+    @property
     def nbytes(self) -> int:
         """The memory of the index in bytes; each thread that searches takes 9 more a document."""
         return sum(array.nbytes for array in self._require_built())
@@ -167,7 +193,12 @@ class BM25:
         return self
 
     def _answer(
-        self, queries: NDArray[np.int64], offsets: NDArray[np.int64], rows: NDArray[np.int64], scores: NDArray[np.float32]
+        self,
+        queries: NDArray[np.int64],
+        offsets: NDArray[np.int64],
+        allow: NDArray[np.bool_] | None,
+        rows: NDArray[np.int64],
+        scores: NDArray[np.float32],
     ) -> None:
         from vicino.retrieval import bm25_kernels as kernels
 
@@ -176,7 +207,11 @@ class BM25:
         except IndexError:
             sums, listed = np.zeros(self._n_rows, np.float32), np.zeros(self._n_rows, np.bool_)
             scratch = kernels.Scratch(sums, listed, np.empty(self._n_rows + 1, np.uint32))
+        if allow is not None:
+            np.logical_not(allow, out=scratch.listed)
         kernels.search(queries, offsets, self._require_built(), scratch, rows, scores)
+        if allow is not None:
+            scratch.listed[:] = False
         self._spare.append(scratch)
 
     def _require_built(self) -> Postings:

@@ -50,10 +50,10 @@ class Postings(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What one thread writes on, a cell a document. Between two queries `sums` and `listed` hold only zeros."""
+    """What one thread writes on, a cell a document. Between queries `sums` holds only zeros, `listed` what may not be found."""
 
     sums: NDArray[np.float32]
-    listed: NDArray[np.bool_]  # whether a document is in the heap
+    listed: NDArray[np.bool_]  # whether a document is in the heap, or must not get there
     touched: NDArray[np.uint32]  # the documents whose sum is not zero, and a cell more
 
 
@@ -198,7 +198,7 @@ def _accumulate(postings: Postings, plan: Plan, n_terms: int, sums: Array, touch
         if not ranked and left[0] > 2 * left[i + 1]:  # earlier, even the best sum could not exceed what is left
             ranked = True
             for row in touched[:n_touched]:
-                if sums[row] >= heap.scores[0]:
+                if sums[row] >= heap.scores[0] and not heap.listed[row]:
                     _offer(heap, sums, row, sums[row])
         low = heap.scores[0]  # the k-th best sum so far, 0 while there are fewer than k
         if low * caution <= left[i]:

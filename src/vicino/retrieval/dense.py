@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -15,7 +16,7 @@ from vicino.encoders import ENCODERS, Encoder
 from vicino.encoders.base import Truncation
 from vicino.errors import NotFitted
 from vicino.indexes import Index
-from vicino.retrieval.base import Retriever
+from vicino.retrieval.base import Passages, Retriever
 from vicino.spaces import Canaries, Space, fingerprint, require_same
 
 __all__ = ["Dense"]
@@ -107,11 +108,44 @@ class Dense(Retriever):
         params = {"similarity": self.encoder_.similarity, **(self.index_params or {})}
         return cast(Index, indexes.INDEXES[self.index].of(**params))
 
-    def _search(self, queries: list[str], k: int, explain: bool) -> Hits:
+    def _change(self, removed: AbstractSet[str], added: AbstractSet[str], passages: Passages) -> None:
+        if self.index_ is not None:
+            self.index_.remove(removed)
+        if added:
+            ids, vectors = self._vectors_of(added, passages)
+            self.index_ = self._new_index().build(vectors, ids) if self.index_ is None else self.index_.add(vectors, ids)
+        self.ids_ = np.empty(0, dtype=object) if self.index_ is None else self.index_.ids_
+
+    def _vectors_of(self, added: AbstractSet[str], passages: Passages) -> tuple[list[str], Any]:
+        """Dense vectors the collection holds; sparse ones are made again, as cheaply as words are read."""
+        if not self.encoder_.sparse:
+            return passages.vectors(added, self.space_)
+        documents = list(passages.documents(added))
+        return [document.id for document in documents], self.encoder_.encode_document(documents)
+
+    @property
+    def _is_costly(self) -> bool:
+        """Whether the index took more than reading the vectors of the collection."""
+        return self.encoder_.sparse or "exact" not in self._require_index().capabilities
+
+    def _index_made(self) -> list[Any]:
+        return [self.index, self._new_index().get_params()]
+
+    def keep(self, folder: Path) -> None:
+        parts = {"index": self.index_.save} if self.index_ is not None and self._is_costly else {}
+        artifacts.write(folder, kind="kept", data={"index": self._index_made()}, parts=parts)
+
+    def resume(self, folder: Path) -> None:
+        saved = artifacts.read(folder, kind="kept")
+        if (folder / "index").is_dir() and saved.data["index"] == self._index_made():
+            self.index_ = indexes.load(folder / "index")
+            self.ids_ = self.index_.ids_
+
+    def _search(self, queries: list[str], k: int, explain: bool, allow: Collection[str] | None) -> Hits:
         require_same(self.encoder_.space, self.space_, doing="search")
         vectors = self.encoder_.encode_query(queries)
         index = self._require_index()
-        hits = index.search(vectors, k)
+        hits = index.search(vectors, k, allow=allow)
         if not explain:
             return hits
         why = [self._explain(row, vectors[[row]], hits) for row in range(len(hits))]
@@ -119,8 +153,8 @@ class Dense(Retriever):
 
     def _explain(self, row: int, query: Any, hits: Hits) -> list[dict[str, Any]]:
         """The score of each answer, and the share of all documents that score lower, in percent."""
-        index = self._require_index()
-        everything = np.sort(index.search(query, len(self._require_built())).scores[0])
+        index, held = self._require_index(), [name for name in self._require_built() if name is not None]
+        everything = np.sort(index.search(query, len(held), allow=None if "exact" in index.capabilities else held).scores[0])
         name = index.similarity
         return [
             {

@@ -9,7 +9,8 @@ single part means: do not fuse.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -22,7 +23,7 @@ from vicino.data.records import Document, Hits, Recipe
 from vicino.errors import InputError, UnknownName
 from vicino.metrics import Metric
 from vicino.metrics.ranking import judge
-from vicino.retrieval.base import Retriever
+from vicino.retrieval.base import Passages, Retriever
 from vicino.spaces import fingerprint
 
 __all__ = ["Fused", "Pool", "combine", "metric_by_weights", "pool", "weight_grid"]
@@ -222,8 +223,29 @@ class Fused(Retriever):
         for part in self.parts:
             part.build(documents)
 
-    def _search(self, queries: list[str], k: int, explain: bool) -> Hits:
-        answers = [part.search(queries, max(k, self.depth), explain=explain) for part in self.parts]
+    def follow(self, keys: AbstractSet[str], passages: Passages) -> int:
+        self._require_sound()
+        moved = max(part.follow(keys, passages) for part in self.parts)
+        self.ids_ = self.parts[0]._require_built()
+        return moved
+
+    def _change(self, removed: AbstractSet[str], added: AbstractSet[str], passages: Passages) -> None:
+        for part in self.parts:
+            part.change(removed, added, passages)
+        self.ids_ = self.parts[0]._require_built()
+
+    def keep(self, folder: Path) -> None:
+        parts = {f"part-{number}": part.keep for number, part in enumerate(self.parts)}
+        artifacts.write(folder, kind="kept", data={}, parts=parts)
+
+    def resume(self, folder: Path) -> None:
+        artifacts.read(folder, kind="kept")
+        for number, part in enumerate(self.parts):
+            part.resume(folder / f"part-{number}")
+
+    def _search(self, queries: list[str], k: int, explain: bool, allow: Collection[str] | None) -> Hits:
+        depth = max(k, self.depth)
+        answers = [part.search(queries, depth, explain=explain, allow=allow) for part in self.parts]
         pools = pool(answers, self.method, floors=[part.floor for part in self.parts], rrf_k=self.rrf_k)
         weights = np.ones(len(self.parts)) if self.weights is None else np.asarray(self.weights, dtype=np.float64)
         hits = combine(pools, weights, k)
