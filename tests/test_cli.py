@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vicino import cli
+from vicino.catalog import Entry
 
 NOTES = {
     "wings.md": "# How wings lift\n\nAir that flows over a wing is turned downwards. The wing is pushed up in return.\n",
@@ -179,3 +180,93 @@ def test_help_of_every_command_loads_nothing_heavy():
     for arguments in (["--help"], ["compare", "--help"], ["--version"]):
         done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
         assert done.stderr.strip().splitlines()[-1] == "[]", done.stderr
+
+
+# Collections ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch, need) -> Path:
+    """A folder of three texts, and a home of its own."""
+    need(Entry("", "", "store"))
+    monkeypatch.setenv("VICINO_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for name, text in {"tea": "Black tea steeps.", "cello": "A cello sings low.", "wing": "Wings lift."}.items():
+        (folder / f"{name}.txt").write_text(text)
+    return folder
+
+
+def test_a_collection_is_made_asked_changed_and_listed(capsys, shelf):
+    code, out, err = run(capsys, "ingest", str(shelf), "--collection", "my-docs", "--recipe", "bm25+lsa(n_components=2)", "-q")
+    assert code == 0
+    assert "3 documents read: 3 new, 0 changed, 0 unchanged" in out
+    assert "3 passages: 3 embedded, 0 kept" in out
+    assert "vicino search my-docs" in err
+    code, out, _ = run(capsys, "search", "my-docs", "who sings low", "-k", "1", "--explain", "-q")
+    assert code == 0
+    assert "cello.txt:0-18" in out
+    assert "rank 1 by bm25" in out
+    (shelf / "tea.txt").write_text("Green tea steeps.")
+    code, out, _ = run(capsys, "ingest", str(shelf), "--collection", "my-docs", "--json", "-q")
+    summary = json.loads(out)
+    assert (summary["changed"], summary["unchanged"], summary["embedded"]) == (1, 2, 1)
+    code, out, _ = run(capsys, "search", "my-docs", "tea", "--where", "document = 'tea.txt'", "--json", "-q")
+    assert [(one["document"], one["text"]) for one in json.loads(out)] == [("tea.txt", "Green tea steeps.")]
+    code, out, err = run(capsys, "search", "my-docs", "tea", "--context", "100", "-q")
+    assert out.startswith("[1] tea.txt:0-17\nGreen tea steeps.\n")
+    assert "of 100 tokens" in err
+    code, out, _ = run(capsys, "collections", "--json")
+    assert [(one["name"], one["documents"]) for one in json.loads(out)] == [("my-docs", 3)]
+    assert "bm25+lsa" in run(capsys, "collections")[1]
+
+
+def test_a_collection_is_measured_on_judged_queries(capsys, shelf, tmp_path):
+    run(capsys, "ingest", str(shelf), "--collection", "c", "--encoder", "lsa(n_components=2)", "-q")
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "black tea"}\n{"_id": "q2", "text": "nobody judged this"}\n')
+    (tmp_path / "qrels.tsv").write_text("q1\ttea.txt\t1\nq1\tlost.txt\t1\n")
+    files = ["--queries", str(tmp_path / "queries.jsonl"), "--qrels", str(tmp_path / "qrels.tsv")]
+    code, out, _ = run(capsys, "evaluate", "c", *files, "--metrics", "Recall@10,MRR@10", "--json", "-q")
+    assert code == 0
+    measured = json.loads(out)
+    assert measured["metrics"]["Recall@10"]["mean"] == 0.5
+    assert measured["metrics"]["MRR@10"]["mean"] == 1.0
+    assert any("not in the collection" in note for note in measured["notes"])
+    assert "MRR@10" in run(capsys, "evaluate", "c", *files, "-q")[1]
+    assert run(capsys, "evaluate", "c")[0] == 2
+
+
+def test_what_vanished_waits_to_be_told(capsys, shelf):
+    run(capsys, "ingest", str(shelf), "--collection", "c", "--recipe", "bm25", "-q")
+    for name in ("tea", "wing"):
+        (shelf / f"{name}.txt").unlink()
+    code, _, err = run(capsys, "ingest", str(shelf), "--collection", "c", "-q")
+    assert code == 1
+    assert "--prune" in err
+    assert (
+        "2 documents vanished from the source and were removed"
+        in run(capsys, "ingest", str(shelf), "--collection", "c", "--prune", "-q")[1]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["search", "cc", "x"], 2, "did you mean c?"),
+        (["search", "c", "tea", "--where", "colour = 'red'"], 2, "text, title"),
+        (["search", "c", "tea", "--where", "document ="], 2, "^"),
+        (["search", "c", "tea", "--where", "document = 'nobody'"], 1, "matches the filter"),
+        (["search", "c", "tea", "--context", "3"], 2, "2000 is usual"),
+        (["ingest", "nowhere", "--collection", "c"], 2, "there is no nowhere"),
+        (["ingest", ".", "--collection", "c", "--recipe", "bm25", "--encoder", "lsa"], 2, "exclude each other"),
+        (["ingest", ".", "--collection", "c", "--chunk", "sentence"], 2, "--collection c-2"),
+        (["ingest", ".", "--collection", "c", "--encoder", "tfidf"], 1, "--collection c-2"),
+        (["ingest", ".", "--collection", "a b", "--recipe", "bm25"], 2, "no name for a collection"),
+    ],
+)
+def test_what_cannot_be_asked_of_a_collection_is_named(capsys, shelf, monkeypatch, arguments, code, said):
+    monkeypatch.chdir(shelf)
+    run(capsys, "ingest", str(shelf), "--collection", "c", "--recipe", "bm25", "-q")
+    done, _, err = run(capsys, *arguments, "-q")
+    assert done == code
+    assert said in err

@@ -28,11 +28,16 @@ from numpy.typing import NDArray
 
 from vicino.errors import ArtifactCorrupt, ArtifactError, ArtifactTooNew
 
-__all__ = ["FORMAT", "MANIFEST", "Artifact", "file_digest", "folder_bytes", "kind_of", "read", "replacing", "write"]
+__all__ = ["FORMAT", "MANIFEST", "Artifact", "file_digest", "folder_bytes", "home", "kind_of", "read", "replacing", "write"]
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 ARRAYS = "arrays.safetensors"
+
+
+def home() -> Path:
+    """Where vicino keeps what it makes: the environment's VICINO_HOME, by default `.vicino` in the current folder."""
+    return Path(os.environ.get("VICINO_HOME") or ".vicino")
 
 
 @dataclass(frozen=True)

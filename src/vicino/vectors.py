@@ -201,7 +201,8 @@ def quantise(vectors: Float32, precision: str, *, ranges: Float32 | None = None)
         return vectors.astype(np.float16)
     if precision == "int8":
         low, high = _ranges(vectors) if ranges is None else ranges
-        steps = np.where(high > low, (high - low) / 255, 1)
+        steps = (np.asarray(high, dtype=np.float64) - low) / 255  # float32 cannot hold the steps of the smallest ranges
+        steps[steps == 0] = 1
         return np.asarray(np.clip((vectors - low) / steps - 128, -128, 127), dtype=np.int8)
     if precision in ("binary", "ubinary"):
         packed: NDArray[np.uint8] = np.packbits(vectors > 0, axis=-1)

@@ -1,12 +1,12 @@
 """The whole story in verbs. Start reading here.
 
-`compare` climbs the ladder, `embed` makes vectors, `evaluate` scores a saved recipe, `load` opens anything saved, `tokens`
-shows how text becomes numbers, `demo` does it all on Python's own standard library. The command line calls nothing else.
+`compare` climbs the ladder, `ingest` keeps documents in a collection, `search` and `context` find them again, `embed` makes
+vectors, `evaluate` scores a recipe or a collection, `load` opens anything saved, `tokens` shows how text becomes numbers,
+`demo` does it all on Python's own standard library. The command line calls nothing else.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +17,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from vicino import artifacts, encoders, indexes, progress, retrieval
-from vicino.data import chunking, readers, samples, splits, writers
+from vicino.artifacts import home
+from vicino.data import chunking, readers, writers
+from vicino.data.judged import read_qrels, read_queries
 from vicino.data.records import Document
 from vicino.encoders import Encoder
 from vicino.encoders.base import Tokens, Truncation
@@ -25,34 +27,38 @@ from vicino.errors import ArtifactError
 from vicino.evaluation import report
 from vicino.evaluation.compare import LADDER, METRICS, Comparison
 from vicino.evaluation.compare import compare as climb
+from vicino.evaluation.demonstration import Demo, demonstrate
 from vicino.evaluation.doctor import Finding, environment
-from vicino.evaluation.measure import Bench
-from vicino.evaluation.tasks import RetrievalTask, judged, open_task
+from vicino.evaluation.scores import Scores, score_search
+from vicino.evaluation.tasks import RetrievalTask, open_task
 from vicino.indexes import Index
 from vicino.retrieval import Retriever
+from vicino.retrieval.context import Context, pack
+from vicino.retrieval.ingest import Source
+from vicino.retrieval.ingest import ingest as keep
+from vicino.retrieval.stored import Found, Stored
+from vicino.store.changes import Summary
+from vicino.store.collection import Collection
 from vicino.vectors import as_vectors, quantise
 
 __all__ = [
-    "Answer",
-    "Demo",
     "Written",
+    "collections",
     "compare",
+    "context",
     "demo",
     "doctor",
     "embed",
     "embed_to_file",
     "evaluate",
-    "home",
+    "ingest",
     "load",
+    "score",
+    "search",
     "tokens",
 ]
 
 Data = str | PathLike[str] | RetrievalTask
-
-
-def home() -> Path:
-    """Where vicino keeps what it makes: the environment's VICINO_HOME, by default `.vicino` in the current folder."""
-    return Path(os.environ.get("VICINO_HOME") or ".vicino")
 
 
 def compare(
@@ -84,7 +90,7 @@ def compare(
     if report_to is not None:
         report.write(report_to, report.to_json(comparison, seconds=time.monotonic() - began, command=command))
     if save_to is not None:
-        _save_winner(comparison, bench, save_to)
+        bench.retriever(comparison.winner).save(save_to)
     return comparison
 
 
@@ -94,6 +100,73 @@ def evaluate(recipe: str | PathLike[str], data: Data, **options: Any) -> Compari
     `options` are those of `compare`.
     """
     return compare(data, candidates=[str(recipe)], **options)
+
+
+def ingest(
+    source: str | PathLike[str] | BinaryIO | Iterable[Document],
+    collection: str,
+    *,
+    recipe: str | PathLike[str] | None = None,
+    chunk: str | None = None,
+    tenant: str = "",
+    text: str | None = None,
+    source_name: str | None = None,
+    prune: bool = False,
+    seed: int = 0,
+) -> Summary:
+    """Keep documents in a collection, or bring it in line with them: only what changed is embedded.
+
+    `source` is a folder, a file, a stream of lines, or documents; what a folder or file no longer holds is removed (more
+    than half of it only with `prune`). `source_name` is the name by which that is known, by default the path. `recipe` (a
+    saved winner's folder, or a candidate's name) and `chunk` (a way of cutting, such as "passage(max_characters=800)") are
+    fixed at the first time. Raises what `vicino.retrieval.ingest.ingest` raises; the same call goes on where a stopped one was.
+    """
+    options: dict[str, Any] = {"recipe": recipe, "cut": chunk, "tenant": tenant, "prune": prune, "seed": seed}
+    return keep(_collections(), collection, _source(source, text, source_name), **options)
+
+
+def search(
+    collection: str,
+    query: str,
+    k: int = 10,
+    *,
+    tenant: str = "",
+    where: str | None = None,
+    explain: bool = False,
+) -> list[Found]:
+    """The k best documents of a collection for a query, each with its best passage; what was ingested last is found.
+
+    `where` is a filter, such as "lang = 'en' and year > 2020". Raises UnknownName for a collection or column that is not there.
+    """
+    return _stored(collection, tenant).find(query, k, where=where, explain=explain)
+
+
+def context(
+    collection: str, query: str, tokens: int = 2000, *, tenant: str = "", where: str | None = None, k: int = 50
+) -> Context:
+    """The best passages for a question, with their sources, in a budget of tokens: what to put before a language model."""
+    return pack(_stored(collection, tenant).find(query, k, where=where, documents=False), tokens)
+
+
+def score(
+    collection: str,
+    queries: str | PathLike[str],
+    qrels: str | PathLike[str],
+    *,
+    metrics: Sequence[str] = METRICS,
+    tenant: str = "",
+    seed: int = 0,
+) -> Scores:
+    """A collection, as it is, measured on judged queries: a file (or BEIR folder) of queries, and a file of judgements."""
+    asked, judgements = read_queries(Path(queries)), list(read_qrels(Path(qrels)))
+    stored = _stored(collection, tenant)
+    return score_search(collection, stored.search, asked, judgements, documents=stored.documents, metric_names=metrics, seed=seed)
+
+
+def collections() -> list[Mapping[str, Any]]:
+    """What is kept: for each collection its name, recipe, way of cutting, and how much it holds."""
+    opened = (Collection.open(_collections(), name) for name in Collection.names(_collections()))
+    return [{"name": one.name, "recipe": one.recipe.to_json(), "cut": one.cut, **asdict(one.store.stats())} for one in opened]
 
 
 def embed(items: Any, *, encoder: str | PathLike[str] | Encoder = "minilm", chunk: str | None = None, **options: Any) -> Any:
@@ -164,6 +237,11 @@ def doctor() -> list[Finding]:
     return environment(home())
 
 
+def demo(*, budget: float = 240.0, seed: int = 0, folder: Path | None = None) -> Demo:
+    """The whole story on Python's own standard library: see `vicino.evaluation.demonstration`."""
+    return demonstrate(home(), budget=budget, seed=seed, folder=folder)
+
+
 def tokens(text: str, *, encoder: str | PathLike[str] | Encoder = "minilm") -> Tokens:
     """How an encoder reads a text: pieces, ids, which are unknown, and the dense row of each."""
     return _ready(encoder, [text]).tokens(text)
@@ -188,98 +266,27 @@ def load(path: str | PathLike[str]) -> Encoder | Index | Retriever:
     return kinds[kind](folder)
 
 
-# The demonstration --------------------------------------------------------------------------------------------------
-
-QUESTIONS = (
-    "delete a directory together with everything inside it",
-    "the middle value of a list of numbers",
-    "turn a JSON string into Python objects",
-)
+# How ---------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One document that answers a question: where it stands, and its first line."""
-
-    question: str
-    place: str
-    name: str
-    score: float
+def _collections() -> Path:
+    return home() / "collections"
 
 
-@dataclass(frozen=True, eq=False)
-class Demo:
-    """What the demonstration made."""
-
-    comparison: Comparison
-    sampled: str
-    answers: tuple[Answer, ...]
-    winner: Path
-    report: Path
-    seconds: float
+def _stored(collection: str, tenant: str) -> Stored:
+    return Stored(Collection.open(_collections(), collection), tenant=tenant)
 
 
-def demo(*, budget: float = 240.0, seed: int = 0, folder: Path | None = None) -> Demo:
-    """Climb the ladder on the documented functions of this Python's standard library, within about `budget` seconds.
-
-    The speed of the slowest encoder is measured first, and the functions are sampled to fit. Writes the winner and the
-    report under `folder` (by default `home() / "demo"`).
-    """
-    began = time.monotonic()
-    place = folder or home() / "demo"
-    task, sampled = _demo_task(budget, seed)
-    comparison, bench = climb(task, cache=home() / "cache", seed=seed)
-    winner = _save_winner(comparison, bench, place / "winner")
-    retriever = retrieval.load(winner)
-    seconds = time.monotonic() - began
-    plain = report.to_json(comparison, seconds=seconds, command="vicino demo")
-    report.write(place / "report.json", plain)
-    page = report.write(place / "report.html", plain)
-    return Demo(comparison, sampled, _ask(retriever, task, QUESTIONS), winner, page, seconds)
-
-
-def _demo_task(budget: float, seed: int) -> tuple[RetrievalTask, str]:
-    """The functions that can be encoded in about half the budget, and at most 2,000 of their first sentences as queries."""
-    library = samples.standard_library()
-    probe = splits.sample(library.documents, 96, seed=seed)
-    encoder = encoders.make("minilm")
-    encoder.encode(probe[:8])
-    began = time.monotonic()
-    encoder.encode(probe)
-    speed = len(probe) / (time.monotonic() - began)
-    fits = int(speed * budget / 2)
-    fits = max(200, fits - fits % 500)  # in steps, so that a second run samples alike and finds what the first one kept
-    documents = splits.sample(library.documents, fits, seed=seed)
-    names = {document.id for document in documents}
-    answers = {j.query_id: j for j in library.judgements if j.document_id in names}
-    queries = splits.sample([query for query in library.queries if query.id in answers], 2000, seed=seed)
-    task = judged(
-        "Python's standard library",
-        documents,
-        queries,
-        [answers[query.id] for query in queries],
-        synthetic=library.note,
-    )
-    sampled = (
-        f"{len(documents):,} of {len(library.documents):,} documented functions and {len(queries):,} of {len(library.queries):,} "
-        f"first sentences; minilm reads about {speed:.0f} functions a second here"
-    )
-    return task, sampled
-
-
-def _ask(retriever: Retriever, task: RetrievalTask, questions: Sequence[str]) -> tuple[Answer, ...]:
-    documents = {document.id: document for document in task.documents}
-    hits = retriever.search(questions, 1)
-    answers = []
-    for row, question in enumerate(questions):
-        for name, score in hits.top(row):
-            about = documents[name].metadata
-            answers.append(Answer(question, f"{about['path']}:{about['line']}", str(about["qualname"]), score))
-    return tuple(answers)
-
-
-def _save_winner(comparison: Comparison, bench: Bench, path: str | PathLike[str]) -> Path:
-    return bench.retriever(comparison.winner).save(path)
+def _source(source: Any, text: str | None, name: str | None) -> Source:
+    """Documents, and how to know that one of them is gone."""
+    if isinstance(source, str | PathLike):
+        path = Path(source)
+        reading = readers.read_documents(path, text=text)
+        return Source(name or str(path.resolve()), reading, reading.lacks, reading.summary)
+    if hasattr(source, "read"):
+        reading = readers.read_lines(source)
+        return Source(name or "standard input", reading, reading.lacks, reading.summary)
+    return Source(name or "documents", source)
 
 
 def _ready(encoder: str | PathLike[str] | Encoder, items: Sequence[Any]) -> Encoder:

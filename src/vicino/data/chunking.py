@@ -18,7 +18,7 @@ from vicino.data.records import Chunk, Document
 from vicino.data.sentences import UNSPACED, sentence_spans, trimmed
 from vicino.errors import InputError, UnknownName
 
-__all__ = ["CHUNKERS", "chunk", "code", "paragraph", "sentence", "whole", "window", "words"]
+__all__ = ["CHUNKERS", "auto", "chunk", "code", "paragraph", "passage", "sentence", "whole", "window", "words"]
 
 Span = tuple[int, int]
 Tokenizer = Callable[[str], Iterable[Span]]
@@ -26,8 +26,12 @@ Tokenizer = Callable[[str], Iterable[Span]]
 CHUNKERS = Catalog(
     "chunking method",
     {
+        "auto": Entry(
+            "vicino.data.chunking:auto", "files of text by passages, code by functions, rows of a table whole", "files"
+        ),
         "whole": Entry("vicino.data.chunking:whole", "the document as it is"),
         "paragraph": Entry("vicino.data.chunking:paragraph", "parted by blank lines, long ones between sentences"),
+        "passage": Entry("vicino.data.chunking:passage", "short paragraphs together, long ones parted"),
         "sentence": Entry("vicino.data.chunking:sentence", "one sentence each"),
         "window": Entry("vicino.data.chunking:window", "a fixed number of words or tokens, with overlap"),
         "code": Entry("vicino.data.chunking:code", "one function each, and what stands between them", extra="files"),
@@ -57,6 +61,14 @@ def chunk(document: Document, method: str = "paragraph", **options: Any) -> list
     return [Chunk(document.id, start, end, text[start:end]) for start, end in spans]
 
 
+def auto(document: Document) -> Iterator[Span]:
+    """By what the document is: source code by functions, other files by passages, rows of a table and all else whole."""
+    form = document.metadata.get("format")
+    if form == "code":
+        return code(document)
+    return whole(document) if form is None else passage(document)
+
+
 def whole(document: Document) -> Iterator[Span]:
     """The document in one piece."""
     yield 0, len(document.text)
@@ -76,6 +88,16 @@ def paragraph(document: Document, *, max_characters: int = 2000) -> Iterator[Spa
         raise InputError(f"max_characters is {max_characters}", mend="give a number of at least 1")
     for start, end in _paragraphs(document.text, 0, len(document.text)):
         yield from _packed(document.text, start, end, max_characters)
+
+
+def passage(document: Document, *, max_characters: int = 1200) -> Iterator[Span]:
+    """Paragraphs, parted as by `paragraph`, put together while they fit into `max_characters`: a heading stays with its text."""
+    pieces = list(paragraph(document, max_characters=max_characters))
+    begin = 0
+    for at in range(1, len(pieces) + 1):
+        if at == len(pieces) or pieces[at][1] - pieces[begin][0] > max_characters:
+            yield pieces[begin][0], pieces[at - 1][1]
+            begin = at
 
 
 def _paragraphs(text: str, start: int, end: int) -> Iterator[Span]:

@@ -26,6 +26,7 @@ __all__ = ["Reading", "Skipped", "distinct", "read_documents", "read_lines"]
 _LEFT_OUT = frozenset({"node_modules", "__pycache__"})  # beside hidden folders and virtual environments
 _SAMPLE = 100  # skipped things kept by name; the counts are exact
 _TOLD = 5  # reasons in a summary
+_EMPTY = "no text"  # read, and found to be nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,13 @@ class Reading(Iterable[Document]):
         self.path = path
         self.counts: Counter[str] = Counter()
         self.skipped: list[Skipped] = []
+        self._unread: set[str] = set()
         self._read = read
 
     def __iter__(self) -> Iterator[Document]:
         self.counts.clear()
         self.skipped.clear()
+        self._unread.clear()
         empty = True
         for document in self._read(self.path, self):
             empty = False
@@ -64,8 +67,22 @@ class Reading(Iterable[Document]):
     def skip(self, path: str, line: int | None, reason: str) -> None:
         """Count something that was left out."""
         self.counts[reason] += 1
+        if reason != _EMPTY:
+            self._unread.add(path)
         if len(self.skipped) < _SAMPLE:
             self.skipped.append(Skipped(path, line, reason))
+
+    def lacks(self, name: str) -> bool:
+        """Whether a document of this id, which did not come, is surely not there: nothing it could stand in was left out unread.
+
+        >>> reading = Reading(Path("x"), lambda path, reading: iter(()))
+        >>> reading.skip("b.jsonl", 7, "broken JSON")
+        >>> reading.lacks("b.jsonl#9"), reading.lacks("c.txt")
+        (False, True)
+        """
+        if not self.path.is_dir() or is_beir(self.path):
+            return not self._unread
+        return not any(name == place or name.startswith((f"{place}#", f"{place}/")) for place in self._unread)
 
     def summary(self) -> str:
         """What was left out, in one line; empty where nothing was.
@@ -225,7 +242,7 @@ def _file(
         if content.text.strip():
             yield Document(name, well_formed(content.text), well_formed(content.title), content.metadata)
         else:
-            skip(None, "no text")
+            skip(None, _EMPTY)
     else:
         skip(None, "unknown kind of file")
 

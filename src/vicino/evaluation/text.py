@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import numpy as np
 from vicino.data.records import Recipe
 from vicino.encoders.base import Truncation
 from vicino.evaluation.compare import Candidate, Comparison
+from vicino.evaluation.scores import Scores
 
-__all__ = ["comparison_text", "table"]
+__all__ = ["comparison_text", "recipe_name", "scores_text", "table"]
 
 _WIDE = 140  # characters that the whole table of a comparison needs
 _ONLY_WHERE_WIDE = ("p95", "index", "cut")
@@ -111,3 +112,21 @@ def _told(recipe: Recipe) -> str:
     params = {**recipe.params, **(recipe.params.get("encoder_params") or {})}
     said = [f"{name}={value}" for name, value in params.items() if name != "encoder_params" and value is not None]
     return f"{recipe.retriever} {' '.join(said)}"
+
+
+def scores_text(scores: Scores) -> str:
+    """A collection's metrics with their intervals."""
+    rows = [[name, f"{i.mean:.3f}", f"[{i.low:.3f}, {i.high:.3f}]"] for name, i in scores.metrics.items()]
+    head = f"{scores.name}: {scores.queries:,} judged queries, {scores.ms[0]:.1f} ms a query (95th percentile {scores.ms[1]:.1f} ms)"
+    return "\n".join([head, *(f"  {note}" for note in scores.notes), "", table(["", "mean", "95 %"], rows, right=(1, 2))])
+
+
+def recipe_name(recipe: Mapping[str, Any]) -> str:
+    """A recipe in a word.
+
+    >>> recipe_name({"retriever": "fused", "parts": [{"retriever": "lexical"}, {"retriever": "dense", "params": {"encoder": "lsa"}}]})
+    'bm25+lsa'
+    """
+    if recipe.get("parts"):
+        return "+".join(map(recipe_name, recipe["parts"]))
+    return "bm25" if recipe["retriever"] == "lexical" else str(recipe.get("params", {}).get("encoder", recipe["retriever"]))

@@ -30,7 +30,7 @@ class Passages(Protocol):
     """Where a retriever that follows a collection gets what is new: texts to read and vectors that are made already."""
 
     def documents(self, keys: AbstractSet[str]) -> Iterable[Document]:
-        """The passages under these keys; each key is the id of one. It can be iterated more than once."""
+        """The passages under these keys; each key is the id of one."""
 
     def vectors(self, keys: AbstractSet[str], space: Space) -> tuple[list[str], NDArray[np.float32]]:
         """Their vectors (n, dim), and the keys in the order of the rows."""

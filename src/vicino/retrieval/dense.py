@@ -84,6 +84,8 @@ class Dense(Retriever):
     def warm_up(self) -> None:
         words = ["one two", "two three"]
         encoder = type(self.encoder_)().fit(words) if self._learns else self.encoder_
+        if not self._reads_text:
+            return
         vectors = encoder.encode(words)
         self._new_index().build(vectors).search(vectors, 1)
 
@@ -96,13 +98,19 @@ class Dense(Retriever):
         vectors = self.encoder_.encode_document(documents)
         self.index_ = self._new_index().build(vectors, [document.id for document in documents])
         self.space_ = self.encoder_.space
-        sample = [documents[row].content for row in np.linspace(0, len(documents) - 1, _CANARIES).astype(int)]
+        places = np.linspace(0, len(documents) - 1, _CANARIES).astype(int)
+        sample = [documents[row].content for row in places] if self._reads_text else []
         self.canaries_ = Canaries(sample, _dense(self.encoder_.encode_document(sample)))
 
     @property
     def _learns(self) -> bool:
         """Whether the documents teach the encoder: a family's name says so, a saved encoder or a model has learnt already."""
         return self.encoder in ENCODERS and not ENCODERS[self.encoder].pretrained
+
+    @property
+    def _reads_text(self) -> bool:
+        """Whether any text may be encoded; vectors that are looked up by id cannot move, and need no warming."""
+        return "text" in self.encoder_.accepts
 
     def _new_index(self) -> Index:
         params = {"similarity": self.encoder_.similarity, **(self.index_params or {})}
@@ -154,7 +162,8 @@ class Dense(Retriever):
     def _explain(self, row: int, query: Any, hits: Hits) -> list[dict[str, Any]]:
         """The score of each answer, and the share of all documents that score lower, in percent."""
         index, held = self._require_index(), [name for name in self._require_built() if name is not None]
-        everything = np.sort(index.search(query, len(held), allow=None if "exact" in index.capabilities else held).scores[0])
+        allow = None if "exact" in index.capabilities else held
+        everything = np.sort(index.search(query, max(1, len(held)), allow=allow).scores[0])
         name = index.similarity
         return [
             {

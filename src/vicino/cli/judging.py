@@ -1,0 +1,176 @@
+"""Commands that say how good: demo, compare, evaluate, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vicino.cli.app import app
+from vicino.cli.options import AsJson, Metrics, Queries, Quiet, Report, Seed, Split, Tenant, Text
+from vicino.cli.printing import bars, print_json, say, typed, width
+
+if TYPE_CHECKING:
+    from vicino.evaluation.compare import Comparison
+
+__all__ = ["compare", "demo", "doctor", "evaluate"]
+
+
+@app.command()
+def demo(
+    budget: Annotated[float, typer.Option(help="About how many seconds to spend.")] = 240.0,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Climb the ladder on Python's own standard library: no data, no network, a few minutes."""
+    from vicino import workbench
+    from vicino.evaluation import report
+    from vicino.evaluation.text import comparison_text
+
+    say("Which embedding finds a Python function by what its docstring says? Reading the standard library ...")
+    with bars(quiet):
+        made = workbench.demo(budget=budget, seed=seed)
+    if as_json:
+        answers = [vars(answer) for answer in made.answers]
+        plain = report.to_json(made.comparison, seconds=made.seconds)
+        print_json({**plain, "sampled": made.sampled, "answers": answers, "winner": str(made.winner), "report": str(made.report)})
+        return
+    print(f"\nRead {made.sampled}.")
+    print(comparison_text(made.comparison, width=width()))
+    print(f"\nThree questions, answered by {made.comparison.verdict.pick}:")
+    for answer in made.answers:
+        print(f"  {answer.question}?\n    {answer.name}  {answer.place}")
+    print(f"\nThe report:  {made.report}\nThe winner:  {made.winner}   ({made.seconds:.0f} seconds in all)")
+    print('\nAsk more:  vicino search demo "how to sort a list of dictionaries by a key" --explain')
+    print("Next, on your own data:  vicino compare path/to/your/folder --report report.html")
+
+
+@app.command()
+def compare(
+    path: Annotated[Path, typer.Argument(help="A BEIR folder, a folder of text, or a jsonl, csv or parquet file.")],
+    with_: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="A,B", help="Candidates, such as bm25,lsa,minilm,bm25+minilm:tuned or a model folder."),
+    ] = None,
+    split: Split = None,
+    text: Text = None,
+    metrics: Metrics = None,
+    queries: Queries = 1000,
+    seed: Seed = 0,
+    report: Report = None,
+    save: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Keep the winning retriever here.")] = None,
+    cache: Annotated[bool, typer.Option(help="Keep what was measured, so that the next run takes seconds.")] = True,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Which embedding is best for this data? A ladder of candidates, with intervals, tests and a verdict."""
+    from vicino import workbench
+    from vicino.catalog import split as split_names
+
+    names = [name for listed in with_ or () for name in split_names(listed, ",")]
+    chosen: dict[str, Any] = {"candidates": names} if names else {}
+    with bars(quiet):
+        comparison = workbench.compare(
+            path,
+            **chosen,
+            **_metrics(metrics),
+            split=split,
+            text=text,
+            queries=queries,
+            seed=seed,
+            cache=cache,
+            report_to=report,
+            save_to=save,
+            command=typed(),
+        )
+    _show(comparison, as_json)
+    for what, place in (("The report", report), ("The winner", save)):
+        if place is not None:
+            say(f"{what}: {place}")
+    if save is None:
+        say(f"Keep the winner with:  {typed()} --save winner/")
+
+
+@app.command()
+def evaluate(
+    recipe: Annotated[str, typer.Argument(help="A saved winner's folder, a candidate's name, or a collection.")],
+    data: Annotated[Path | None, typer.Argument(help="As for compare; not needed for a collection.")] = None,
+    split: Split = None,
+    text: Text = None,
+    metrics: Metrics = None,
+    queries: Annotated[
+        str, typer.Option(metavar="N|FILE", help="How many queries to make where nobody judged any; or a file of queries.")
+    ] = "1000",
+    qrels: Annotated[Path | None, typer.Option(metavar="FILE", help="Judgements for a collection: BEIR or TREC.")] = None,
+    tenant: Tenant = "",
+    seed: Seed = 0,
+    report: Report = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build a saved recipe over data and measure it; or measure a collection with --queries FILE --qrels FILE."""
+    from vicino import workbench
+    from vicino.errors import InputError
+
+    if qrels is not None:
+        with bars(quiet):
+            scores = workbench.score(recipe, queries, qrels, **_metrics(metrics), tenant=tenant, seed=seed)
+        if as_json:
+            print_json(scores.to_json())
+        else:
+            from vicino.evaluation.text import scores_text
+
+            print(scores_text(scores))
+        return
+    if data is None or not queries.isdecimal():
+        raise InputError(
+            "there is nothing to measure on",
+            mend=f"give DATA, or for a collection: vicino evaluate {recipe} --queries FILE --qrels FILE",
+        )
+    with bars(quiet):
+        comparison = workbench.evaluate(
+            recipe,
+            data,
+            **_metrics(metrics),
+            split=split,
+            text=text,
+            queries=int(queries),
+            seed=seed,
+            report_to=report,
+            command=typed(),
+        )
+    _show(comparison, as_json)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """What this machine has and lacks, with the command that mends it. Exit 1 where something is broken."""
+    from vicino import workbench
+
+    findings = workbench.doctor()
+    if as_json:
+        print_json([vars(finding) for finding in findings])
+    else:
+        signs = {"ok": "ok", "missing": "not installed", "problem": "PROBLEM"}
+        rows = [[f.about, signs[f.state], f.value + (f"\n→ {f.mend}" if f.mend else "")] for f in findings]
+        from vicino.evaluation.text import table
+
+        print(table(["", "state", "found"], rows, width=width()))
+    if any(finding.state == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _show(comparison: Comparison, as_json: bool) -> None:
+    from vicino.evaluation import report
+    from vicino.evaluation.text import comparison_text
+
+    if as_json:
+        print_json(report.to_json(comparison, command=typed()))
+    else:
+        print(comparison_text(comparison, width=width()))
+
+
+def _metrics(text: str | None) -> dict[str, Any]:
+    return {"metrics": [name.strip() for name in text.split(",") if name.strip()]} if text else {}

@@ -1,0 +1,150 @@
+"""Commands of collections: ingest, search, collections."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vicino.cli.app import app
+from vicino.cli.options import AsJson, Quiet, Seed, Tenant, Text
+from vicino.cli.printing import bars, print_json, say, typed, width
+
+__all__ = ["collections", "ingest", "search"]
+
+
+@app.command()
+def ingest(
+    path: Annotated[str, typer.Argument(help="A folder, a file, or - for one text a line from standard input.")],
+    collection: Annotated[str, typer.Option(metavar="NAME", help="Where to keep it; made at the first time.")],
+    recipe: Annotated[
+        str | None, typer.Option(help="A saved winner's folder, or a candidate such as bm25+minilm [default: bm25+minilm].")
+    ] = None,
+    encoder: Annotated[str | None, typer.Option(help="Search by this encoder alone: a name, a model folder, a hub name.")] = None,
+    chunk: Annotated[
+        str | None, typer.Option(help="How documents are cut: auto, whole, passage, paragraph, sentence, window(size=200), code.")
+    ] = None,
+    tenant: Tenant = "",
+    text: Text = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The name of this source, by which what vanished is known [default: PATH].")
+    ] = None,
+    prune: Annotated[bool, typer.Option(help="Remove what vanished, even more than half of the source.")] = False,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Keep documents in a collection, or bring it in line with what changed. Exit 1 where something waits for --prune."""
+    from vicino import workbench
+    from vicino.errors import InputError
+
+    if recipe is not None and encoder is not None:
+        raise InputError("--recipe and --encoder exclude each other", mend="give one of them; --encoder X is --recipe X")
+    with bars(quiet, "what was committed is kept"):
+        summary = workbench.ingest(
+            sys.stdin.buffer if path == "-" else Path(path),
+            collection,
+            recipe=recipe or encoder,
+            chunk=chunk,
+            tenant=tenant,
+            text=text,
+            source_name=source,
+            prune=prune,
+            seed=seed,
+        )
+    if as_json:
+        print_json(asdict(summary))
+    else:
+        from vicino.store.text import summary_text
+
+        print(summary_text(summary))
+    if summary.kept_back:
+        say(
+            f"error: {summary.kept_back:,} documents vanished, more than half of the source: they are kept\n  → {typed()} --prune"
+        )
+        raise typer.Exit(1)
+    if not as_json:
+        say(f'Ask it:  vicino search {shlex.quote(collection)} "..."')
+
+
+@app.command()
+def search(
+    collection: Annotated[str, typer.Argument(help="A collection's name.")],
+    query: Annotated[str, typer.Argument(help="What you look for.")],
+    k: Annotated[int, typer.Option("-k", help="How many documents.")] = 10,
+    where: Annotated[str | None, typer.Option(metavar="FILTER", help="Such as \"lang = 'en' and year > 2020\".")] = None,
+    tenant: Tenant = "",
+    explain: Annotated[bool, typer.Option(help="Say why each was found.")] = False,
+    context: Annotated[
+        int | None, typer.Option(metavar="TOKENS", help="Print the best passages, with sources, within this many tokens.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find documents in a collection, and in each the best passage. Exit 1 where nothing is found."""
+    from vicino import workbench
+
+    if context is not None:
+        with bars(quiet):
+            packed = workbench.context(collection, query, context, tenant=tenant, where=where)
+        if as_json:
+            print_json(packed.to_json())
+        else:
+            print(packed.text, end="")
+            say(f"about {packed.tokens:,} of {packed.budget:,} tokens, from {len(packed.excerpts)} excerpts")
+        found = bool(packed.excerpts)
+    else:
+        with bars(quiet):
+            answers = workbench.search(collection, query, k, tenant=tenant, where=where, explain=explain)
+        if as_json:
+            print_json([answer.to_json() for answer in answers])
+        else:
+            from vicino.retrieval.text import found_text
+
+            print(found_text(answers, width=width()))
+        found = bool(answers)
+    if not found:
+        say("nothing was found" + (" that matches the filter" if where else ""))
+        raise typer.Exit(1)
+
+
+@app.command()
+def collections(as_json: AsJson = False) -> None:
+    """List the collections."""
+    from vicino import workbench
+
+    rows = workbench.collections()
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        say("There are none yet; make one with:  vicino ingest PATH --collection NAME")
+    else:
+        from vicino.evaluation.text import recipe_name, table
+
+        head = ["collection", "documents", "passages", "size", "recipe", "cut"]
+        shown = [
+            [
+                row["name"],
+                f"{row['documents']:,}",
+                f"{row['rows']:,}",
+                _size(row["bytes"]),
+                recipe_name(row["recipe"]),
+                row["cut"],
+            ]
+            for row in rows
+        ]
+        print(table(head, shown, right=(1, 2, 3), width=width()))
+
+
+def _size(count: int) -> str:
+    """Bytes as people read them."""
+    size = float(count)
+    for unit in ("B", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

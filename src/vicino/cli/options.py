@@ -1,0 +1,22 @@
+"""What several commands share: their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["AsJson", "Metrics", "Queries", "Quiet", "Report", "Seed", "Split", "Tenant", "Text"]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Split = Annotated[str | None, typer.Option(help="Which qrels of a BEIR folder [default: test].")]
+Text = Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that holds the text of a table.")]
+Queries = Annotated[int, typer.Option(help="How many queries to make where nobody judged any.")]
+Metrics = Annotated[
+    str | None, typer.Option(metavar="A,B", help="Metrics; the first decides [default: nDCG@10,Recall@100,MRR@10,judged@10].")
+]
+Tenant = Annotated[str, typer.Option(help="Whose documents; no tenant ever sees another's.")]
+Report = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report: .html or .json.")]

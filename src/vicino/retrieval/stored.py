@@ -1,0 +1,263 @@
+"""Search in a collection: its recipe, over the passages of one tenant, kept in line with the store.
+
+Each tenant has indexes of its own, so that not even the weight of a word tells one what another keeps. Passages are ranked; a
+document is as good as its best passage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino.data import filters
+from vicino.data.filters import Filter, In
+from vicino.data.records import Document, Hits, Query
+from vicino.errors import ArtifactError
+from vicino.retrieval import Retriever, from_recipe
+from vicino.retrieval.dense import Dense
+from vicino.spaces import Space
+from vicino.store.base import Store
+from vicino.store.collection import Collection
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Found", "Stored", "leaves"]
+
+log = logging.getLogger(__name__)
+
+_FEW = 1000  # keys that are asked for by name; for more, all rows are read
+_KEPT_AT = 0.02  # the share of passages that must have changed for indexes to be kept anew
+_FILTERS = 32  # whose answers are remembered
+
+
+@dataclass(frozen=True)
+class Found:
+    """One answer: a document, and its best passage: `text == document text[start:end]`, in characters."""
+
+    document: str
+    source: str
+    score: float
+    start: int
+    end: int
+    title: str
+    text: str
+    metadata: Mapping[str, Any]
+    why: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def leaves(retriever: Retriever) -> Iterator[Retriever]:
+    """The retrievers that are not made of others, in the recipe's order."""
+    parts: Sequence[Retriever] = getattr(retriever, "parts", ())
+    if not parts:
+        yield retriever
+    for part in parts:
+        yield from leaves(part)
+
+
+class Stored:
+    """A collection that answers. Opening costs nothing; the first search reads the collection, later ones only what changed."""
+
+    def __init__(self, collection: Collection, *, tenant: str = "") -> None:
+        self.collection, self.tenant = collection, tenant
+        self.retriever = from_recipe(collection.recipe)
+        self._places: dict[str, tuple[str, str]] = {}  # key -> (source, document)
+        self._allowed: dict[str, frozenset[str]] = {}
+        self._version = -1
+
+    def refresh(self) -> bool:
+        """See what any process wrote; True where something changed. Searching does it by itself."""
+        store = self.collection.store
+        store.refresh()
+        if self._version == store.version:
+            return False
+        first = self._version < 0
+        places = {
+            key: (source, document)
+            for batch in store.scan(["key", "source", "document"], tenant=self.tenant)
+            for key, source, document in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        }
+        passages = _Passages(store, self.tenant)
+        if first:
+            self._open_models()
+            self._resume()
+            moved = self.retriever.follow(places.keys(), passages)
+        else:
+            removed, added = self._places.keys() - places.keys(), places.keys() - self._places.keys()
+            self.retriever.change(removed, added, passages)
+            moved = len(removed) + len(added)
+        self._places, self._version = places, store.version
+        self._allowed.clear()
+        if moved > _KEPT_AT * len(places):
+            self._keep()
+        return True
+
+    def search(
+        self,
+        queries: str | Query | Iterable[str | Query],
+        k: int = 10,
+        *,
+        where: str | Filter | None = None,
+        explain: bool = False,
+    ) -> Hits:
+        """The k best documents of each query; with `explain`, `why` is about the best passage of each.
+
+        Raises InputError or UnknownName for a filter that cannot be, and what a `Retriever` raises.
+        """
+        listed = [queries] if isinstance(queries, str | Query) else list(queries)
+        answers = self._rank(listed, k, where, explain)
+        width = max(map(len, answers), default=0)
+        ids = np.full((len(listed), width), None, dtype=object)
+        scores = np.full((len(listed), width), -np.inf, dtype=np.float32)
+        for row, answer in enumerate(answers):
+            ids[row, : len(answer)] = [self._places[one.key][1] for one in answer]
+            scores[row, : len(answer)] = [one.score for one in answer]
+        return Hits(ids, scores, why=[[one.why or {} for one in answer] for answer in answers] if explain else None)
+
+    @property
+    def documents(self) -> set[str]:
+        """The ids of all documents."""
+        self.refresh()
+        return {document for _, document in self._places.values()}
+
+    def find(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        where: str | Filter | None = None,
+        explain: bool = False,
+        documents: bool = True,
+    ) -> list[Found]:
+        """The k best documents of one query, each with its best passage; or, without `documents`, the k best passages."""
+        answer = self._rank([query], k, where, explain, documents=documents)[0]
+        rows = self._rows([one.key for one in answer])
+        return [
+            Found(score=one.score, why=one.why, metadata=json.loads(rows[one.key].pop("metadata")), **rows[one.key])
+            for one in answer
+            if one.key in rows
+        ]
+
+    def _rank(
+        self, queries: list[str | Query], k: int, where: str | Filter | None, explain: bool, *, documents: bool = True
+    ) -> list[list[_Ranked]]:
+        """The best passage of each of the k best documents of each query (or the k best passages)."""
+        self.refresh()
+        allow = self._allow(where)
+        depth = k
+        while True:
+            hits = self.retriever.search(queries, depth, explain=explain, allow=allow)
+            answers = [self._first(hits, row, k, documents) for row in range(len(hits))]
+            if all(len(answer) == k or len(hits.top(row)) < depth for row, answer in enumerate(answers)):
+                return answers
+            depth *= 4
+
+    def _first(self, hits: Hits, row: int, k: int, documents: bool) -> list[_Ranked]:
+        """The first passage of each document, or each passage, in the order of the ranking."""
+        seen: dict[object, _Ranked] = {}
+        for rank, (key, score) in enumerate(hits.top(row)):
+            name = self._places[key] if documents else key
+            if name not in seen:
+                seen[name] = _Ranked(key, score, hits.why[row][rank] if hits.why else None)
+            if len(seen) == k:
+                break
+        return list(seen.values())
+
+    def _allow(self, where: str | Filter | None) -> frozenset[str] | None:
+        """The keys that a filter leaves, read from the store once for each version."""
+        if where is None:
+            return None
+        wanted = filters.parse(where) if isinstance(where, str) else where
+        name = str(wanted)
+        if name not in self._allowed:
+            if len(self._allowed) >= _FILTERS:
+                self._allowed.pop(next(iter(self._allowed)))
+            batches = self.collection.store.scan(["key"], where=wanted, tenant=self.tenant)
+            self._allowed[name] = frozenset(key for batch in batches for key in batch.column("key").to_pylist())
+        return self._allowed[name]
+
+    def _rows(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What the store holds of these passages, by key."""
+        if not keys:
+            return {}
+        columns = ["key", "document", "source", "start", "end", "title", "text", "metadata"]
+        batches = self.collection.store.scan(columns, where=In("key", tuple(keys)), tenant=self.tenant)
+        return {row.pop("key"): row for batch in batches for row in batch.to_pylist()}
+
+    # Keeping up -----------------------------------------------------------------------------------------------------
+
+    def _open_models(self) -> None:
+        """Give each encoder of the recipe the collection's own."""
+        dense = [leaf for leaf in leaves(self.retriever) if isinstance(leaf, Dense)]
+        for number, leaf in enumerate(dense):
+            leaf.encoder_, leaf.space_ = self.collection.encoder(number), self.collection.spaces[number]
+
+    def _resume(self) -> None:
+        if not self._kept.is_dir():
+            return
+        try:
+            self.retriever.resume(self._kept)
+        except ArtifactError as error:
+            log.warning("indexing again what was lost: %s", error.what)
+            self.retriever = from_recipe(self.collection.recipe)
+            self._open_models()
+
+    def _keep(self) -> None:
+        """So that the next process need not index again; a folder that cannot be written costs only time."""
+        try:
+            self.retriever.keep(self._kept)
+        except ArtifactError as error:
+            log.warning("the next process will index again: %s", error.what)
+
+    @property
+    def _kept(self) -> Path:
+        return self.collection.kept / hashlib.sha256(self.tenant.encode()).hexdigest()[:16]
+
+
+class _Ranked(NamedTuple):
+    key: str
+    score: float
+    why: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class _Passages:
+    """The store, as a retriever that follows it sees it."""
+
+    store: Store
+    tenant: str
+
+    def documents(self, keys: AbstractSet[str]) -> Iterator[Document]:
+        """The passages as documents named by key."""
+        for batch in self._scan(["key", "title", "text"], keys, None):
+            for key, title, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                if key in keys:
+                    yield Document(key, text, title)
+
+    def vectors(self, keys: AbstractSet[str], space: Space) -> tuple[list[str], NDArray[np.float32]]:
+        """Keys and their vectors (n, dim)."""
+        names: list[str] = []
+        vectors = np.empty((len(keys), space.dim), dtype=np.float32)
+        for batch in self._scan(["key"], keys, space):
+            found = batch.column("key").to_pylist()
+            wanted = [at for at, key in enumerate(found) if key in keys]
+            values = batch.column("vector").flatten().to_numpy(zero_copy_only=False).reshape(-1, space.dim)
+            vectors[len(names) : len(names) + len(wanted)] = values[wanted]
+            names += [found[at] for at in wanted]
+        return names, vectors[: len(names)]
+
+    def _scan(self, columns: Sequence[str], keys: AbstractSet[str], space: Space | None) -> Iterator[pa.RecordBatch]:
+        where = In("key", tuple(sorted(keys))) if len(keys) <= _FEW else None
+        return self.store.scan(columns, where=where, tenant=self.tenant, space=space)

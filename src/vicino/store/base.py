@@ -1,0 +1,195 @@
+"""Store: the contract of everything that keeps rows safe: passages of documents, their metadata and their vectors.
+
+A row is one passage (a chunk) of one document. A document is named by its tenant, its source and its id; its rows are written
+together, in one commit, and replace what it had before: no reader ever sees half of a document. Vectors stand in one column
+for each space, so that vectors of two models cannot meet.
+
+Every path takes a `tenant`, and nothing has a default for it: who forgets it finds out at once. Only upkeep passes `EVERYONE`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+from numpy.typing import NDArray
+
+from vicino.data.filters import Filter, Kind
+from vicino.data.records import Hits
+from vicino.spaces import Space
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["COLUMNS", "EVERYONE", "Removed", "Row", "Stats", "Store", "Upkeep"]
+
+EVERYONE: Final = None  # the tenant of work over all rows: building an index, compaction, export
+
+# What can be named in a filter beside the metadata, and read by `scan` beside these and `metadata`.
+COLUMNS: Mapping[str, Kind] = {
+    "key": "text",
+    "tenant": "text",
+    "source": "text",
+    "document": "text",
+    "number": "integer",
+    "start": "integer",
+    "end": "integer",
+    "title": "text",
+    "text": "text",
+    "digest": "text",
+    "revision": "text",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One passage. `key` names it by content, over all tenants; `text == document text[start:end]`, in characters.
+
+    `number` counts the passages of a document; `digest` names what a model reads of the passage, `revision` the whole document
+    with its metadata and the way it was cut.
+    """
+
+    key: str
+    tenant: str
+    source: str
+    document: str
+    number: int
+    start: int
+    end: int
+    title: str
+    text: str
+    digest: str
+    revision: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What a deletion took away."""
+
+    rows: int
+    documents: int
+
+
+@dataclass(frozen=True)
+class Stats:
+    """How much there is; `bytes` and `files` count what is on disk, kept old versions included."""
+
+    rows: int
+    documents: int
+    version: int
+    bytes: int
+    files: int
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """What `maintain` did."""
+
+    files_before: int
+    files_after: int
+    bytes_freed: int
+
+
+class Store(ABC):
+    """Rows of one collection. Several processes may read and write at once; each write is one atomic commit.
+
+    An object reads one version (a snapshot) until `refresh` or its own write moves it on.
+    """
+
+    scheme: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def create(cls, location: str | PathLike[str], spaces: Sequence[Space]) -> Self:
+        """An empty store with one vector column for each space (none is fine). Raises ArtifactError where something is there."""
+
+    @classmethod
+    @abstractmethod
+    def open(cls, location: str | PathLike[str]) -> Self:
+        """Raises ArtifactError (nothing there), ArtifactCorrupt or ArtifactTooNew."""
+
+    @property
+    @abstractmethod
+    def spaces(self) -> tuple[Space, ...]:
+        """The spaces that have a vector column."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> Mapping[str, Kind]:
+        """What a filter may name: `COLUMNS` and the metadata met so far, with the kind of each."""
+
+    @property
+    @abstractmethod
+    def version(self) -> int:
+        """The version that is read; it grows with every commit."""
+
+    @abstractmethod
+    def refresh(self) -> bool:
+        """Move on to the latest commit of any process; True where there was a newer one."""
+
+    @abstractmethod
+    def replace(self, rows: Sequence[Row], vectors: Mapping[str, NDArray[Any]], *, tenant: str) -> int:
+        """From now on `rows` are all that there is of their documents; the new version. No rows: nothing happens.
+
+        `vectors` maps the id of each space to (len(rows), dim) float32. Metadata that a filter can name (text, numbers, flags,
+        lists of text, under names that are identifiers) gets a column at its first appearance; integers make room for other
+        numbers; all of it comes back in the column `metadata`, as JSON. Raises SpaceMismatch (a space without a column, or a
+        column without vectors), InvalidVectors, DimensionMismatch, DuplicateIds (keys), InputError (a row of another tenant;
+        metadata of another kind than its column: see `misfits`), ArtifactError for a full disk; nothing is written then.
+        """
+
+    @abstractmethod
+    def misfits(self, metadata: Mapping[str, Any]) -> str:
+        """Why `replace` would refuse a row with this metadata, in words; empty where it fits."""
+
+    @abstractmethod
+    def delete(self, where: Filter, *, tenant: str | None) -> Removed:
+        """Remove the rows that match. Raises UnknownName for a column that is not there, InputError for another kind."""
+
+    @abstractmethod
+    def scan(
+        self, columns: Sequence[str], *, where: Filter | None = None, tenant: str | None, space: Space | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows that match, streamed, in no promised order.
+
+        `space` adds its column under the name "vector" (fixed-size lists). `columns` are of `COLUMNS` and "metadata". Raises as
+        `delete`, and SpaceMismatch.
+        """
+
+    @abstractmethod
+    def count(self, *, where: Filter | None = None, tenant: str | None) -> int:
+        """How many rows match."""
+
+    @abstractmethod
+    def search(
+        self, vectors: Any, k: int, *, space: Space, where: Filter | None = None, tenant: str | None, exact: bool = True
+    ) -> Hits:
+        """The k nearest rows of each query (q, dim), over the version read: `Hits` of keys, fewer where fewer match.
+
+        A filter never makes it miss an answer. Scores are larger for nearer, as in `Index`.
+        Raises SpaceMismatch, InvalidVectors, DimensionMismatch, and as `delete`.
+        """
+
+    @abstractmethod
+    def snapshot(self, tag: str) -> int:
+        """Name the version that is read, so that maintenance keeps it. Raises InputError for a tag that is taken."""
+
+    @abstractmethod
+    def at(self, version: int | str) -> Self:
+        """A store that reads an older version, or a snapshot by its tag. It cannot write. Raises UnknownName."""
+
+    @abstractmethod
+    def maintain(self, *, keep_seconds: float = 600.0) -> Upkeep:
+        """Merge small files and free what no version of the last `keep_seconds`, and no snapshot, needs.
+
+        One process at a time; another that calls it meanwhile returns at once. Writes call it by themselves when small files pile
+        up.
+        """
+
+    @abstractmethod
+    def stats(self) -> Stats:
+        """How much there is, over all tenants."""

@@ -1,0 +1,126 @@
+"""What a write to a Lance table does: make room for metadata, find what the new rows replace, and commit all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino.data.filters import Kind
+from vicino.errors import DuplicateIds, InputError
+from vicino.store.base import Row
+from vicino.store.lance_folder import COMMIT, check_written, latest, locked
+from vicino.store.lance_rows import kinds_of, misfit, new_columns, physical, schema_of
+
+if TYPE_CHECKING:
+    from lance import FragmentMetadata, LanceDataset
+
+__all__ = ["commit", "make_room", "missing", "standing", "used"]
+
+
+def missing(rows: Sequence[Row], kinds: Mapping[str, Kind]) -> dict[str, Kind]:
+    """The metadata columns that these rows need and a table with `kinds` lacks. Raises InputError that names the row."""
+    grown = dict(kinds)
+    for place, row in enumerate(rows):
+        reason = misfit(row.metadata, grown)
+        if reason:
+            raise InputError(
+                f"row {place} (of {row.document!r}) cannot be stored: {reason}", mend="mend the metadata of this document"
+            )
+        grown |= new_columns(row.metadata, grown)
+    return {name: kind for name, kind in grown.items() if kinds.get(name) != kind}
+
+
+def used(rows: Sequence[Row], kinds: Mapping[str, Kind]) -> dict[str, Kind]:
+    """The metadata columns in which these rows hold something."""
+    names = {name for row in rows for name, value in row.metadata.items() if value is not None}
+    return {name: kind for name, kind in kinds.items() if name in names}
+
+
+def make_room(data: LanceDataset, folder: Path, rows: Sequence[Row], tenant: str) -> LanceDataset:
+    """The latest version, with a column for all metadata of these rows that a filter can name. Raises InputError.
+
+    Each new column is a commit of its own that changes no row.
+    """
+    if not missing(rows, kinds_of(data.schema)):
+        return data
+    with locked(folder, COMMIT):
+        data = latest(data)
+        kinds = kinds_of(data.schema)
+        wanted = missing(rows, kinds)
+        standing(data, rows, tenant)  # a key of another document is an error before there is a new column
+        fresh = {name: kind for name, kind in wanted.items() if name not in kinds}
+        if fresh:
+            schema = schema_of(fresh, ())
+            data.add_columns([schema.field(physical(name, kind)) for name, kind in fresh.items()])
+        for name in wanted.keys() - fresh.keys():
+            data = _widen(data, folder, name)
+    return data
+
+
+def _widen(data: LanceDataset, folder: Path, name: str) -> LanceDataset:
+    """Give integers a column of numbers, and drop theirs."""
+    from lance import LanceDataset, LanceOperation
+
+    integers, numbers = physical(name, "integer"), physical(name, "number")
+    done = [part.merge_columns({numbers: f"cast(`{integers}` as double)"}) for part in data.get_fragments()]
+    if done:
+        parts = [part for part, _ in done]
+        check_written(folder, parts)
+        data = LanceDataset.commit(data, LanceOperation.Merge(parts, done[0][1]), read_version=data.version)
+    else:
+        data.add_columns([schema_of({name: "number"}, ()).field(numbers)])
+    drop_integers(data, integers)
+    return data
+
+
+def drop_integers(data: LanceDataset, integers: str) -> None:
+    """Until this is done both columns stand, and the numbers count."""
+    data.drop_columns([integers])
+
+
+def standing(data: LanceDataset, rows: Sequence[Row], tenant: str) -> NDArray[np.uint64]:
+    """The addresses of what is there of the documents of these rows. Raises DuplicateIds for a key of another document."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    documents = pa.array(sorted({row.document for row in rows}))
+    keys = pa.array([row.key for row in rows])
+    own = {(tenant, row.source, row.document) for row in rows}
+    found: list[int] = []
+    columns = ["key", "tenant", "source", "document"]
+    for batch in data.scanner(columns=columns, with_row_address=True).to_batches():
+        near = pc.or_(pc.is_in(batch["document"], documents), pc.is_in(batch["key"], keys))
+        for row in batch.filter(near).to_pylist():
+            if (row["tenant"], row["source"], row["document"]) in own:
+                found.append(row["_rowaddr"])
+            elif row["key"] in {new.key for new in rows}:
+                raise DuplicateIds(
+                    f"the key {row['key']!r} is that of a passage of {row['document']!r}",
+                    mend="make keys of all that names a row",
+                )
+    return np.array(found, dtype=np.uint64)
+
+
+def commit(data: LanceDataset, gone: NDArray[np.uint64], files: list[FragmentMetadata]) -> LanceDataset:
+    """One commit that takes rows away, by address, and adds files; the new version. The caller holds the lock."""
+    from lance import LanceDataset, LanceOperation
+
+    emptied: list[int] = []
+    changed: list[FragmentMetadata] = []
+    places = gone >> np.uint64(32)  # the upper half of an address is the fragment, the lower the row in it
+    for fragment in np.unique(places).tolist():
+        offsets = gone[places == fragment] & np.uint64(0xFFFFFFFF)
+        part = data.get_fragment(fragment)
+        left = part.delete_rows(offsets.tolist()) if part else None
+        if left is None:
+            emptied.append(fragment)
+        else:
+            changed.append(left)
+    operation: LanceOperation.BaseOperation = LanceOperation.Append(files)
+    if len(gone):
+        operation = LanceOperation.Update(emptied, changed, files, update_mode="rewrite_rows")
+    return LanceDataset.commit(data, operation, read_version=data.version)

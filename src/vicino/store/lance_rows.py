@@ -1,0 +1,238 @@
+"""How rows stand in a Lance table: the schema, the columns that metadata gets, and a filter as Lance's SQL.
+
+A metadata column is named for its kind too (`integer_year`), so that no name clashes with ours, and integers make room for
+other numbers by a second column (`number_year`) that takes the place of the first in one commit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino.data.filters import And, Between, Compare, Contains, Filter, In, IsNull, Kind, Not, Or, Value
+from vicino.errors import InputError, InputTooLarge
+from vicino.spaces import Space, fingerprint
+from vicino.store.base import COLUMNS, Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "kind_of",
+    "kinds_of",
+    "misfit",
+    "new_columns",
+    "physical",
+    "plain_table",
+    "schema_of",
+    "sql",
+    "vector_column",
+    "with_metadata",
+    "with_vectors",
+]
+
+LONGEST: Final = 1 << 30  # characters of one passage
+MOST_COLUMNS: Final = 1_000  # of metadata
+
+
+# The columns ----------------------------------------------------------------------------------------------------------
+
+
+def _types() -> dict[Kind, pa.DataType]:
+    import pyarrow as pa
+
+    return {
+        "text": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "flag": pa.bool_(),
+        "texts": pa.list_(pa.string()),
+    }
+
+
+def schema_of(metadata: Mapping[str, Kind], spaces: Sequence[Space]) -> pa.Schema:
+    """The table's columns, in order: those of every row, the metadata's, the vectors'."""
+    import pyarrow as pa
+
+    types = _types()
+    long = {"text", "metadata"}  # with 64-bit offsets: two of these may pass 2 GB together
+    fields = [(name, pa.large_string() if name in long else types[kind]) for name, kind in COLUMNS.items()]
+    fields += [("metadata", pa.large_string())]
+    fields += [(physical(name, kind), types[kind]) for name, kind in metadata.items()]
+    fields += [(vector_column(space), pa.list_(pa.float32(), space.dim)) for space in spaces]
+    return pa.schema(fields)
+
+
+def physical(name: str, kind: Kind) -> str:
+    """The name under which a column of a filter stands in the table.
+
+    >>> physical("year", "integer"), physical("title", "text")
+    ('integer_year', 'title')
+    """
+    return name if name in COLUMNS else f"{kind}_{name}"
+
+
+def vector_column(space: Space) -> str:
+    """The column of a space's vectors.
+
+    >>> vector_column(Space("0a1b", 2))
+    'vector_0a1b'
+    """
+    return f"vector_{space.id if re.fullmatch('[0-9A-Za-z_]+', space.id) else fingerprint(space.id)}"
+
+
+def kinds_of(schema: pa.Schema) -> dict[str, Kind]:
+    """The metadata columns of a table. Where integers made room for other numbers, the numbers count."""
+    kinds: dict[str, Kind] = {}
+    for kind in _types():  # "number" comes after "integer"
+        kinds |= {name.removeprefix(f"{kind}_"): kind for name in schema.names if name.startswith(f"{kind}_")}
+    return kinds
+
+
+# Metadata -------------------------------------------------------------------------------------------------------------
+
+
+def kind_of(value: Any) -> Kind | None:
+    """The kind of column that a metadata value gets; None where it gets none.
+
+    >>> [kind_of(value) for value in ("en", 2020, 0.5, True, ["a"], {"a": 1}, None)]
+    ['text', 'integer', 'number', 'flag', 'texts', None, None]
+    """
+    if isinstance(value, list | tuple):
+        return "texts" if value and all(isinstance(item, str) for item in value) else None
+    kinds: tuple[tuple[type, Kind], ...] = ((str, "text"), (bool, "flag"), (int, "integer"), (float, "number"))
+    return next((kind for type_, kind in kinds if isinstance(value, type_)), None)
+
+
+def new_columns(metadata: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Kind]:
+    """The columns that metadata that fits wants to have and that are not there yet."""
+    found: dict[str, Kind] = {}
+    for name, value in metadata.items():
+        kind = kind_of(value)
+        known = kinds.get(name)
+        if kind and _can_be_named(name) and (known is None or (known, kind) == ("integer", "number")):
+            found[name] = kind
+    return found
+
+
+def misfit(metadata: Mapping[str, Any], kinds: Mapping[str, Kind]) -> str:
+    """Why a row with this metadata cannot stand in a table with these columns; empty where it can."""
+    if not all(isinstance(name, str) for name in metadata):
+        return "a name in the metadata is not text"
+    try:
+        json.dumps(dict(metadata), allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "the metadata holds half a character (a lone surrogate)"
+    except RecursionError:
+        return "the metadata is nested too deeply"
+    except (TypeError, ValueError) as error:  # a date, a set; NaN
+        return f"the metadata cannot be written as JSON: {error}"
+    if len(kinds) + len(new_columns(metadata, kinds)) > MOST_COLUMNS:
+        return f"the metadata has more than {MOST_COLUMNS:,} names over all rows: put what no filter needs under one name"
+    reasons = (_value_misfit(name, value, kinds.get(name)) for name, value in metadata.items() if _can_be_named(name))
+    return next(filter(None, reasons), "")
+
+
+def _value_misfit(name: str, value: Any, known: Kind | None) -> str:
+    kind = kind_of(value)
+    if value is None or (value in ([], ()) and known == "texts"):
+        return ""
+    if kind == "integer" and not -(2**63) <= value < 2**63:
+        return f"{name!r} is beyond 64 bits: write it as text"
+    if known is None or kind == known or {kind, known} == {"integer", "number"}:
+        return ""
+    return f"{name!r} is {kind or type(value).__name__} here and {known} in other rows"
+
+
+def _can_be_named(name: str) -> bool:
+    return name.isidentifier() and name not in COLUMNS
+
+
+# Rows -----------------------------------------------------------------------------------------------------------------
+
+
+def plain_table(rows: Sequence[Row]) -> pa.Table:
+    """What every row has, as columns; metadata apart. Raises InputError (text that is none), InputTooLarge."""
+    import pyarrow as pa
+
+    if max(len(row.text) for row in rows) > LONGEST:
+        raise InputTooLarge(f"a passage of more than {LONGEST:,} characters", mend="cut the document into passages")
+    schema = schema_of({}, ())
+    try:
+        arrays = [pa.array([getattr(row, name) for row in rows], schema.field(name).type) for name in COLUMNS]
+    except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
+        raise InputError(
+            f"a row cannot be stored: {error}", mend="give text that is text (no lone surrogates) and 64-bit numbers"
+        ) from error
+    return pa.table(arrays, names=list(COLUMNS))
+
+
+def with_metadata(table: pa.Table, rows: Sequence[Row], kinds: Mapping[str, Kind]) -> pa.Table:
+    """A table with the metadata of its rows, which is known to fit: as JSON, and in columns."""
+    import pyarrow as pa
+
+    written = [json.dumps(dict(row.metadata), ensure_ascii=False) for row in rows]
+    table = table.append_column("metadata", pa.array(written, pa.large_string()))
+    for name, kind in kinds.items():
+        values = [row.metadata.get(name) for row in rows]
+        if kind == "number":
+            values = [None if value is None else value + 0.0 for value in values]  # -0.0 becomes 0.0: Arrow tells them apart
+        table = table.append_column(physical(name, kind), pa.array(values, _types()[kind]))
+    return table
+
+
+def with_vectors(table: pa.Table, vectors: Mapping[Space, NDArray[np.float32]]) -> pa.Table:
+    """A table with a column for the (n, d) vectors of each space."""
+    import pyarrow as pa
+
+    for space, array in vectors.items():
+        column = pa.FixedSizeListArray.from_arrays(pa.array(array.ravel()), space.dim)
+        table = table.append_column(vector_column(space), column)
+    return table
+
+
+# Filters --------------------------------------------------------------------------------------------------------------
+
+
+def sql(wanted: Filter, kinds: Mapping[str, Kind]) -> str:
+    """A checked filter as Lance's SQL. Values are quoted, names come from the schema: nothing of a caller's is code.
+
+    >>> sql(Compare("lang", "!=", "it's"), {"lang": "text"})
+    "`text_lang` != 'it''s'"
+    """
+    match wanted:
+        case And(parts) | Or(parts):
+            return "(" + f" {wanted.op} ".join(sql(part, kinds) for part in parts) + ")"
+        case Not(part):
+            return f"(not {sql(part, kinds)})"
+        case Compare(column, op, value):
+            return f"{_column(column, kinds)} {op} {_literal(value)}"
+        case In(column, values):
+            return f"{_column(column, kinds)} in ({', '.join(map(_literal, values))})"
+        case Between(column, low, high):
+            name = _column(column, kinds)
+            return f"({name} >= {_literal(low)} and {name} <= {_literal(high)})"
+        case Contains(column, value):
+            test = "array_has" if kinds[column] == "texts" else "contains"
+            return f"{test}({_column(column, kinds)}, {_literal(value)})"
+        case IsNull(column):
+            return f"({_column(column, kinds)} is null)"
+    raise TypeError(f"{wanted!r} is no filter")
+
+
+def _column(name: str, kinds: Mapping[str, Kind]) -> str:
+    return f"`{physical(name, kinds[name])}`"
+
+
+def _literal(value: Value) -> str:
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, bool):
+        return str(value).lower()
+    # A cast: the smallest integer is no literal of Lance's SQL.
+    return f"cast('{float(value)!r}' as double)" if isinstance(value, float) else f"cast('{int(value)}' as bigint)"

@@ -1,0 +1,136 @@
+"""Search in a collection: new rows at once, filters, explanations, and indexes that are kept between processes."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from vicino.catalog import Entry
+from vicino.data.records import Document
+from vicino.errors import InputError, SpaceMismatch, UnknownName
+from vicino.retrieval.ingest import Source, ingest
+from vicino.retrieval.stored import Stored
+from vicino.store.collection import Collection
+
+PARTED = [
+    Document("long", "Tea is hot.\n\nThe cello sings.\n\nWings lift.", title="Mixed", metadata={"year": 1999, "lang": "en"}),
+    Document("tea", "Green tea, black tea.\n\nTea leaves.\n\nMore tea.", metadata={"year": 2005, "lang": "de"}),
+    Document("cello", "A cello has four strings.", metadata={"year": 2010, "lang": "en"}),
+]
+
+
+@pytest.fixture(scope="module", params=["bm25", "bm25+lsa(n_components=3)", "lsa(n_components=3,index=hnsw)", "tfidf"])
+def recipe(request, need) -> str:
+    need(Entry("", "", "store"))
+    return request.param
+
+
+@pytest.fixture
+def stored(tmp_path, recipe) -> Stored:
+    ingest(tmp_path, "c", Source("s", PARTED), recipe=recipe, cut="paragraph")
+    return Stored(Collection.open(tmp_path, "c"))
+
+
+def test_a_document_is_found_once_by_its_best_passage(stored):
+    found = stored.find("cello", 3)
+    assert len({one.document for one in found}) == len(found)
+    best = next(one for one in found if one.document == "long")
+    whole = {document.id: document for document in PARTED}
+    assert best.text == "The cello sings."
+    assert whole["long"].text[best.start : best.end] == best.text
+    assert (best.title, best.metadata, best.source) == ("Mixed", {"year": 1999, "lang": "en"}, "s")
+    assert len(stored.find("tea cello wings strings leaves", 7, documents=False)) > len(
+        stored.find("tea cello wings strings leaves", 7)
+    )
+
+
+def test_hits_name_documents(stored):
+    hits = stored.search(["cello", "tea leaves"], 2)
+    assert hits.ids.shape == (2, 2)
+    assert hits.ids[1, 0] == "tea"
+    assert list(hits.scores[0]) == sorted(hits.scores[0], reverse=True)
+
+
+def test_what_was_ingested_is_found_at_once_and_what_vanished_is_not(stored, tmp_path):
+    other = Stored(Collection.open(tmp_path, "c"))
+    assert "harp" not in {one.document for one in stored.find("cello harp", 5)}
+    ingest(tmp_path, "c", Source("more", [Document("harp", "A harp is no cello.")]))
+    for search in (stored, other):
+        assert "harp" in {one.document for one in search.find("cello harp", 5)}
+    ingest(tmp_path, "c", Source("more", [Document("harp2", "A harp is still no cello.")]), prune=True)
+    names = {one.document for one in stored.find("cello harp", 5)}
+    assert "harp2" in names
+    assert "harp" not in names
+
+
+def test_filters_restrict_without_missing_anything(stored):
+    def names(where):
+        return {one.document for one in stored.find("tea cello", 3, where=where)}
+
+    assert names("lang = 'en'") == {"long", "cello"}
+    assert names("year > 2000 and not lang = 'en'") == {"tea"}
+    assert names("document in ('tea', 'cello') and year between 2006 and 2020") == {"cello"}
+    assert names("year > 3000") == set()
+    with pytest.raises(UnknownName, match="lang"):
+        names("language = 'en'")
+    with pytest.raises(InputError):
+        names("year >")
+
+
+def test_each_answer_says_why(stored):
+    for one in stored.find("black tea", 2, explain=True):
+        parts = [part["why"] for part in one.why["parts"] if part["why"]] if "parts" in one.why else [one.why]
+        for part in parts:
+            if "terms" in part:
+                assert part["terms"].keys() <= {"black", "tea"}
+            else:
+                assert 0 <= part["percentile"] <= 100
+    hits = stored.search("black tea", 2, explain=True)
+    assert len(hits.why[0]) == len(hits.top())
+
+
+def test_an_empty_tenant_finds_nothing(stored):
+    nobody = Stored(stored.collection, tenant="nobody")
+    assert nobody.find("tea") == []
+    assert nobody.search(["tea", "cello"], 3).ids.shape == (2, 0)
+    assert nobody.search([], 3).ids.shape == (0, 0)
+
+
+def test_the_next_process_does_not_read_everything_again(stored, tmp_path, monkeypatch):
+    before = [(one.document, one.score) for one in stored.find("black tea", 3)]
+    read = []
+    scan = type(stored.collection.store).scan
+
+    def spy(self, columns, **options):
+        read.append(tuple(columns))
+        return scan(self, columns, **options)
+
+    monkeypatch.setattr(type(stored.collection.store), "scan", spy)
+    again = Stored(Collection.open(tmp_path, "c"))
+    assert [(one.document, pytest.approx(one.score)) for one in again.find("black tea", 3)] == before
+    assert ("key", "title", "text") not in read
+
+
+def test_indexes_that_were_damaged_are_made_again(stored, tmp_path):
+    before = [(one.document, one.score) for one in stored.find("black tea", 3)]
+    for file in (tmp_path / "c" / "kept").rglob("manifest.json"):
+        file.write_text("{}")
+    again = Stored(Collection.open(tmp_path, "c"))
+    assert [(one.document, pytest.approx(one.score)) for one in again.find("black tea", 3)] == before
+    shutil.rmtree(tmp_path / "c" / "kept", ignore_errors=True)
+    assert len(Stored(Collection.open(tmp_path, "c")).find("black tea", 3)) == len(before)
+
+
+def test_a_model_that_moved_is_refused(tmp_path, need):
+    need(Entry("", "", "store"))
+    ingest(tmp_path, "c", Source("s", PARTED), recipe="lsa(n_components=3)", cut="whole")
+    collection = Collection.open(tmp_path, "c")
+    encoder = collection.encoder(0)
+    arrays = dict(collection._about.arrays)
+    arrays["canaries-0"] = -arrays["canaries-0"]
+    object.__setattr__(collection._about, "arrays", arrays)
+    collection._opened.clear()
+    with pytest.raises(SpaceMismatch, match=r"no longer gives(.|\n)*vicino ingest PATH --collection c-2"):
+        collection.encoder(0)
+    assert encoder.space == collection.spaces[0]
