@@ -34,7 +34,7 @@ from vicino.store.collection import Collection
 
 PARAGRAPH = 100  # characters that a paragraph has at least
 LARGE, MIDDLE, SMALL = 100_000, 10_000, 2_000
-QUERIES, UPDATES, K = 1000, 200, 10
+QUERIES, UPDATES, K = 1000, 1000, 10
 
 
 def main() -> None:
@@ -118,6 +118,7 @@ def overhead(data: Path, home: Path, rounds: int) -> dict[str, Any]:
     return {
         "documents": SMALL,
         "encoder": "minilm",
+        "rounds": rounds,
         "documents_per_second_of_encoding": round(statistics.median(speeds)),
         "share_of_encoding": {
             "median": round(statistics.median(shares), 3),

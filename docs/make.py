@@ -52,7 +52,7 @@ def commands() -> str:
 
 def readme(text: str) -> str:
     """The README with the part between each pair of marks written anew from the figures."""
-    for name, write in (("ladder", ladder), ("encode", encode), ("lexical", lexical)):
+    for name, write in (("ladder", ladder), ("encode", encode), ("lexical", lexical), ("ingest", ingest)):
         file = FIGURES / f"{name}.json"
         if file.exists():
             body = write(json.loads(file.read_text("utf-8")))
@@ -115,6 +115,36 @@ def encode(plain: dict[str, Any]) -> str:
         f"STS-B test, Spearman: {spearman[us]:.4f}, {peer} {spearman[peer]:.4f}, published {spearman['published']:.3f}. "
         f"How far from the processor: {plain['what_would_close_the_gap']}"
     )
+
+
+def ingest(plain: dict[str, Any]) -> str:
+    """What keeping costs, and BM25 beside another engine for collections."""
+    large, over, new, engine = plain["large"], plain["overhead"], plain["updates"], plain["engine"]
+    share, first = over["share_of_encoding"], new["first_query_after_an_update_ms"]
+    before, after, writing = new["query_ms_before"], new["query_ms_after"], new["update_ms"]
+    told = [
+        f"{large['documents']:,} paragraphs with BM25 and LSA: {large['first_seconds']:.0f} s,",
+        f"within {large['most_memory_gb']:.2f} GB of memory; again, with nothing changed, {large['nothing_changed_seconds']:.1f} s.",
+        f"With MiniLM, all that is not encoding takes {share['median']:.1%} [{share['lowest']:.1%}, {share['highest']:.1%}]",
+        f"of the time of encoding ({over['documents']:,} paragraphs, {over['rounds']} rounds).",
+        f"{new['updates']:,} ingests of one changed document into {new['documents']:,}, each followed by a query that must find it:",
+        f"that query takes {first['first_100']:.0f} ms (median of the first hundred) and {first['last_100']:.0f} ms (of the last),",
+        f"queries after it {before['median']:.2f} ms before all updates and {after['median']:.2f} ms after; an update takes",
+        f"{writing['first_100']:.0f} and {writing['last_100']:.0f} ms.",
+    ]
+    lines = [
+        " ".join(told),
+        "",
+        f"BM25 over {engine['documents']:,} paragraphs, one query at a time, in turn with tantivy (k = {engine['k']}):",
+        "",
+        "| queries | vicino, q/s | tantivy, q/s | times faster |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name in ("titles", "sentences"):
+        speed, ratio = engine[name]["queries_per_second"], engine[name]["times_faster"]
+        times = f"**{ratio['median']:.1f}** [{ratio['lowest']:.1f}, {ratio['highest']:.1f}]"
+        lines.append(f"| {name} | {speed['vicino']:,} | {speed['tantivy']:,} | {times} |")
+    return "\n".join(lines)
 
 
 def lexical(plain: dict[str, Any]) -> str:

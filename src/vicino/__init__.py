@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vicino.workbench import compare, embed, evaluate, load, tokens
+    from vicino.workbench import compare, context, embed, evaluate, ingest, load, search, tokens
 
-__all__ = ["__version__", "compare", "embed", "evaluate", "load", "tokens"]
+__all__ = ["__version__", "compare", "context", "embed", "evaluate", "ingest", "load", "search", "tokens"]
 
 __version__ = "0.1.0"
 

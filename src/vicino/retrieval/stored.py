@@ -74,6 +74,7 @@ class Stored:
         self.collection, self.tenant = collection, tenant
         self.retriever = from_recipe(collection.recipe)
         self._places: dict[str, tuple[str, str]] = {}  # key -> (source, document)
+        self._keys: pa.StringArray | None = None
         self._allowed: dict[str, frozenset[str]] = {}
         self._version = -1
 
@@ -83,26 +84,35 @@ class Stored:
         store.refresh()
         if self._version == store.version:
             return False
-        first = self._version < 0
-        places = {
-            key: (source, document)
-            for batch in store.scan(["key", "source", "document"], tenant=self.tenant)
-            for key, source, document in zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        }
+        removed, added = self._difference()
         passages = _Passages(store, self.tenant)
-        if first:
+        self._places.update(passages.places(added))
+        for key in removed:
+            del self._places[key]
+        if self._version < 0:
             self._open_models()
             self._resume()
-            moved = self.retriever.follow(places.keys(), passages)
+            moved = self.retriever.follow(self._places.keys(), passages)
         else:
-            removed, added = self._places.keys() - places.keys(), places.keys() - self._places.keys()
             self.retriever.change(removed, added, passages)
             moved = len(removed) + len(added)
-        self._places, self._version = places, store.version
+        self._version = store.version
         self._allowed.clear()
-        if moved > _KEPT_AT * len(places):
+        if moved > _KEPT_AT * len(self._places):
             self._keep()
         return True
+
+    def _difference(self) -> tuple[set[str], set[str]]:
+        """The keys that went and came since the version that was seen last."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        before = self._keys if self._keys is not None else pa.array([], pa.string())
+        columns = [batch.column("key") for batch in self.collection.store.scan(["key"], tenant=self.tenant)]
+        self._keys = pa.concat_arrays(columns) if columns else pa.array([], pa.string())
+        gone = before.filter(pc.invert(pc.is_in(before, value_set=self._keys)))
+        new = self._keys.filter(pc.invert(pc.is_in(self._keys, value_set=before)))
+        return set(gone.to_pylist()), set(new.to_pylist())
 
     def search(
         self,
@@ -239,6 +249,13 @@ class _Passages:
     store: Store
     tenant: str
 
+    def places(self, keys: AbstractSet[str]) -> Iterator[tuple[str, tuple[str, str]]]:
+        """The source and the document of each key."""
+        for batch in self._scan(["key", "source", "document"], keys, None):
+            for key, source, document in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                if key in keys:
+                    yield key, (source, document)
+
     def documents(self, keys: AbstractSet[str]) -> Iterator[Document]:
         """The passages as documents named by key."""
         for batch in self._scan(["key", "title", "text"], keys, None):
@@ -259,5 +276,7 @@ class _Passages:
         return names, vectors[: len(names)]
 
     def _scan(self, columns: Sequence[str], keys: AbstractSet[str], space: Space | None) -> Iterator[pa.RecordBatch]:
+        if not keys:
+            return iter(())
         where = In("key", tuple(sorted(keys))) if len(keys) <= _FEW else None
         return self.store.scan(columns, where=where, tenant=self.tenant, space=space)
