@@ -124,13 +124,14 @@ def ingest(plain: dict[str, Any]) -> str:
     before, after, writing = new["query_ms_before"], new["query_ms_after"], new["update_ms"]
     told = [
         f"{large['documents']:,} paragraphs with BM25 and LSA: {large['first_seconds']:.0f} s,",
-        f"within {large['most_memory_gb']:.2f} GB of memory; again, with nothing changed, {large['nothing_changed_seconds']:.1f} s.",
+        f"within {large['most_memory_gb']:.2f} GB of memory;",
+        f"again, with nothing changed, {large['nothing_changed_seconds']:.1f} s.",
         f"With MiniLM, all that is not encoding takes {share['median']:.1%} [{share['lowest']:.1%}, {share['highest']:.1%}]",
         f"of the time of encoding ({over['documents']:,} paragraphs, {over['rounds']} rounds).",
-        f"{new['updates']:,} ingests of one changed document into {new['documents']:,}, each followed by a query that must find it:",
-        f"that query takes {first['first_100']:.0f} ms (median of the first hundred) and {first['last_100']:.0f} ms (of the last),",
-        f"queries after it {before['median']:.2f} ms before all updates and {after['median']:.2f} ms after; an update takes",
-        f"{writing['first_100']:.0f} and {writing['last_100']:.0f} ms.",
+        f"{new['updates']:,} ingests of one changed document into {new['documents']:,}, each followed by a query that must",
+        f"find it: that query takes {first['first_100']:.0f} ms (median of the first hundred)",
+        f"and {first['last_100']:.0f} ms (of the last), queries after it {before['median']:.2f} ms before all updates",
+        f"and {after['median']:.2f} ms after; an update takes {writing['first_100']:.0f} and {writing['last_100']:.0f} ms.",
     ]
     lines = [
         " ".join(told),
