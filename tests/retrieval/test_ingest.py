@@ -246,6 +246,7 @@ def test_code_is_read_as_code(tmp_path):
     source = [Document(f"{n}.py", f"def parseBody{n}():\n    return {n}", metadata={"format": "code"}) for n in range(3)]
     put(tmp_path, source, recipe="bm25")
     assert Collection.open(tmp_path, "c").recipe.params["analyzer"] == "code"
+    assert put(tmp_path, source, recipe="bm25").unchanged == 3
 
 
 def test_without_a_word_a_recipe_that_is_installed_is_taken(monkeypatch):

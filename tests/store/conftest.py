@@ -28,6 +28,12 @@ def scheme(request: pytest.FixtureRequest, need: Callable[[Entry], None]) -> str
     return str(request.param)
 
 
+@pytest.fixture(scope="module")
+def roomy(scheme: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A place where nothing is yet, for a store that a whole module reads."""
+    return LOCATIONS[scheme](tmp_path_factory.mktemp("store"))
+
+
 @pytest.fixture
 def location(scheme: str, tmp_path: Path) -> str:
     """A place where nothing is yet."""

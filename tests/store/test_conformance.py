@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from vicino import store
@@ -333,7 +333,7 @@ N = 120
 
 
 @pytest.fixture(scope="module")
-def table(scheme: str, tmp_path_factory: pytest.TempPathFactory, passages: Passages, drawn: Drawn) -> tuple[Store, list[Row]]:
+def table(scheme: str, roomy: str, passages: Passages, drawn: Drawn) -> tuple[Store, list[Row]]:
     """A store with random rows of two tenants, written in several commits, some of them twice."""
     from_pool, rows = np.random.default_rng(0), []
     for place in range(N):
@@ -344,7 +344,7 @@ def table(scheme: str, tmp_path_factory: pytest.TempPathFactory, passages: Passa
             f"d{place}", tenant=tenant, source=source, **{k: v for k, v in values.items() if from_pool.random() < 0.9}
         )
         rows.append(replace(row, number=number))
-    kept = store.create(str(tmp_path_factory.mktemp("table") / "rows"), [Space("0123456789abcdef", 4)], scheme=scheme)
+    kept = store.create(roomy, [Space("0123456789abcdef", 4)], scheme=scheme)
     for part in (rows[:50], rows[30:80], rows[80:]):
         for tenant in ("us", "them"):
             own = [row for row in part if row.tenant == tenant]
@@ -377,6 +377,8 @@ def joined(inner: st.SearchStrategy[Filter]) -> st.SearchStrategy[Filter]:
 
 
 @given(wanted=st.recursive(leaves, joined, max_leaves=8), tenant=st.sampled_from(["us", "them", None]))
+@example(wanted=parse("not (year in (-1) and not year in (-1))"), tenant="us")  # an optimiser may take unknown for false
+@example(wanted=parse("year in (0, 2020) or year not in (0, 2020) or draft or not draft"), tenant="us")
 def test_filters_mean_what_they_mean(table: tuple[Store, list[Row]], wanted: Filter, tenant: str | None) -> None:
     kept, rows = table
     meant = check(wanted, kept.columns)

@@ -25,6 +25,7 @@ __all__ = [
     "And",
     "Between",
     "Compare",
+    "Condition",
     "Contains",
     "Filter",
     "In",
@@ -48,7 +49,7 @@ DEEPEST: Final = 32  # filters within filters
 LARGEST: Final = 1_000  # filters in all
 MOST_VALUES: Final = 100_000  # values of one `in`
 
-# Names that `parse` reads as something else: as columns they stand in double quotes.
+# As names of columns these stand in double quotes.
 KEYWORDS: Final = frozenset({"and", "or", "not", "in", "is", "null", "between", "contains", "true", "false"})
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = dict(
@@ -76,7 +77,9 @@ def _plain(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class _OfColumn(Filter):
+class Condition(Filter):
+    """A filter on one column."""
+
     column: str
 
     def __post_init__(self) -> None:
@@ -89,7 +92,7 @@ class _OfColumn(Filter):
 
 
 @dataclass(frozen=True)
-class Compare(_OfColumn):
+class Compare(Condition):
     """`column op value`; `op` is one of = != < <= > >=. Text is ordered by code point."""
 
     op: str
@@ -105,7 +108,7 @@ class Compare(_OfColumn):
 
 
 @dataclass(frozen=True)
-class In(_OfColumn):
+class In(Condition):
     """The column holds one of the values: at least one, at most 100,000."""
 
     op = "in"
@@ -123,7 +126,7 @@ class In(_OfColumn):
 
 
 @dataclass(frozen=True)
-class Between(_OfColumn):
+class Between(Condition):
     """`low <= column <= high`."""
 
     op = "between"
@@ -135,7 +138,7 @@ class Between(_OfColumn):
 
 
 @dataclass(frozen=True)
-class Contains(_OfColumn):
+class Contains(Condition):
     """A list column holds the value, or a text column the substring (case counts)."""
 
     op = "contains"
@@ -151,7 +154,7 @@ class Contains(_OfColumn):
 
 
 @dataclass(frozen=True)
-class IsNull(_OfColumn):
+class IsNull(Condition):
     """The column holds nothing in this row. Never unknown."""
 
     op = "null"
@@ -255,7 +258,7 @@ def check(wanted: Filter, columns: Mapping[str, Kind]) -> Filter:
             return replace(wanted, parts=tuple(check(part, columns) for part in parts))
         case Not(part):
             return Not(check(part, columns))
-        case _OfColumn():
+        case Condition():
             if wanted.column not in columns:
                 raise UnknownName.among(wanted.column, columns, kind="column")
             return _check_kind(wanted, columns[wanted.column])
@@ -271,7 +274,7 @@ _KINDS: Mapping[Kind, tuple[str, str]] = {
 }
 
 
-def _check_kind(wanted: _OfColumn, kind: Kind) -> Filter:
+def _check_kind(wanted: Condition, kind: Kind) -> Filter:
     def fit(value: Value) -> Value:
         fitted = _fit(value, kind)
         return _unfit(wanted, kind) if fitted is None else fitted
@@ -297,12 +300,10 @@ def _fit(value: Value, kind: Kind) -> Value | None:
         return value if isinstance(value, str if kind == "text" else bool) else None
     if kind == "texts" or isinstance(value, str | bool):
         return None
-    if kind == "number":
-        return float(value)
-    return int(value) if value == int(value) else None
+    return float(value) if kind == "number" else int(value) if value == int(value) else None
 
 
-def _unfit(wanted: _OfColumn, kind: Kind) -> NoReturn:
+def _unfit(wanted: Condition, kind: Kind) -> NoReturn:
     holds, example = _KINDS[kind]
     raise InputError(
         f"{reprlib.repr(str(wanted))}: the column {wanted.column!r} holds {holds}",
@@ -388,9 +389,7 @@ def _measure(joined: And | Or | Not | _Joined, parts: Sequence[Filter]) -> None:
     if depth > DEEPEST:
         too_deep()
     if size > LARGEST:
-        raise InputTooLarge(
-            f"a filter of {size:,} parts", mend=f"use at most {LARGEST:,}; `column in (…)` takes many values as one"
-        )
+        raise InputTooLarge(f"a filter of {size:,} parts", mend=f"use at most {LARGEST:,}; `in (…)` is one for many values")
     object.__setattr__(joined, "depth", depth)
     object.__setattr__(joined, "size", size)
 

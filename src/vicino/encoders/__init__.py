@@ -20,6 +20,9 @@ ENCODERS = Catalog(
         "lsa": Entry("vicino.encoders.counts:LSA", "TF-IDF reduced by a truncated SVD (Deerwester et al. 1990)"),
         "minilm": Entry("vicino.encoders.transformer:Transformer", "all-MiniLM-L6-v2, works offline", "torch"),
         "transformer": Entry("vicino.encoders.transformer:Transformer", "any sentence-transformers folder or hub name", "torch"),
+        "ready": Entry("vicino.encoders.ready:Ready", "vectors made elsewhere: .npy, .parquet, word2vec and GloVe files"),
+        "remote": Entry("vicino.encoders.remote:Remote", "a model behind OpenAI's, Cohere's or Ollama's API", "remote"),
+        "callable": Entry("vicino.encoders.wrapped:Callable", "a Python function of yours: callable(function=module:name)"),
     },
 )
 

@@ -140,6 +140,14 @@ class Encoder(Parameterised, ABC):
         return "float32"
 
     @property
+    def usage(self) -> object | None:
+        """What asking a server cost in this process, as `str` tells it; None for a model on this machine."""
+        return None
+
+    def _require_trust(self, folder: Path) -> None:
+        """Raise InputError where `folder`, that names this encoder, wants more than arithmetic and nobody vouched for it."""
+
+    @property
     def space(self) -> Space:
         """Where this encoder's vectors live; it changes when the function changes and not otherwise."""
         if self._space is None:

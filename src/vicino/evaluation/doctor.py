@@ -21,7 +21,8 @@ __all__ = ["EXTRAS", "Finding", "environment"]
 EXTRAS = {
     "torch": "transformer encoders",
     "files": "Markdown, HTML, PDF and code in other languages than Python",
-    "store": "the HNSW index",
+    "store": "collections and the HNSW index",
+    "remote": "models behind an HTTP endpoint",
 }
 _LOW_DISK = 2 << 30  # bytes
 

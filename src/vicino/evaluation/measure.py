@@ -54,7 +54,10 @@ class Tuning:
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What one retriever did. `hits` are (queries, depth); `query_ms` are single queries at k = 10, in milliseconds."""
+    """What one retriever did. `hits` are (queries, depth); `query_ms` are single queries at k = 10, in milliseconds.
+
+    `usage` says what servers were asked for. Their answers are kept: the times of queries are those of answers that were known.
+    """
 
     recipe: Recipe
     hits: Hits
@@ -64,6 +67,7 @@ class Measurement:
     truncation: Truncation | None = None
     tuning: Tuning | None = None
     arithmetic: str = ""
+    usage: str = ""
     cached: bool = False
 
 
@@ -126,6 +130,7 @@ class Bench:
             built.retriever.nbytes,
             cut,
             arithmetic=built.retriever.arithmetic,
+            usage=built.retriever.usage,
             cached=built.recalled,
         )
 
@@ -232,6 +237,7 @@ class Bench:
             "truncation": asdict(found.truncation) if found.truncation else None,
             "tuning": asdict(found.tuning) if found.tuning else None,
             "arithmetic": found.arithmetic,
+            "usage": found.usage,
         }
         arrays = {"rows": np.array(rows, dtype=np.int64), "scores": found.hits.scores, "query_ms": found.query_ms}
         self._write("measured", key, kind="measurement", data=data, arrays=arrays)
@@ -264,6 +270,7 @@ class Bench:
             Truncation.from_json(data["truncation"]) if data["truncation"] else None,
             Tuning.from_json(data["tuning"]) if data["tuning"] else None,
             data["arithmetic"],
+            data["usage"],
             cached=True,
         )
 

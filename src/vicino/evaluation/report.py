@@ -171,6 +171,7 @@ def _candidate(candidate: Candidate, documents: int) -> dict[str, Any]:
         "truncation": cut and vars(cut) | {"share": cut.share, "deciles": [_decile(tenth) for tenth in cut.deciles]},
         "tuning": candidate.tuning and vars(candidate.tuning) | {"fuses": candidate.tuning.fuses, "parts": _parts(candidate)},
         "arithmetic": found.arithmetic,
+        "usage": found.usage,
         "cached": found.cached,
     }
 

@@ -94,6 +94,9 @@ def _beneath(candidates: Sequence[Candidate]) -> Iterator[str]:
             f"{', '.join(names)}: {cut.items_cut:,} of {cut.items:,} documents were cut at {cut.limit} tokens, {cut.share:.1%} "
             f"of all tokens; the longest tenth lost {longest[4] / max(1, longest[3]):.0%}"
         )
+    for candidate in candidates:
+        if candidate.found and candidate.found.usage:
+            yield f"{candidate.name}: {candidate.found.usage}; its times are with answers that were known by then"
     older = [candidate.name for candidate in candidates if candidate.found and candidate.found.cached]
     if older:
         yield f"times of {', '.join(older)} were measured in an earlier run"
@@ -117,7 +120,9 @@ def _told(recipe: Recipe) -> str:
 def scores_text(scores: Scores) -> str:
     """A collection's metrics with their intervals."""
     rows = [[name, f"{i.mean:.3f}", f"[{i.low:.3f}, {i.high:.3f}]"] for name, i in scores.metrics.items()]
-    head = f"{scores.name}: {scores.queries:,} judged queries, {scores.ms[0]:.1f} ms a query (95th percentile {scores.ms[1]:.1f} ms)"
+    head = (
+        f"{scores.name}: {scores.queries:,} judged queries, {scores.ms[0]:.1f} ms a query (95th percentile {scores.ms[1]:.1f} ms)"
+    )
     return "\n".join([head, *(f"  {note}" for note in scores.notes), "", table(["", "mean", "95 %"], rows, right=(1, 2))])
 
 

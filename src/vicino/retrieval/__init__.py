@@ -87,4 +87,17 @@ def _saved(folder: Path) -> Recipe:
         return Recipe("dense", {"encoder": str(folder)})
     saved = artifacts.read(folder)
     recipe: Mapping[str, Any] | None = saved.data.get("recipe")
-    return Recipe.from_json(recipe) if saved.kind == "retriever" and recipe else Recipe("dense", {"encoder": str(folder)})
+    if saved.kind != "retriever" or not recipe:
+        return Recipe("dense", {"encoder": str(folder)})
+    plan = Recipe.from_json(recipe)
+    _require_trust(plan, folder)
+    return plan
+
+
+def _require_trust(recipe: Recipe, folder: Path) -> None:
+    """A folder from elsewhere may not make this process run a function, or send a key, that nobody here vouched for."""
+    for part in recipe.parts:
+        _require_trust(part, folder)
+    name = recipe.params.get("encoder")
+    if name in ENCODERS:
+        ENCODERS[name].of(**(recipe.params.get("encoder_params") or {}))._require_trust(folder)

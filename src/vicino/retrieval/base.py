@@ -96,6 +96,11 @@ class Retriever(Parameterised, ABC):
         """What an encoder in here computes with ("float32", "bfloat16"), empty without one."""
         return ""
 
+    @property
+    def usage(self) -> str:
+        """What asking servers cost in this process, empty where there is none."""
+        return ""
+
     def warm_up(self) -> None:
         """Load and compile what the first call would wait for, so that timing can leave it out."""
 

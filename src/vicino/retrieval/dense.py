@@ -81,6 +81,10 @@ class Dense(Retriever):
     def arithmetic(self) -> str:
         return self.encoder_.arithmetic
 
+    @property
+    def usage(self) -> str:
+        return "" if self.encoder_.usage is None else str(self.encoder_.usage)
+
     def warm_up(self) -> None:
         words = ["one two", "two three"]
         encoder = type(self.encoder_)().fit(words) if self._learns else self.encoder_

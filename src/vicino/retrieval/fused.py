@@ -291,6 +291,10 @@ class Fused(Retriever):
         return cls.of_built(parts, **recipe.params)
 
     @property
+    def usage(self) -> str:
+        return "; ".join(filter(None, (part.usage for part in self.parts)))
+
+    @property
     def floor(self) -> float | None:
         return 0.0
 

@@ -53,16 +53,21 @@ def ingest(
     documents. Raises SpaceMismatch, InputError, and what reading, encoding and the store raise; what was committed stays.
     """
     collection = Collection.open(home, name) if name in Collection.names(home) else None
-    plan = None if recipe is None and collection is not None else _plan(recipe or default_recipe(), "words")
-    if collection is not None:
-        _require_plan(collection, plan, cut)
-    how = collection.cut if collection is not None else cut or "auto"
-    known = {} if collection is None else revisions(collection.store, source=source.name, tenant=tenant)
+    wanted = recipe or default_recipe()
+    if collection is None:
+        how, known = cut or "auto", dict[str, str]()
+        plan = _plan(wanted, "words")  # what is wrong with it shows before anything is read
+    else:
+        how, known = collection.cut, revisions(collection.store, source=source.name, tenant=tenant)
+        _require_cut(collection, cut)
+        if recipe is not None:
+            _require_recipe(collection, recipe)
     with read_changes(source.documents, cut=how, known=known) as changes:
         if collection is None:
             if not changes.passages:
                 raise EmptyInput(f"{source.name} holds no text", mend="give a folder or file with text in it")
-            collection = _make(home, name, _plan(recipe or default_recipe(), changes.analyzer), how, changes, seed)
+            plan = plan if changes.analyzer == "words" else _plan(wanted, changes.analyzer)
+            collection = _make(home, name, plan, how, changes, seed)
         summary = write_changes(collection, changes, source=source.name, tenant=tenant, prune=prune, lacks=source.lacks)
     return replace(summary, skipped=source.summary())
 
@@ -109,28 +114,34 @@ def _portable(name: str) -> str:
     return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 
-def _require_plan(collection: Collection, plan: Retriever | None, cut: str | None) -> None:
-    """Raise where somebody asks an existing collection for another recipe, another model, or another way of cutting."""
-    elsewhere = f"make another collection: vicino ingest PATH --collection {collection.name}-2"
+def _require_cut(collection: Collection, cut: str | None) -> None:
     if cut is not None and cut != collection.cut:
         raise InputError(
             f"the collection {collection.name!r} cuts documents by {collection.cut!r}, not {cut!r}",
-            mend=f"leave out --chunk, or {elsewhere}",
+            mend=f"leave out --chunk, or {_elsewhere(collection)}",
         )
-    if plan is None:
-        return
+
+
+def _elsewhere(collection: Collection) -> str:
+    return f"make another collection: vicino ingest PATH --collection {collection.name}-2"
+
+
+def _require_recipe(collection: Collection, recipe: str | PathLike[str]) -> None:
+    """Raise where somebody asks an existing collection for another model or another recipe."""
+    plans = [_plan(recipe, "words"), _plan(recipe, "code")]  # the first documents decided how text is read
+    plan = next((plan for plan in plans if plan.recipe == collection.recipe), plans[0])
     for number, leaf in enumerate(_dense(plan)):
         spaces = collection.spaces
         if number >= len(spaces) or (_has_learnt(leaf) and leaf.encoder_.space != spaces[number]):
             held = ", ".join(map(str, spaces)) or "no vectors"
             raise SpaceMismatch(
                 f"the collection {collection.name!r} holds {held}; {leaf.encoder} makes vectors of another space",
-                mend=f"leave out --recipe and --encoder to go on with its own, or {elsewhere}",
+                mend=f"leave out --recipe and --encoder to go on with its own, or {_elsewhere(collection)}",
             )
     if plan.recipe != collection.recipe:
         raise InputError(
             f"the collection {collection.name!r} was made with another recipe",
-            mend=f"leave out --recipe and --encoder to go on with its own, or {elsewhere}",
+            mend=f"leave out --recipe and --encoder to go on with its own, or {_elsewhere(collection)}",
         )
 
 

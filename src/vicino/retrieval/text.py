@@ -19,10 +19,16 @@ def found_text(answers: Sequence[Found], *, width: int = 100) -> str:
     blocks = []
     for rank, one in enumerate(answers, start=1):
         head = f"{rank:>2}  {one.document}:{one.start}-{one.end}  {one.score:.4f}" + (f"  {one.title}" if one.title else "")
-        text = textwrap.wrap(" ".join(one.text.split()), min(width, 110) - 4, max_lines=_SHOWN, placeholder=" …")
+        head = _printable(head)
+        text = textwrap.wrap(_printable(" ".join(one.text.split())), min(width, 110) - 4, max_lines=_SHOWN, placeholder=" …")
         why = [f"      {line}" for line in reasons(one.why)] if one.why else []
         blocks.append("\n".join([head, *(f"    {line}" for line in text), *why]))
     return "\n".join(blocks)
+
+
+def _printable(text: str) -> str:
+    """Indexed text is not trusted: no control character reaches a terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def reasons(why: Mapping[str, Any]) -> Iterator[str]:

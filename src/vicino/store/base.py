@@ -68,7 +68,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Removed:
-    """What a deletion took away."""
+    """What a deletion took away: rows, of so many documents (some of whose other rows may be left)."""
 
     rows: int
     documents: int
@@ -138,8 +138,9 @@ class Store(ABC):
         `vectors` maps the id of each space to (len(rows), dim) float32. Metadata that a filter can name (text, numbers, flags,
         lists of text, under names that are identifiers) gets a column at its first appearance; integers make room for other
         numbers; all of it comes back in the column `metadata`, as JSON. Raises SpaceMismatch (a space without a column, or a
-        column without vectors), InvalidVectors, DimensionMismatch, DuplicateIds (keys), InputError (a row of another tenant;
-        metadata of another kind than its column: see `misfits`), ArtifactError for a full disk; nothing is written then.
+        column without vectors), InvalidVectors, DimensionMismatch, DuplicateIds (keys that repeat, or that a passage of another
+        document has), InputError (a row of another tenant; text with a lone surrogate; metadata of another kind than its
+        column: see `misfits`), InputTooLarge, ArtifactError for a full disk; no row is written then.
         """
 
     @abstractmethod
@@ -186,8 +187,8 @@ class Store(ABC):
     def maintain(self, *, keep_seconds: float = 600.0) -> Upkeep:
         """Merge small files and free what no version of the last `keep_seconds`, and no snapshot, needs.
 
-        One process at a time; another that calls it meanwhile returns at once. Writes call it by themselves when small files pile
-        up.
+        One process at a time; another that calls it meanwhile returns at once. This object then reads the latest version. Writes
+        call it by themselves when small files pile up.
         """
 
     @abstractmethod

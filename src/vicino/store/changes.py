@@ -136,7 +136,7 @@ class Summary:
 
     `passages` are those of new and changed documents; where vectors are stored, passages = embedded + reused. `removed`
     documents vanished from the source; `kept_back` ones did too, but were more than half of it. `skipped` says what could
-    not be read at all. `tokens_cut` of `tokens` were over the model's `limit`.
+    not be read at all. `tokens_cut` of `tokens` were over the model's `limit`; `usage` says what servers were asked for.
     """
 
     collection: str
@@ -159,6 +159,7 @@ class Summary:
     total_documents: int
     total_passages: int
     skipped: str = ""
+    usage: str = ""
 
 
 def revisions(store: Store, *, source: str, tenant: str) -> dict[str, str]:
@@ -256,6 +257,7 @@ def write_changes(
         encoding_seconds=work.encoding_seconds,
         total_documents=stats.documents,
         total_passages=stats.rows,
+        usage="; ".join(str(used) for number in collection.stored if (used := collection.encoder(number).usage) is not None),
     )
 
 

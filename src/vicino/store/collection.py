@@ -104,7 +104,8 @@ class Collection:
                 for model, here in zip(models, saved, strict=True)
             ],
         }
-        arrays = {f"canaries-{n}": _rows(model.encoder, canaries) for n, model in enumerate(models) if canaries}
+        reads = [n for n, model in enumerate(models) if canaries and "text" in model.encoder.accepts]
+        arrays = {f"canaries-{n}": _rows(models[n].encoder, canaries) for n in reads}
         parts = {f"model-{n}": models[n].encoder.save for n, here in enumerate(saved) if here}
         artifacts.write(folder, kind="collection", data=data, arrays=arrays, parts=parts)
 
@@ -166,10 +167,10 @@ class Collection:
             raise SpaceMismatch(
                 f"the collection {self.name!r} holds vectors of {space}, and {name} now makes {encoder.space}", mend=mend
             )
-        texts, number = self._about.data["canaries"], self.spaces.index(space)
-        if texts:
+        texts, then = self._about.data["canaries"], self._about.arrays.get(f"canaries-{self.spaces.index(space)}")
+        if then is not None:
             try:
-                Canaries(texts, self._about.arrays[f"canaries-{number}"]).check(lambda listed: _rows(encoder, listed))
+                Canaries(texts, then).check(lambda listed: _rows(encoder, listed))
             except SpaceMismatch as error:
                 raise SpaceMismatch(f"{name}: {error.what}", mend=mend) from error
 
@@ -192,11 +193,9 @@ def _listing(names: list[str], name: str) -> str:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One process at a time makes a collection."""
-    from filelock import FileLock
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".making"):
+        with artifacts.locked(folder / ".making"):
             yield
     except OSError as error:
         raise ArtifactError(f"cannot write {folder}: {error}", mend="free some space, or set VICINO_HOME elsewhere") from error

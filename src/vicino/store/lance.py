@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vicino.artifacts import locked
 from vicino.data.filters import Compare, Filter, Kind, check
 from vicino.data.records import Hits
 from vicino.errors import (
@@ -32,7 +33,7 @@ from vicino.errors import (
 from vicino.spaces import Space
 from vicino.store.base import COLUMNS, Removed, Row, Stats, Store, Upkeep
 from vicino.store.lance_commits import commit, make_room, standing, used
-from vicino.store.lance_folder import COMMIT, UPKEEP, check_written, files_of, latest, library, locked, named, version_of
+from vicino.store.lance_folder import COMMIT, UPKEEP, check_written, files_of, latest, library, named, version_of
 from vicino.store.lance_rows import kinds_of, misfit, plain_table, schema_of, sql, vector_column, with_metadata, with_vectors
 from vicino.store.lance_upkeep import clean, compact, due
 from vicino.vectors import as_vectors, distances, normalise, top_k
@@ -46,7 +47,8 @@ __all__ = ["FORMAT", "Lance"]
 FORMAT: Final = 1
 ABOUT: Final = b"vicino"  # the key in the schema's metadata: format and spaces, as JSON
 
-ATTEMPTS: Final = 5
+LEFT: Final = {COMMIT, "_transactions", "_versions", "data"}  # what a `create` that was killed may leave
+ATTEMPTS: Final = 5  # at a commit, while other processes change the columns
 BATCH: Final = 1024  # rows: small enough to stay in the processor's cache while a search compares them
 BATCH_BYTES: Final = 32 << 20
 QUERIES: Final = 4096  # that are compared with a batch at once
@@ -69,7 +71,7 @@ class Lance(Store):
 
     @classmethod
     def create(cls, location: str | PathLike[str], spaces: Sequence[Space]) -> Self:
-        folder, lance = Path(location), library()
+        folder, lance = Path(location).absolute(), library()
         for space in spaces:
             if space.similarity == "maxsim" or space.dim < 1:
                 raise InputError(f"a store cannot keep vectors of {space}", mend="choose a model with one vector a passage")
@@ -79,16 +81,16 @@ class Lance(Store):
         schema = schema_of({}, spaces).with_metadata({ABOUT: json.dumps(about)})
         with named(folder, "write"):
             folder.mkdir(parents=True, exist_ok=True)
-            with locked(folder, COMMIT):
-                if any(path.name != COMMIT for path in folder.iterdir()):
+            with locked(folder / COMMIT):
+                if _is_there(folder) or any(path.name not in LEFT for path in folder.iterdir()):
                     raise ArtifactError(f"something is in {folder} already", mend="choose another name, or open what is there")
                 data = lance.write_dataset(schema.empty_table(), str(folder), schema=schema, mode="create")
         return cls(data, spaces)
 
     @classmethod
     def open(cls, location: str | PathLike[str]) -> Self:
-        folder, lance = Path(location), library()
-        if not (folder / "_versions").is_dir():
+        folder, lance = Path(location).absolute(), library()
+        if not _is_there(folder):
             raise ArtifactError(f"there is no store in {folder}", mend="check the path")
         with named(folder, "read"):
             data = lance.dataset(str(folder))
@@ -111,8 +113,12 @@ class Lance(Store):
             return False
         before = self.version
         with named(self._folder, "read"):
-            self._data = latest(self._data)
+            self._move(latest(self._data))
         return self.version > before
+
+    def _move(self, data: LanceDataset) -> None:
+        """Read this version from now on, unless another thread moved on farther."""
+        self._data = max(self._data, data, key=lambda each: each.version)
 
     def at(self, version: int | str) -> Self:
         with named(self._folder, "read"):
@@ -129,7 +135,7 @@ class Lance(Store):
     def snapshot(self, tag: str) -> int:
         if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}", tag):
             raise InputError(f"{tag!r} names no snapshot", mend="use up to 100 letters, digits, dots, dashes and underscores")
-        with named(self._folder, "write"), locked(self._folder, COMMIT):
+        with named(self._folder, "write"), locked(self._folder / COMMIT):
             if tag in self._data.tags.list():
                 raise InputError(f"there is a snapshot {tag!r} already", mend="choose another name")
             self._data.tags.create(tag, self.version)
@@ -147,7 +153,7 @@ class Lance(Store):
         _check_rows(rows, tenant)
         arrays = self._check_vectors(vectors, len(rows))
         with named(self._folder, "write"):
-            self._data = self._replace(rows, with_vectors(plain_table(rows), arrays), tenant)
+            self._move(self._replace(rows, with_vectors(plain_table(rows), arrays), tenant))
         self._tidy()
         return self.version
 
@@ -160,7 +166,7 @@ class Lance(Store):
             table = with_metadata(plain, rows, columns)
             files = write_fragments(table, data, schema=table.schema)
             check_written(self._folder, files)
-            with locked(self._folder, COMMIT):
+            with locked(self._folder / COMMIT):
                 data = latest(data)
                 if used(rows, kinds_of(data.schema)) == columns:  # no other process made room in one of them meanwhile
                     return commit(data, standing(data, rows, tenant), files)
@@ -170,13 +176,13 @@ class Lance(Store):
         self._must_write()
         self._sql(where, tenant)  # a filter that does not fit is an error before anything is locked
         with named(self._folder, "write"):
-            with locked(self._folder, COMMIT):
+            with locked(self._folder / COMMIT):
                 data = latest(self._data)
                 condition = _sql(where, tenant, data.schema)
                 found = data.to_table(columns=["tenant", "source", "document"], filter=condition, with_row_address=True)
                 if found.num_rows:
                     data = commit(data, found["_rowaddr"].to_numpy(), [])
-            self._data = data
+            self._move(data)
         self._tidy()
         return Removed(found.num_rows, _documents(found.drop_columns("_rowaddr")))
 
@@ -272,13 +278,12 @@ class Lance(Store):
     # Upkeep -----------------------------------------------------------------------------------------------------------
 
     def maintain(self, *, keep_seconds: float = 600.0) -> Upkeep:
-        """As promised by `Store`; this object then reads the latest version."""
         self._must_write()
-        with named(self._folder, "write"), locked(self._folder, UPKEEP, wait=False) as mine:
+        with named(self._folder, "write"), locked(self._folder / UPKEEP, wait=False) as mine:
             before, _ = files_of(self._folder)
             if not mine:
                 return Upkeep(before, before, 0)
-            self._data = compact(latest(self._data), self._folder, thoroughly=True)
+            self._move(compact(latest(self._data), self._folder, thoroughly=True))
             freed = clean(self._data, self._folder, keep_seconds)
             return Upkeep(before, files_of(self._folder)[0], freed)
 
@@ -288,9 +293,9 @@ class Lance(Store):
             with named(self._folder, "write"):
                 if not due(self._data):
                     return
-                with locked(self._folder, UPKEEP, wait=False) as mine:
+                with locked(self._folder / UPKEEP, wait=False) as mine:
                     if mine:
-                        self._data = compact(latest(self._data), self._folder)
+                        self._move(compact(latest(self._data), self._folder))
                         clean(self._data, self._folder, 600.0, worthwhile=True)
         except ArtifactError as error:
             _log.warning("the upkeep of a store failed: %s", error)
@@ -308,12 +313,19 @@ class Lance(Store):
             with named(self._folder, "read"):
                 yield
         except ArtifactCorrupt as error:
-            if {"version": self.version} in self._data.version_refs():
+            with named(self._folder, "read"):
+                superseded = "Not found" in error.what and self._data.latest_version > self.version
+            if not superseded:
                 raise
             raise ArtifactError(
                 f"version {self.version} of {self._folder} was superseded long ago, and its files were freed",
                 mend="call refresh() to read the latest, or make a snapshot of a version that must stay",
             ) from error
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether a table was committed in the folder."""
+    return any((folder / "_versions").glob("*.manifest"))
 
 
 def _spaces_of(schema: pa.Schema, folder: Path) -> list[Space]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vicino.artifacts import locked
 from vicino.data.filters import Kind
 from vicino.errors import DuplicateIds, InputError
 from vicino.store.base import Row
-from vicino.store.lance_folder import COMMIT, check_written, latest, locked
+from vicino.store.lance_folder import COMMIT, check_written, latest
 from vicino.store.lance_rows import kinds_of, misfit, new_columns, physical, schema_of
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def make_room(data: LanceDataset, folder: Path, rows: Sequence[Row], tenant: str
     """
     if not missing(rows, kinds_of(data.schema)):
         return data
-    with locked(folder, COMMIT):
+    with locked(folder / COMMIT):
         data = latest(data)
         kinds = kinds_of(data.schema)
         wanted = missing(rows, kinds)
@@ -73,11 +74,11 @@ def _widen(data: LanceDataset, folder: Path, name: str) -> LanceDataset:
         data = LanceDataset.commit(data, LanceOperation.Merge(parts, done[0][1]), read_version=data.version)
     else:
         data.add_columns([schema_of({name: "number"}, ()).field(numbers)])
-    drop_integers(data, integers)
+    _drop_integers(data, integers)
     return data
 
 
-def drop_integers(data: LanceDataset, integers: str) -> None:
+def _drop_integers(data: LanceDataset, integers: str) -> None:
     """Until this is done both columns stand, and the numbers count."""
     data.drop_columns([integers])
 
@@ -89,7 +90,7 @@ def standing(data: LanceDataset, rows: Sequence[Row], tenant: str) -> NDArray[np
 
     documents = pa.array(sorted({row.document for row in rows}))
     keys = pa.array([row.key for row in rows])
-    own = {(tenant, row.source, row.document) for row in rows}
+    own, taken = {(tenant, row.source, row.document) for row in rows}, {row.key for row in rows}
     found: list[int] = []
     columns = ["key", "tenant", "source", "document"]
     for batch in data.scanner(columns=columns, with_row_address=True).to_batches():
@@ -97,7 +98,7 @@ def standing(data: LanceDataset, rows: Sequence[Row], tenant: str) -> NDArray[np
         for row in batch.filter(near).to_pylist():
             if (row["tenant"], row["source"], row["document"]) in own:
                 found.append(row["_rowaddr"])
-            elif row["key"] in {new.key for new in rows}:
+            elif row["key"] in taken:
                 raise DuplicateIds(
                     f"the key {row['key']!r} is that of a passage of {row['document']!r}",
                     mend="make keys of all that names a row",

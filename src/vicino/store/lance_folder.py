@@ -1,13 +1,11 @@
 """The folder of a Lance table: its locks, its files, and what went wrong in it, by name.
 
-Writes are serialised by `commit.lock`, upkeep by `upkeep.lock`: locks of the operating system (flock) that end with the process
-that holds them, also when it is killed.
+Writes are serialised by `commit.lock`, upkeep by `upkeep.lock` (see `vicino.artifacts.locked`).
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -21,7 +19,7 @@ from vicino.errors import ArtifactCorrupt, ArtifactError, MissingExtra, VicinoEr
 if TYPE_CHECKING:
     from lance import FragmentMetadata, LanceDataset
 
-__all__ = ["COMMIT", "UPKEEP", "check_written", "files_of", "in_conflict", "latest", "library", "locked", "named", "version_of"]
+__all__ = ["COMMIT", "UPKEEP", "check_written", "files_of", "in_conflict", "latest", "library", "named", "version_of"]
 
 COMMIT: Final = "commit.lock"
 UPKEEP: Final = "upkeep.lock"
@@ -99,21 +97,6 @@ def check_written(folder: Path, parts: Iterable[FragmentMetadata]) -> None:
 def _brief(error: BaseException) -> str:
     """Lance ends its messages with places in its own source."""
     return re.sub(r",? *(?:location: )?/\S+\.rs:\d+.*", "", str(error), flags=re.DOTALL)[:300]
-
-
-# Locks ----------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def locked(folder: Path, name: str, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock of the folder, among threads and processes; False (and not held) where it is taken and we do not wait."""
-    with (folder / name).open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True  # closing the file lets go of the lock
 
 
 # Files ----------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino.data.filters import And, Between, Compare, Contains, Filter, In, IsNull, Kind, Not, Or, Value
+from vicino.data.filters import And, Between, Compare, Condition, Contains, Filter, In, IsNull, Kind, Not, Or, Value
 from vicino.errors import InputError, InputTooLarge
 from vicino.spaces import Space, fingerprint
 from vicino.store.base import COLUMNS, Row
@@ -36,7 +36,7 @@ __all__ = [
     "with_vectors",
 ]
 
-LONGEST: Final = 1 << 30  # characters of one passage
+LONGEST: Final = 1 << 28  # characters of one passage
 MOST_COLUMNS: Final = 1_000  # of metadata
 
 
@@ -199,34 +199,39 @@ def with_vectors(table: pa.Table, vectors: Mapping[Space, NDArray[np.float32]]) 
 # Filters --------------------------------------------------------------------------------------------------------------
 
 
-def sql(wanted: Filter, kinds: Mapping[str, Kind]) -> str:
+def sql(wanted: Filter, kinds: Mapping[str, Kind], *, negated: bool = False) -> str:
     """A checked filter as Lance's SQL. Values are quoted, names come from the schema: nothing of a caller's is code.
 
-    >>> sql(Compare("lang", "!=", "it's"), {"lang": "text"})
-    "`text_lang` != 'it''s'"
+    `not` is carried down to the comparisons, each of which says that its column holds something: nothing is left to the third
+    truth value, which Lance's optimiser loses (`not (x in (1) and not x in (1))` is true for it where x is null).
+
+    >>> sql(Not(Compare("lang", "=", "it's")), {"lang": "text"})
+    "(`text_lang` is not null and not `text_lang` = 'it''s')"
     """
+    if isinstance(wanted, Not):
+        return sql(wanted.part, kinds, negated=not negated)
+    if isinstance(wanted, And | Or):
+        word = " and " if isinstance(wanted, And) != negated else " or "
+        return "(" + word.join(sql(part, kinds, negated=negated) for part in wanted.parts) + ")"
+    if not isinstance(wanted, Condition):
+        raise TypeError(f"{wanted!r} is no filter")
+    name = f"`{physical(wanted.column, kinds[wanted.column])}`"
+    if isinstance(wanted, IsNull):
+        return f"({name} is {'not ' if negated else ''}null)"
+    return f"({name} is not null and {'not ' if negated else ''}{_test(wanted, name, kinds[wanted.column])})"
+
+
+def _test(wanted: Condition, name: str, kind: Kind) -> str:
     match wanted:
-        case And(parts) | Or(parts):
-            return "(" + f" {wanted.op} ".join(sql(part, kinds) for part in parts) + ")"
-        case Not(part):
-            return f"(not {sql(part, kinds)})"
-        case Compare(column, op, value):
-            return f"{_column(column, kinds)} {op} {_literal(value)}"
-        case In(column, values):
-            return f"{_column(column, kinds)} in ({', '.join(map(_literal, values))})"
-        case Between(column, low, high):
-            name = _column(column, kinds)
+        case Compare(_, op, value):
+            return f"{name} {op} {_literal(value)}"
+        case In(_, values):
+            return f"{name} in ({', '.join(map(_literal, values))})"
+        case Between(_, low, high):
             return f"({name} >= {_literal(low)} and {name} <= {_literal(high)})"
-        case Contains(column, value):
-            test = "array_has" if kinds[column] == "texts" else "contains"
-            return f"{test}({_column(column, kinds)}, {_literal(value)})"
-        case IsNull(column):
-            return f"({_column(column, kinds)} is null)"
-    raise TypeError(f"{wanted!r} is no filter")
-
-
-def _column(name: str, kinds: Mapping[str, Kind]) -> str:
-    return f"`{physical(name, kinds[name])}`"
+        case Contains(_, value):
+            return f"{'array_has' if kind == 'texts' else 'contains'}({name}, {_literal(value)})"
+    raise TypeError(f"{wanted!r} is no condition")
 
 
 def _literal(value: Value) -> str:

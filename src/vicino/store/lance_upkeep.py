@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from vicino.store.lance_folder import COMMIT, check_written, in_conflict, latest, locked
+from vicino.artifacts import locked
+from vicino.store.lance_folder import COMMIT, check_written, in_conflict, latest
 
 if TYPE_CHECKING:
     from lance import FragmentMetadata, LanceDataset
@@ -17,7 +19,7 @@ __all__ = ["clean", "compact", "due"]
 
 FULL_ROWS: Final = 32_768  # a file with so many rows is full
 FULL_BYTES: Final = 256 << 20  # likewise, for long passages
-FEW: Final = 16  # files of a size that are not worth merging yet, or versions not worth freeing
+FEW: Final = 16  # files of a size that are worth merging, or versions worth freeing
 OFTEN: Final = 64  # versions
 MANY_DELETED: Final = 0.2  # of the rows of a file
 
@@ -28,26 +30,18 @@ def due(data: LanceDataset) -> bool:
         return True
     parts = [fragment.metadata for fragment in data.get_fragments()]
     deleted = sum(part.num_deletions for part in parts)
-    return len(_alike(parts)) > FEW or deleted > MANY_DELETED * sum(part.physical_rows for part in parts)
+    return bool(_crowd(parts)) or deleted > MANY_DELETED * sum(part.physical_rows for part in parts)
 
 
-def _alike(parts: Sequence[FragmentMetadata]) -> list[FragmentMetadata]:
-    """The smallest files up to one that is larger than all of them together.
+def _crowd(parts: Sequence[FragmentMetadata]) -> list[FragmentMetadata]:
+    """The files of the largest size that has many, and all smaller ones; sizes are the powers of 16, in rows.
 
-    To merge such files, and no larger ones, is to write each row log2(FULL_ROWS) times at most. Where files that do not stand
-    side by side, which Lance cannot merge, were left, all that are not full.
+    So a row is written a few times, and not with every few rows that come after it. Smaller files stand between larger ones,
+    and Lance merges neighbours only.
     """
-    small = sorted((part for part in parts if not _full(part)), key=lambda part: part.num_rows)
-    if len(small) > 4 * FEW:
-        return small
-    alike: list[FragmentMetadata] = []
-    total = 0
-    for part in small:
-        if alike and part.num_rows > total:
-            break
-        alike.append(part)
-        total += part.num_rows
-    return alike
+    sizes = {part.id: (part.num_rows.bit_length() - 1) // 4 for part in parts if not _full(part)}
+    largest = max((size for size, n in Counter(sizes.values()).items() if n >= FEW), default=None)
+    return [part for part in parts if largest is not None and sizes.get(part.id, largest + 1) <= largest]
 
 
 def _full(part: FragmentMetadata) -> bool:
@@ -61,12 +55,12 @@ def compact(data: LanceDataset, folder: Path, *, thoroughly: bool = False) -> La
     """
     try:
         rewritten = _rewrite(data, folder, thoroughly)
-        with locked(folder, COMMIT):
+        with locked(folder / COMMIT):
             _commit(latest(data), rewritten)
     except OSError as error:
         if not in_conflict(error):
             raise
-        with locked(folder, COMMIT):
+        with locked(folder / COMMIT):
             data = latest(data)
             _commit(data, _rewrite(data, folder, thoroughly))
     return latest(data)
@@ -77,7 +71,7 @@ def _rewrite(data: LanceDataset, folder: Path, thoroughly: bool) -> list[Rewrite
 
     parts = [fragment.metadata for fragment in data.get_fragments()]
     wanted = {part.id for part in parts if part.num_deletions > MANY_DELETED * part.physical_rows}
-    wanted |= {part.id for part in parts if not _full(part)} if thoroughly else {part.id for part in _alike(parts)}
+    wanted |= {part.id for part in parts if not _full(part)} if thoroughly else {part.id for part in _crowd(parts)}
     options: CompactionOptions = {
         "target_rows_per_fragment": FULL_ROWS,
         "materialize_deletions_threshold": MANY_DELETED,

@@ -28,6 +28,7 @@ def summary_text(summary: Summary) -> str:
             f"{one.tokens_cut:,} of {one.tokens:,} tokens ({one.tokens_cut / one.tokens:.1%}) lie beyond the model's limit of "
             f"{one.limit} and were not read (a collection with --chunk passage keeps them)"
         )
+    lines += [f"asked of the server: {one.usage}"] if one.usage else []
     lines += [one.skipped] if one.skipped else []
     lines.append(f"{one.collection}: {one.total_documents:,} documents, {one.total_passages:,} passages")
     return "\n".join(lines)
