@@ -33,7 +33,7 @@ from vicino.data.corpus import Corpus, Rules, read_corpus
 from vicino.metrics.similarity import paired_cosine, spearman
 from vicino.vectors import normalise
 
-DIM, WINDOW, NEGATIVE, EPOCHS, MIN_COUNT = 100, 5, 5, 5, 5
+DIM, WINDOW, NEGATIVE, EPOCHS, MIN_COUNT, ALPHA = 100, 5, 5, 5, 5, 0.025
 FREQUENT = 30_000  # words among which an analogy is solved
 SETS = ("wordsim353", "men")
 PARTS = ("reading", "learning", "whole")
@@ -54,7 +54,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = dict(texts(options.data / "enwiki-2015-slice", options.tokens, Path(folder)))
         results = [contest(family, path, options) for family in options.families for path in files.values()]
-    parameters = {"dim": DIM, "window": WINDOW, "negative": NEGATIVE, "epochs": EPOCHS, "min_count": MIN_COUNT}
+    parameters = {"dim": DIM, "window": WINDOW, "negative": NEGATIVE, "epochs": EPOCHS, "min_count": MIN_COUNT, "alpha": ALPHA}
     report = {
         "benchmark": "words",
         "machine": machine() | {"gensim": gensim_version()},
@@ -92,7 +92,8 @@ def contest(family: str, path: Path, options: argparse.Namespace) -> dict[str, A
             asked = {"name": name, "path": str(path), "family": family, "seed": seed, "threads": options.threads}
             command = [sys.executable, __file__, "--data", str(options.data), "--one", json.dumps(asked)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            runs[name].append(json.loads(done.stdout.splitlines()[-1]))
+            runs[name].append(json.loads(done.stdout))
+            told(done.stdout)
     return {
         "family": family,
         **shared(runs),
@@ -153,9 +154,8 @@ def one(data: Path, *, name: str, path: str, family: str, seed: int, threads: in
 def ours(path: Path, family: str, seed: int, threads: int, clocks: dict[str, float]) -> Any:
     from vicino.encoders.words import Word2Vec
 
-    model = Word2Vec(
-        vector_size=DIM, window=WINDOW, negative=NEGATIVE, epochs=EPOCHS, sg=int(family == "sg"), seed=seed, threads=threads
-    )
+    sizes = {"vector_size": DIM, "window": WINDOW, "negative": NEGATIVE, "epochs": EPOCHS}
+    model = Word2Vec(**sizes, sg=int(family == "sg"), alpha=ALPHA, seed=seed, threads=threads)
     with clock("compiling", clocks):
         model.clone().set_params(epochs=1).fit(["a few words", "to compile for"])
     with clock("reading", clocks):
@@ -168,9 +168,8 @@ def ours(path: Path, family: str, seed: int, threads: int, clocks: dict[str, flo
 def theirs(path: Path, family: str, seed: int, threads: int, clocks: dict[str, float]) -> Any:
     from gensim.models import Word2Vec
 
-    model = Word2Vec(
-        vector_size=DIM, window=WINDOW, negative=NEGATIVE, sg=int(family == "sg"), min_count=MIN_COUNT, seed=seed, workers=threads
-    )
+    sizes = {"vector_size": DIM, "window": WINDOW, "negative": NEGATIVE, "min_count": MIN_COUNT}
+    model = Word2Vec(**sizes, sg=int(family == "sg"), alpha=ALPHA, seed=seed, workers=threads)
     with clock("reading", clocks):
         model.build_vocab(corpus_file=str(path))
     with clock("learning", clocks):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vicino import artifacts, encoders, indexes, retrieval
-from vicino.data.records import Recipe
+from vicino.catalog import Entry
+from vicino.data.records import Document, Recipe
+from vicino.retrieval.ingest import Source, ingest
+from vicino.retrieval.stored import Stored
 from vicino.spaces import Space
+from vicino.store.collection import Collection
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FORMATS = sorted(FIXTURES.glob("format-*"))
@@ -54,6 +59,19 @@ def test_retrievers_give_the_answers_they_gave(folder, expected, name):
     for row, answers in enumerate(expected[name]["answers"]):
         given = [pair for pair in hits.top(row) if pair[1] > 1e-3]
         assert given == [(found, pytest.approx(score, abs=1e-5)) for found, score in answers]
+
+
+def test_a_collection_gives_the_answers_it_gave(folder, expected, tmp_path, need):
+    need(Entry("", "", "store"))
+    shutil.copytree(folder / "collection", tmp_path / "collection")  # opening keeps indexes, writing adds versions
+    opened = Collection.open(tmp_path, "collection")
+    assert opened.store.stats().rows == expected["collection"]["rows"]
+    search = Stored(opened)
+    for query, answers in zip(expected["queries"], expected["collection"]["answers"], strict=False):
+        for found, answer in zip(search.find(query, 2, where="year < 2000"), answers, strict=True):
+            assert found.to_json() == {**answer, "score": pytest.approx(answer["score"], abs=1e-5)}
+    again = ingest(tmp_path, "collection", Source("two", [Document("mine", "My own green tea.")]), tenant="me")
+    assert (again.changed, again.total_documents) == (1, 5)
 
 
 def test_the_folders_are_small(folder):
