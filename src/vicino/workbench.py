@@ -206,11 +206,13 @@ def embed_to_file(
     normalize_embeddings: bool | None = None,
     truncate_dim: int | None = None,
     precision: str = "float32",
+    texts: bool = False,
 ) -> Written:
     """Embed a folder, a file, or the lines of a stream, and write the vectors with their space: `.parquet` or `.npy`.
 
-    Beside the space stand the precision, whether rows were normalised, and for int8 the ranges that were mapped on its 256
-    steps. Raises what reading, encoding and `vicino.data.writers.write_vectors` raise; nothing is written then.
+    With `texts` a Parquet file says what was embedded too. Beside the space stand the precision, whether rows were normalised,
+    and for int8 the ranges that were mapped on its 256 steps. Raises what reading, encoding and
+    `vicino.data.writers.write_vectors` raise; nothing is written then.
     """
     writers.require_ending(out)
     items, notes = _read(source, text, chunk)
@@ -229,7 +231,7 @@ def embed_to_file(
             f"{cut.items_cut:,} of {cut.items:,} items are longer than {cut.limit} tokens: {cut.share:.1%} of all tokens "
             "were cut (--chunk paragraph keeps them)"
         )
-    return Written(writers.write_vectors(out, items, vectors, made), len(items), made, cut, tuple(notes))
+    return Written(writers.write_vectors(out, items, vectors, made, texts=texts), len(items), made, cut, tuple(notes))
 
 
 def doctor() -> list[Finding]:

@@ -92,6 +92,20 @@ def test_vectors_made_elsewhere_are_ingested_and_searched(documents, tmp_path, n
         workbench.ingest([Document("d99", "no vector was made of this")], "c", source_name="more")
 
 
+def test_queries_may_be_vectors_too(documents, tmp_path, need):
+    need(ENCODERS.entry("minilm"))
+    (tmp_path / "questions.txt").write_text("black tea\nviolin and cello")
+    with (tmp_path / "questions.txt").open("rb") as lines:
+        workbench.embed_to_file(lines, tmp_path / "questions.parquet", encoder="minilm", texts=True)
+    rows = [json.dumps({"id": document.id, "text": document.text}) for document in documents]
+    (tmp_path / "texts.jsonl").write_text("\n".join(rows))
+    workbench.embed_to_file(tmp_path / "texts.jsonl", tmp_path / "vectors.parquet", encoder="minilm")
+    workbench.ingest(tmp_path / "texts.jsonl", "c", recipe="ready(path=vectors.parquet,queries=questions.parquet)")
+    assert vicino.search("c", "violin and cello", 1)[0].document == "d8"
+    with pytest.raises(UnknownName, match="no vector for 1 of 1 items: 'nobody asked this'"):
+        vicino.search("c", "nobody asked this")
+
+
 def test_a_function_is_ingested_and_searched(documents, tmp_path):
     (tmp_path / "mine.py").write_text(
         "import zlib\n"

@@ -24,6 +24,9 @@ def embed(
     text: Text = None,
     normalize: Annotated[bool, typer.Option(help="Divide each vector by its length.")] = False,
     dim: Annotated[int | None, typer.Option(help="Keep only the first so many dimensions.")] = None,
+    texts: Annotated[
+        bool, typer.Option("--texts", help="Write the texts too, so that vectors are found by text (.parquet).")
+    ] = False,
     precision: Annotated[str, typer.Option(help="float32, float16, int8, binary or ubinary.")] = "float32",
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -41,6 +44,7 @@ def embed(
             normalize_embeddings=normalize or None,
             truncate_dim=dim,
             precision=precision,
+            texts=texts,
         )
     if as_json:
         print_json(written.to_json())

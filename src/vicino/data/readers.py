@@ -170,17 +170,24 @@ def read_lines(stream: BinaryIO, *, max_characters: int = MAX_CHARACTERS) -> Rea
     """
 
     def read(path: Path, reading: Reading) -> Iterator[Document]:
-        lines = Lines(io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape"), max_characters)
-        for line in lines:
-            text = line.rstrip("\r\n")
-            if lines.was_cut():
-                reading.skip(str(path), lines.number, f"a line of more than {max_characters:,} characters")
-            elif any("\udc80" <= character <= "\udcff" for character in text):
-                reading.skip(str(path), lines.number, "bytes that are not UTF-8")
-            elif text.strip():
-                yield Document(str(lines.number), text)
+        wrapper = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape")
+        try:
+            yield from _stream_lines(Lines(wrapper, max_characters), path, reading, max_characters)
+        finally:
+            wrapper.detach()  # or it would close the caller's stream
 
     return Reading(Path("standard input"), read)
+
+
+def _stream_lines(lines: Lines, path: Path, reading: Reading, limit: int) -> Iterator[Document]:
+    for line in lines:
+        text = line.rstrip("\r\n")
+        if lines.was_cut():
+            reading.skip(str(path), lines.number, f"a line of more than {limit:,} characters")
+        elif any("\udc80" <= character <= "\udcff" for character in text):
+            reading.skip(str(path), lines.number, "bytes that are not UTF-8")
+        elif text.strip():
+            yield Document(str(lines.number), text)
 
 
 def distinct(documents: Iterable[Document]) -> Iterator[Document]:

@@ -17,20 +17,23 @@ from vicino.errors import ArtifactError, InputError
 __all__ = ["require_ending", "write_vectors"]
 
 
-def write_vectors(path: Path, items: Sequence[Document | Chunk], vectors: Any, made: Mapping[str, Any]) -> Path:
+def write_vectors(
+    path: Path, items: Sequence[Document | Chunk], vectors: Any, made: Mapping[str, Any], *, texts: bool = False
+) -> Path:
     """Write one row an item, whole or not at all, by the ending of `path`.
 
     `.parquet`: columns id, vector (a list of fixed size, of the array's own type), for chunks also start and end; a sparse row
-    is two lists, columns and values. `made`, plain data about the vectors (their space, their precision), stands in the schema's
-    metadata under "vicino". `.npy`: the (n, d) array, with `made` and the ids beside it in a file that ends in `.npy.json`.
-    Raises InputError for another ending or a sparse matrix in .npy, ArtifactError for a full disk.
+    is two lists, columns and values; with `texts` a column text says what was embedded, so that vectors can be found by it.
+    `made`, plain data about the vectors (their space, their precision), stands in the schema's metadata under "vicino".
+    `.npy`: the (n, d) array, with `made` and the ids beside it in a file that ends in `.npy.json`. Raises InputError for another
+    ending, or a sparse matrix or texts in .npy, ArtifactError for a full disk.
     """
     require_ending(path)
     if path.suffix == ".parquet":
-        _replace(path, lambda fresh: _parquet(fresh, items, vectors, made))
+        _replace(path, lambda fresh: _parquet(fresh, items, vectors, made, texts))
     else:
-        if not isinstance(vectors, np.ndarray):
-            raise InputError("a .npy file holds dense vectors only", mend=f"write {path.with_suffix('.parquet')} instead")
+        if texts or not isinstance(vectors, np.ndarray):
+            raise InputError("a .npy file holds dense vectors and ids only", mend=f"write {path.with_suffix('.parquet')} instead")
         beside = {**made, "ids": [_place(item) for item in items]}
         _replace(path, lambda fresh: np.save(fresh, vectors, allow_pickle=False))
         _replace(path.with_name(f"{path.name}.json"), lambda fresh: fresh.write_text(json.dumps(beside), encoding="utf-8"))
@@ -43,7 +46,7 @@ def require_ending(path: Path) -> None:
         raise InputError(f"{path.name} has no known ending", mend="write a .parquet or a .npy file")
 
 
-def _parquet(path: Path, items: Sequence[Document | Chunk], vectors: Any, made: Mapping[str, Any]) -> None:
+def _parquet(path: Path, items: Sequence[Document | Chunk], vectors: Any, made: Mapping[str, Any], texts: bool) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -51,6 +54,8 @@ def _parquet(path: Path, items: Sequence[Document | Chunk], vectors: Any, made: 
     pieces = [item for item in items if isinstance(item, Chunk)]
     if len(pieces) == len(items):
         columns |= {"start": [piece.start for piece in pieces], "end": [piece.end for piece in pieces]}
+    if texts:
+        columns["text"] = [item.text if isinstance(item, Chunk) else item.content for item in items]
     if isinstance(vectors, np.ndarray):
         columns["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     else:
