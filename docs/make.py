@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def commands() -> str:
         "environment (`VICINO_COMPARE_SEED`), else from `vicino.toml` (`[compare]`, `seed = 1`), else from its default. Data "
         "goes to standard output, progress and hints to standard error. Exit code 0 is fine, 1 a finding, 2 a usage error.\n"
     ]
-    for name, command in sorted(group.commands.items()):  # type: ignore[attr-defined]
+    for name, command in _commands(group):
         context = command.make_context(name, [], resilient_parsing=True)
         records = [record for parameter in command.params if (record := parameter.get_help_record(context))]
         rows = [f"| `{flags}` | {' '.join(text.split())} |" for flags, text in records]
@@ -48,6 +49,15 @@ def commands() -> str:
             f"## vicino {name}\n\n    {command.get_usage(context).removeprefix('Usage: ')}\n\n{command.help}\n\n{table}\n"
         )
     return "\n".join(pages)
+
+
+def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command under its full name, those of groups too."""
+    for name, command in sorted(group.commands.items()):
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
 
 
 def readme(text: str) -> str:

@@ -270,3 +270,43 @@ def test_what_cannot_be_asked_of_a_collection_is_named(capsys, shelf, monkeypatc
     done, _, err = run(capsys, *arguments, "-q")
     assert done == code
     assert said in err
+
+
+# Teaching ---------------------------------------------------------------------------------------------------------------
+
+
+def test_words_are_taught_and_asked(notes, capsys):
+    family = "word2vec(vector_size=8,min_count=1)"
+    code, out, err = run(capsys, "train", "words", "notes", "--out", "words", "--family", family, "--epochs", "2", "-q")
+    assert code == 0
+    assert "vectors of 8 dimensions in words" in out
+    assert "vicino neighbours words" in err
+    code, out, _ = run(capsys, "neighbours", "words", "tea - wing + 2*bees", "-k", "3", "--json")
+    found = json.loads(out)
+    assert len(found) == 3
+    assert not {one["name"] for one in found} & {"tea", "wing", "bees"}
+    assert "cosine" in run(capsys, "neighbours", "words", "tea")[1]
+    assert (
+        json.loads(run(capsys, "train", "words", "notes", "--out", "words", "--family", family, "--json", "-q")[1])["vectors"]
+        > 20
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "words", "notes", "--out", "notes", "-q"], "is not something this vicino saved"),
+        (["train", "words", "nowhere", "--out", "w", "-q"], "nowhere"),
+        (["train", "words", "notes", "--out", "w", "--family", "word3vec", "-q"], "did you mean word2vec"),
+        (["train", "words", "notes", "--out", "w", "--family", "minilm", "-q"], "has learnt already"),
+        (["neighbours", "words", "queen king"], "put + or - between words"),
+        (["neighbours", "words", "teaa"], "did you mean tea"),
+        (["neighbours", "nowhere", "tea"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_taught_or_asked_is_named(notes, capsys, arguments, said):
+    if arguments[0] == "neighbours":
+        run(capsys, "train", "words", "notes", "--out", "words", "--family", "word2vec(vector_size=4,epochs=1)", "-q")
+    code, _, err = run(capsys, *arguments)
+    assert code in (1, 2)
+    assert said in err

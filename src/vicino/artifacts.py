@@ -39,6 +39,7 @@ __all__ = [
     "locked",
     "read",
     "replacing",
+    "require_writable",
     "write",
 ]
 
@@ -141,12 +142,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A new folder that takes the place of `path` when the block ends well, and vanishes when it does not."""
     target = Path(path)
     _recover(target)
-    if target.exists() and not _is_ours(target):
-        raise ArtifactError(
-            f"{target} is there and is not something this vicino saved", mend="choose another path, or move it away"
-        )
+    require_writable(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise ArtifactError(f"cannot write {target}: {error}", mend="choose a folder that you may write to") from error
@@ -157,6 +154,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise ArtifactError(f"cannot write {target}: {error}", mend="free some space, then run the command again") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def require_writable(path: str | os.PathLike[str]) -> None:
+    """Raise ArtifactError where `replacing` would: to be asked before hours of work, not after."""
+    target = Path(path)
+    if target.exists() and not _is_ours(target):
+        raise ArtifactError(
+            f"{target} is there and is not something this vicino saved", mend="choose another path, or move it away"
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=target.parent).close()
+    except OSError as error:
+        raise ArtifactError(f"cannot write {target}: {error}", mend="choose a folder that you may write to") from error
 
 
 def _swap(fresh: Path, target: Path) -> None:

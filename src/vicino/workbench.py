@@ -1,8 +1,8 @@
 """The whole story in verbs. Start reading here.
 
 `compare` climbs the ladder, `ingest` keeps documents in a collection, `search` and `context` find them again, `embed` makes
-vectors, `evaluate` scores a recipe or a collection, `load` opens anything saved, `tokens` shows how text becomes numbers,
-`demo` does it all on Python's own standard library. The command line calls nothing else.
+vectors, `train` teaches an encoder, `neighbours` finds like words, `evaluate` and `score` measure, `load` opens anything saved,
+`tokens` shows how text becomes numbers, `demo` does it all on Python's own standard library. The command line calls nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from vicino.data.judged import read_qrels, read_queries
 from vicino.data.records import Document
 from vicino.encoders import Encoder
 from vicino.encoders.base import Tokens, Truncation
-from vicino.errors import ArtifactError
+from vicino.encoders.expressions import parse_sum
+from vicino.errors import ArtifactError, InputError
 from vicino.evaluation import report
 from vicino.evaluation.compare import LADDER, METRICS, Comparison
 from vicino.evaluation.compare import compare as climb
@@ -53,9 +54,11 @@ __all__ = [
     "evaluate",
     "ingest",
     "load",
+    "neighbours",
     "score",
     "search",
     "tokens",
+    "train",
 ]
 
 Data = str | PathLike[str] | RetrievalTask
@@ -232,6 +235,36 @@ def embed_to_file(
             "were cut (--chunk paragraph keeps them)"
         )
     return Written(writers.write_vectors(out, items, vectors, made, texts=texts), len(items), made, cut, tuple(notes))
+
+
+def train(data: Any, out: str | PathLike[str], *, family: str = "word2vec", **params: Any) -> Encoder:
+    """Teach an encoder of a family (a name from `vicino encoders`, with parameters in brackets) and save it to a folder.
+
+    `data` is what the family's `fit` takes: for words a path, texts, or lists of tokens. `out` is looked at first, so that an
+    hour of learning is not lost to a folder that cannot be written. Raises UnknownName, InputError, and what `fit` raises.
+    """
+    made = encoders.make(family, **params)
+    if made.pretrained:
+        raise InputError(f"{family} has learnt already", mend="choose a family that learns from data, such as word2vec")
+    artifacts.require_writable(out)
+    made.fit(data).save(out)
+    return made
+
+
+def neighbours(path: str | PathLike[str], expression: str, k: int = 10) -> list[tuple[str, float]]:
+    """The k words (or nodes) nearest to a sum such as "king - man + 2*woman", with their cosines.
+
+    `path` is a saved encoder of words or nodes, or a file of word vectors. Raises InputError, UnknownName (also a KeyError).
+    """
+    place = Path(path)
+    encoder: Any = encoders.load(place) if place.is_dir() else encoders.ENCODERS["word2vec"].import_(place)
+    if not hasattr(encoder, "most_similar"):
+        raise InputError(f"{path} has no vectors of words or nodes", mend="train some: vicino train words CORPUS --out words/")
+    terms = parse_sum(expression)
+    found: list[tuple[str, float]] = encoder.most_similar(
+        [name for name, _ in terms], topn=k, weights=[weight for _, weight in terms]
+    )
+    return found
 
 
 def doctor() -> list[Finding]:

@@ -98,6 +98,6 @@ def _require_trust(recipe: Recipe, folder: Path) -> None:
     """A folder from elsewhere may not make this process run a function, or send a key, that nobody here vouched for."""
     for part in recipe.parts:
         _require_trust(part, folder)
-    name = recipe.params.get("encoder")
+    name = str(recipe.params.get("encoder"))
     if name in ENCODERS:
         ENCODERS[name].of(**(recipe.params.get("encoder_params") or {}))._require_trust(folder)

@@ -1,0 +1,68 @@
+"""Commands that teach: train words, neighbours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vicino.cli.app import app
+from vicino.cli.options import AsJson, Quiet
+from vicino.cli.printing import bars, print_json, say, width
+
+__all__ = ["neighbours", "train", "words"]
+
+train = typer.Typer(name="train", help="Teach an encoder from data.", no_args_is_help=True)
+app.add_typer(train)
+
+Out = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the encoder goes.")]
+Threads = Annotated[int | None, typer.Option(help="More than one is faster, and never twice the same [default: 1].")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+
+
+@train.command()
+def words(
+    corpus: Annotated[Path, typer.Argument(help="A folder or file of text: txt, jsonl, csv, parquet, Markdown, .gz, .xz ...")],
+    out: Out,
+    family: Annotated[str, typer.Option(help="Such as word2vec, or word2vec(vector_size=200,window=10,sg=0).")] = "word2vec",
+    epochs: Annotated[int | None, typer.Option(help="How often the text is read.")] = None,
+    threads: Threads = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Word vectors from text."""
+    _train(corpus, out, family, {"epochs": epochs, "threads": threads, "seed": seed}, as_json, quiet)
+
+
+@app.command()
+def neighbours(
+    path: Annotated[Path, typer.Argument(help="A trained encoder of words, or a file of word vectors.")],
+    expression: Annotated[str, typer.Argument(help='A word, or a sum: "king - man + woman", "pizza + 10*pineapple".')],
+    k: Annotated[int, typer.Option("-k", help="How many.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """The nearest words of a word, or of a sum of words."""
+    from vicino import workbench
+    from vicino.evaluation.text import table
+
+    found = workbench.neighbours(path, expression, k)
+    if as_json:
+        print_json([{"name": name, "cosine": cosine} for name, cosine in found])
+    else:
+        print(table(["", "cosine"], [[name, f"{cosine:.4f}"] for name, cosine in found], right=(1,), width=width()))
+
+
+def _train(data: Path, out: Path, family: str, params: dict[str, Any], as_json: bool, quiet: bool) -> None:
+    from vicino import workbench
+
+    with bars(quiet, "the last whole epoch is kept where the family says so"):
+        made = workbench.train(data, out, family=family, **{name: value for name, value in params.items() if value is not None})
+    size = len(made.vectors_) if hasattr(made, "vectors_") else 0
+    about = {"path": str(out), "family": made.family, "space": made.space.to_json(), "vectors": size, "params": made.get_params()}
+    if as_json:
+        print_json(about)
+        return
+    print(f"{size:,} vectors of {made.space.dim} dimensions in {out} (space {made.space.id})")
+    say(f'Ask them:  vicino neighbours {out} "WORD - OTHER + THIRD"')

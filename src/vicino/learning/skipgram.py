@@ -1,0 +1,284 @@
+"""Predict the neighbour: skip-gram and CBOW with negative sampling or hierarchical softmax, over sequences of integers.
+
+Mikolov, Chen, Corrado and Dean 2013, "Efficient estimation of word representations in vector space"; Mikolov, Sutskever, Chen,
+Corrado and Dean 2013, "Distributed representations of words and phrases and their compositionality". Nothing here knows what
+the integers are: words of sentences, nodes of walks, ends of edges and goods of baskets are learnt alike.
+
+With one thread, equal input gives equal vectors to the bit. More threads write on the same weights without locks (Recht, Ré,
+Wright and Niu 2011, "Hogwild!"): as good, faster, and never twice the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino import progress
+from vicino.errors import EmptyInput, InputError
+
+__all__ = ["Embedding", "Recipe", "Training", "keep_probabilities", "new_embedding", "train"]
+
+_BLOCK = 50_000  # tokens that a thread learns from before it looks up; part of what the seed means
+_LANES = 16  # numbers in the widest register: rows are that aligned, and a multiple of it long
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to learn. Names and defaults are gensim's, but `skip_gram` for sg=1 and `mean` for cbow_mean=1.
+
+    `window` words on each side are neighbours, of which with `shrink_windows` each centre takes 1 to `window` by chance.
+    `negative` words are drawn against each centre, by their counts to the power `ns_exponent`; 0 draws none, and needs `hs`,
+    hierarchical softmax. `sample` is the share of the text above which a word is left out at times; 0 leaves all in. The rate
+    falls from `alpha` to `min_alpha`, linearly, over all `epochs`.
+
+    Raises InputError where a value cannot be.
+    """
+
+    skip_gram: bool = True
+    window: int = 5
+    shrink_windows: bool = True
+    negative: int = 5
+    ns_exponent: float = 0.75
+    hs: bool = False
+    mean: bool = True
+    sample: float = 1e-3
+    alpha: float = 0.025
+    min_alpha: float = 1e-4
+    epochs: int = 5
+    seed: int = 0
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in (("window", 1), ("negative", 0), ("epochs", 1), ("threads", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"{name}={value!r} cannot be", mend=f"give a whole number from {least} on")
+        for name in ("ns_exponent", "sample", "alpha", "min_alpha"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and math.isfinite(value)) or (value < 0 and name != "ns_exponent"):
+                raise InputError(f"{name}={value!r} cannot be", mend=f"give a number such as {getattr(Recipe, name)}")
+        if not (self.negative or self.hs):
+            raise InputError("negative=0 without hs has nothing to learn by", mend="give negative=5, or hs=True")
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """What is learnt: `inputs` (n, width) hold a vector a row, `outputs` what they are multiplied with to predict.
+
+    Both are float32 with rows aligned and padded with zeros to a multiple of 16; `dim` is the number of true columns. With
+    hierarchical softmax the outputs have n - 1 rows more, the inner nodes of the tree.
+    """
+
+    dim: int
+    inputs: NDArray[np.float32]
+    outputs: NDArray[np.float32]
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """The vectors without their padding: (n, dim), a copy."""
+        return np.ascontiguousarray(self.inputs[:, : self.dim])
+
+    @property
+    def contexts(self) -> NDArray[np.float32]:
+        """The outputs without their padding, a copy."""
+        return np.ascontiguousarray(self.outputs[:, : self.dim])
+
+
+@dataclass
+class Training:
+    """How it went: the mean loss (nats a pair, of a sample of pairs) of each whole epoch, and what ended it."""
+
+    losses: list[float] = field(default_factory=list)
+    ended: Literal["whole", "interrupted", "diverged"] = "whole"
+
+
+def new_embedding(
+    n: int,
+    dim: int,
+    seed: int,
+    *,
+    hs: bool = False,
+    vectors: NDArray[np.float32] | None = None,
+    contexts: NDArray[np.float32] | None = None,
+) -> Embedding:
+    """`n` vectors to begin with: those given, and for the rows that they lack small random numbers, with outputs of zero.
+
+    Uniform in ±1 / (2 dim), as word2vec. With `hs`, outputs beyond the first n are taken over only if their number is right:
+    another tree has other nodes.
+
+    >>> start = new_embedding(2, 3, seed=0)
+    >>> start.inputs.shape, float(abs(start.vectors).max()) < 1 / 6, start.outputs.any()
+    ((2, 16), True, np.False_)
+    """
+    if dim < 1:
+        raise InputError(f"vectors of {dim} dimensions cannot be", mend="give vector_size=100")
+    inputs, outputs = _aligned(n, dim), _aligned(2 * n - 1 if hs else n, dim)
+    inputs[:, :dim] = (np.random.default_rng(seed).random((n, dim), np.float32) - 0.5) / dim
+    if vectors is not None:
+        inputs[: len(vectors), :dim] = vectors
+    if contexts is not None:
+        known = contexts if len(contexts) == len(outputs) else contexts[: n if vectors is None else len(vectors)]
+        outputs[: len(known), :dim] = known
+    return Embedding(dim, inputs, outputs)
+
+
+def _aligned(n: int, dim: int) -> NDArray[np.float32]:
+    """Zeros whose rows begin with a cache line of their own."""
+    width = -(-dim // _LANES) * _LANES
+    room = np.zeros(n * width + _LANES, np.float32)
+    start = -room.ctypes.data // room.itemsize % _LANES
+    return room[start : start + n * width].reshape(n, width)
+
+
+def train(
+    ids: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    embedding: Embedding,
+    recipe: Recipe,
+    *,
+    label: str = "learning words",
+) -> Training:
+    """Learn from sequences, changing `embedding` in place.
+
+    Sequence s is `ids[offsets[s]:offsets[s + 1]]`, with all ids in 0 to n - 1; `counts` (n,) are what negatives, subsampling and
+    the Huffman tree are made from. The loss so far stands in the label of the progress events.
+
+    Ctrl-C, and a loss or weights that are no longer finite (`alpha` is too large), put back the last whole epoch and end the
+    training early, as `Training.ended` says. Raises InputError where it diverged before there was one, and KeyboardInterrupt
+    likewise; EmptyInput where no sequence has two members.
+
+    >>> pairs = np.array([0, 1, 0, 1], np.int32), np.array([0, 2, 4])
+    >>> start = new_embedding(2, 4, seed=0)
+    >>> train(*pairs, np.array([2, 2]), start, Recipe(epochs=2, sample=0)).ended
+    'whole'
+    """
+    if not len(ids) or np.diff(offsets).max() < 2:
+        raise EmptyInput("no sequence has two members that are neighbours", mend="give longer texts, or lower min_count")
+    if ids.min() < 0 or ids.max() >= len(embedding.inputs) or len(counts) != len(embedding.inputs):
+        raise InputError(
+            f"ids reach from {ids.min()} to {ids.max()}, with {len(counts)} counts and {len(embedding.inputs)} vectors",
+            mend="give a count and a vector for each id from 0 on",
+        )
+    course = _Course(ids, offsets, counts, embedding, recipe)
+    training = Training()
+    kept = embedding.inputs.copy(), embedding.outputs.copy()
+    with progress.task(label, total=recipe.epochs * len(ids), unit="tokens") as work:
+        for epoch in range(recipe.epochs):
+            try:
+                training.losses.append(course.epoch(epoch, work, label))
+            except KeyboardInterrupt:
+                training.ended = "interrupted"
+            except _Diverged:
+                training.ended = "diverged"
+            if training.ended != "whole":
+                break
+            if epoch + 1 < recipe.epochs:
+                np.copyto(kept[0], embedding.inputs)
+                np.copyto(kept[1], embedding.outputs)
+    if training.ended != "whole":
+        np.copyto(embedding.inputs, kept[0])
+        np.copyto(embedding.outputs, kept[1])
+        _tell(training, recipe)
+    return training
+
+
+def _tell(training: Training, recipe: Recipe) -> None:
+    whole = len(training.losses)
+    if whole:
+        logger.warning("training %s in epoch %d of %d: epoch %d is kept", training.ended, whole + 1, recipe.epochs, whole)
+    elif training.ended == "interrupted":
+        raise KeyboardInterrupt
+    else:
+        mend = f"lower alpha, which is {recipe.alpha:g}: 0.025 to 0.05 are usual"
+        raise InputError("the vectors grew past all bounds in the first epoch", mend=mend)
+
+
+class _Diverged(ArithmeticError):
+    """Numbers that are not finite; never leaves this module."""
+
+
+class _Course:
+    """What all epochs share: the arrays that the kernel reads, and the blocks of sequences that threads take in turn."""
+
+    def __init__(
+        self,
+        ids: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        embedding: Embedding,
+        recipe: Recipe,
+    ) -> None:
+        from vicino.learning import skipgram_kernels as kernels
+
+        self.text = kernels.Text(np.asarray(ids), np.asarray(offsets), keep_probabilities(counts, recipe.sample))
+        self.weights = kernels.Weights(embedding.inputs, embedding.outputs)
+        self.noise = kernels.alias_table(np.maximum(counts, 1) ** float(recipe.ns_exponent))
+        self.paths = kernels.huffman(counts) if recipe.hs else kernels.no_paths()
+        self.settings = kernels.Settings(recipe.window, recipe.shrink_windows, recipe.negative, recipe.skip_gram, recipe.mean)
+        self.recipe = recipe
+        starts = np.searchsorted(offsets, np.arange(0, len(ids), _BLOCK))
+        self.spans = list(pairwise(np.unique([*starts, len(offsets) - 1]).tolist()))
+        self._learn = kernels.learn
+
+    def epoch(self, number: int, work: progress.Task, label: str) -> float:
+        """Learn from everything once; returns the mean loss. Raises _Diverged."""
+        loss, judged = 0.0, 0
+        with closing(self._results(number)) as results:
+            for tokens, (here, n) in results:
+                loss, judged = loss + here, judged + n
+                if not math.isfinite(loss):
+                    raise _Diverged
+                work.label = f"{label}, loss {loss / max(judged, 1):.3f}"
+                work.advance(tokens)
+        if not (np.isfinite(self.weights.inputs).all() and np.isfinite(self.weights.outputs).all()):
+            raise _Diverged
+        return loss / max(judged, 1)
+
+    def _results(self, epoch: int) -> Generator[tuple[int, tuple[float, int]]]:
+        """The length, the loss and the number of judged pairs of each block, in order."""
+
+        def block(number: int) -> tuple[int, tuple[float, int]]:
+            span = self.spans[number]
+            begin, end = self.text.offsets[list(span)].tolist()
+            rates = self._rate(epoch, begin), self._rate(epoch, end)
+            seed = ((self.recipe.seed * 1_000_003 + epoch) * 1_000_003 + number) % 2**63
+            found = self._learn(self.text, span, self.weights, self.noise, self.paths, self.settings, rates, seed)
+            return end - begin, found
+
+        if self.recipe.threads == 1:
+            yield from map(block, range(len(self.spans)))
+        else:
+            with ThreadPoolExecutor(self.recipe.threads) as pool:
+                yield from pool.map(block, range(len(self.spans)))
+
+    def _rate(self, epoch: int, token: int) -> float:
+        recipe = self.recipe
+        done = (epoch + token / len(self.text.ids)) / recipe.epochs
+        return recipe.alpha + (recipe.min_alpha - recipe.alpha) * done
+
+
+def keep_probabilities(counts: NDArray[np.int64], sample: float) -> NDArray[np.float32]:
+    """How probably an occurrence of each word is read: (n,) counts -> (n,) float32, 1 for words rarer than `sample`.
+
+    sqrt(t / f) + t / f for a word that is the share f of the text, t = `sample`: what word2vec.c does, not the paper.
+
+    >>> keep_probabilities(np.array([90, 10]), 0.1).tolist() == [np.float32(1 / 3 + 1 / 9), 1.0]
+    True
+    """
+    if sample == 0:
+        return np.ones(len(counts), np.float32)
+    ratio = sample * counts.sum() / np.maximum(counts, 1)
+    keep: NDArray[np.float32] = np.minimum(np.sqrt(ratio) + ratio, 1).astype(np.float32)
+    return keep
