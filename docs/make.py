@@ -62,7 +62,7 @@ def _commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def readme(text: str) -> str:
     """The README with the part between each pair of marks written anew from the figures."""
-    for name, write in (("ladder", ladder), ("encode", encode), ("lexical", lexical), ("ingest", ingest)):
+    for name, write in (("ladder", ladder), ("encode", encode), ("lexical", lexical), ("ingest", ingest), ("words", words)):
         file = FIGURES / f"{name}.json"
         if file.exists():
             body = write(json.loads(file.read_text("utf-8")))
@@ -155,6 +155,32 @@ def ingest(plain: dict[str, Any]) -> str:
         speed, ratio = engine[name]["queries_per_second"], engine[name]["times_faster"]
         times = f"**{ratio['median']:.1f}** [{ratio['lowest']:.1f}, {ratio['highest']:.1f}]"
         lines.append(f"| {name} | {speed['vicino']:,} | {speed['tantivy']:,} | {times} |")
+    return "\n".join(lines)
+
+
+def words(plain: dict[str, Any]) -> str:
+    """CPU seconds and quality of word vectors, beside gensim's."""
+    about = plain["parameters"]
+    lines = [
+        f"{about['dim']} dimensions, window {about['window']}, {about['negative']} negatives, {about['epochs']} epochs, the same",
+        f"words of Wikipedia, {about['threads']} threads each, in turn, {about['seeds']} seeds (medians; vicino / gensim):",
+        "",
+        "| | tokens | CPU, s | times less [of the seeds] | text file to vectors | WordSim-353 | MEN | analogies |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in plain["results"]:
+        ours, theirs, times = one["vicino"], one["gensim"], one["gensim/vicino"]
+        pairs = [f"{ours[name][0]:.3f} / {theirs[name][0]:.3f}" for name in ("wordsim353", "men", "analogies")]
+        learning = times["learning_cpu"]
+        cells = [
+            {"sg": "skip-gram", "cbow": "CBOW"}[one["family"]],
+            f"{one['tokens'] / 1e6:.1f} M",
+            f"{ours['learning_cpu'][0]:.0f} / {theirs['learning_cpu'][0]:.0f}",
+            f"**{learning['median']:.1f}** [{learning['lowest']:.1f}, {learning['highest']:.1f}]",
+            f"{times['whole_wall']['median']:.1f} times faster",
+            *pairs,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
