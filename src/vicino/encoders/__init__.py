@@ -18,6 +18,7 @@ ENCODERS = Catalog(
     {
         "tfidf": Entry("vicino.encoders.counts:TfIdf", "weighted word counts; sparse, exact, no training"),
         "lsa": Entry("vicino.encoders.counts:LSA", "TF-IDF reduced by a truncated SVD (Deerwester et al. 1990)"),
+        "lda": Entry("vicino.encoders.topics:LDA", "mixtures of topics, latent Dirichlet allocation (Blei et al. 2003)"),
         "word2vec": Entry("vicino.encoders.words:Word2Vec", "the mean of word vectors, skip-gram or CBOW (Mikolov et al. 2013)"),
         "minilm": Entry("vicino.encoders.transformer:Transformer", "all-MiniLM-L6-v2, works offline", "torch"),
         "transformer": Entry("vicino.encoders.transformer:Transformer", "any sentence-transformers folder or hub name", "torch"),
