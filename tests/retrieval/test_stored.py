@@ -64,6 +64,20 @@ def test_what_was_ingested_is_found_at_once_and_what_vanished_is_not(stored, tmp
     assert "harp" not in names
 
 
+def test_a_failed_refresh_is_made_good_by_the_next(stored, tmp_path, monkeypatch):
+    stored.find("tea", 1)
+    ingest(tmp_path, "c", Source("more", [Document("harp", "A harp is no cello.")]))
+
+    def fail(*_: object) -> None:
+        raise InputError("a disk that is gone", mend="bring it back")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(stored.retriever), "change", fail)
+        with pytest.raises(InputError, match="disk"):
+            stored.find("harp", 1)
+    assert "harp" in {one.document for one in stored.find("cello harp", 5)}
+
+
 def test_filters_restrict_without_missing_anything(stored):
     def names(where):
         return {one.document for one in stored.find("tea cello", 3, where=where)}

@@ -72,7 +72,11 @@ class Stored:
 
     def __init__(self, collection: Collection, *, tenant: str = "") -> None:
         self.collection, self.tenant = collection, tenant
-        self.retriever = from_recipe(collection.recipe)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know nothing of the collection, as at first."""
+        self.retriever = from_recipe(self.collection.recipe)
         self._places: dict[str, tuple[str, str]] = {}  # key -> (source, document)
         self._keys: pa.StringArray | None = None
         self._allowed: dict[str, frozenset[str]] = {}
@@ -80,10 +84,18 @@ class Stored:
 
     def refresh(self) -> bool:
         """See what any process wrote; True where something changed. Searching does it by itself."""
-        store = self.collection.store
-        store.refresh()
-        if self._version == store.version:
+        self.collection.store.refresh()
+        if self._version == self.collection.store.version:
             return False
+        try:
+            self._catch_up()
+        except BaseException:  # half a change would never be noticed again
+            self._forget()
+            raise
+        return True
+
+    def _catch_up(self) -> None:
+        store = self.collection.store
         removed, added = self._difference()
         passages = _Passages(store, self.tenant)
         self._places.update(passages.places(added))
@@ -100,7 +112,6 @@ class Stored:
         self._allowed.clear()
         if moved > _KEPT_AT * len(self._places):
             self._keep()
-        return True
 
     def _difference(self) -> tuple[set[str], set[str]]:
         """The keys that went and came since the version that was seen last."""
