@@ -139,10 +139,11 @@ def test_lone_surrogates_are_replaced() -> None:
 def test_remaining_columns_become_metadata_if_they_are_small_scalars() -> None:
     row = {
         "text": "t", "year": 1903, "ok": True, "rate": 0.5, "long": "x" * 501, "empty": "", "nothing": None,
-        "list": [1], "object": {"a": 1}, "metadata": {"author": "Orville", "year": 0, "deep": {}}, "nan": math.nan,
+        "list": [1], "tags": ["a", "b"], "many": ["x" * 300] * 2, "none": [], "object": {"a": 1}, "nan": math.nan,
+        "metadata": {"author": "Orville", "year": 0, "deep": {}},
     }  # fmt: skip
     (document,), _ = read("a.jsonl", json.dumps(row).encode())
-    assert document.metadata == {"year": 1903, "ok": True, "rate": 0.5, "author": "Orville"}
+    assert document.metadata == {"year": 1903, "ok": True, "rate": 0.5, "author": "Orville", "tags": ["a", "b"]}
 
 
 def test_numbers_are_text_and_nan_is_none() -> None:

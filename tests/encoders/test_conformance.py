@@ -24,7 +24,7 @@ from vicino.vectors import Ragged, normalise, quantise
 CHANGES: dict[str, list[dict[str, Any]]] = {
     "tfidf": [{"analyzer": "code"}, {"stemmer": "english"}, {"stopwords": "english"}, {"min_count": 2}, {"sublinear_tf": False}],
     "lsa": [{"n_components": 3}, {"stemmer": "english"}, {"stopwords": "english"}, {"min_count": 2}, {"sublinear_tf": False}],
-    "lda": [{"n_components": 3}, {"alpha": 0.5}, {"eta": 0.5}, {"learner": "online"}, {"passes": 3}, {"min_count": 2}, {"seed": 1}],
+    "lda": [{"n_components": 3}, {"alpha": 0.5}, {"eta": 0.5}, {"learner": "online"}, {"passes": 3}, {"seed": 1}],
     "word2vec": [{"vector_size": 16}, {"window": 2}, {"sg": 0}, {"negative": 2}, {"hs": 1}, {"min_count": 2}, {"seed": 1}],
     "ready": [{"path": "more.vec"}, {"path": "fewer.txt"}, {"queries": "more.vec"}, {"words": False}, {"model": "mine"}],
     "callable": [{"function": "functions:other"}, {"query_function": "functions:other"}],

@@ -126,7 +126,7 @@ def _as_text(value: object) -> str | None:
 
 
 def _scalars(row: Mapping[str, Any], leave: Columns) -> dict[str, Any]:
-    """The small scalars among the remaining columns; BEIR's `metadata` object counts as columns."""
+    """The small scalars, and lists of short texts, among the remaining columns; BEIR's `metadata` object counts as columns."""
     kept: dict[str, Any] = {}
     inner = row.get("metadata")
     for name, value in {**(inner if isinstance(inner, dict) else {}), **row}.items():
@@ -136,7 +136,18 @@ def _scalars(row: Mapping[str, Any], leave: Columns) -> dict[str, Any]:
             kept[well_formed(name)] = well_formed(value)
         elif isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
             kept[well_formed(name)] = value
+        elif _are_short_texts(value):
+            kept[well_formed(name)] = [well_formed(each) for each in value]
     return kept
+
+
+def _are_short_texts(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) > 0
+        and all(isinstance(each, str) for each in value)
+        and sum(map(len, value)) <= _METADATA_LIMIT
+    )
 
 
 def _jsonl(path: Path, limit: int, skip: Skip) -> Iterator[Row]:

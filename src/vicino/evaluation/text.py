@@ -129,7 +129,8 @@ def scores_text(scores: Scores) -> str:
 def recipe_name(recipe: Mapping[str, Any]) -> str:
     """A recipe in a word.
 
-    >>> recipe_name({"retriever": "fused", "parts": [{"retriever": "lexical"}, {"retriever": "dense", "params": {"encoder": "lsa"}}]})
+    >>> parts = [{"retriever": "lexical"}, {"retriever": "dense", "params": {"encoder": "lsa"}}]
+    >>> recipe_name({"retriever": "fused", "parts": parts})
     'bm25+lsa'
     """
     if recipe.get("parts"):

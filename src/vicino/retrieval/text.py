@@ -17,8 +17,10 @@ _TERMS = 8
 def found_text(answers: Sequence[Found], *, width: int = 100) -> str:
     """One block an answer: place and score, the beginning of the passage, and the reasons where they were asked for."""
     blocks = []
+    several = len({one.source for one in answers}) > 1
     for rank, one in enumerate(answers, start=1):
         head = f"{rank:>2}  {one.document}:{one.start}-{one.end}  {one.score:.4f}" + (f"  {one.title}" if one.title else "")
+        head += f"  ({one.source})" if several else ""
         head = _printable(head)
         text = textwrap.wrap(_printable(" ".join(one.text.split())), min(width, 110) - 4, max_lines=_SHOWN, placeholder=" …")
         why = [f"      {line}" for line in reasons(one.why)] if one.why else []
