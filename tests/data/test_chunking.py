@@ -31,6 +31,9 @@ METHODS = [
     ("paragraph", {"max_characters": 7}),
     ("paragraph", {"max_characters": 1}),
     ("sentence", {}),
+    ("passage", {}),
+    ("passage", {"max_characters": 9}),
+    ("auto", {}),
     ("window", {"size": 3}),
     ("code", {"language": "python"}),
     ("code", {"language": "python", "max_characters": 10}),
@@ -133,6 +136,24 @@ def test_unknown_names() -> None:
 def test_every_method_is_listed_with_a_line_about_it() -> None:
     assert {method for method, _ in METHODS} == set(CHUNKERS)
     assert all(CHUNKERS.entry(name).summary for name in CHUNKERS)
+
+
+def test_passages_hold_short_paragraphs_together_and_part_long_ones() -> None:
+    text = "Title\n\nOne two three.\n\nFour five. Six seven eight nine.\n\nTen."
+    found = [piece.text for piece in chunk(Document("d", text), "passage", max_characters=25)]
+    assert found == ["Title\n\nOne two three.", "Four five.", "Six seven eight nine.", "Ten."]
+    assert all(len(piece) <= 25 for piece in found)
+    assert [piece.text for piece in chunk(Document("d", text), "passage")] == [text]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "pieces"),
+    [({}, 1), ({"format": "markdown"}, 2), ({"format": "code", "language": "python"}, 3)],
+)
+def test_auto_cuts_by_what_a_document_is(metadata: dict[str, str], pieces: int) -> None:
+    text = f"def a():\n    return 1\n\ndef b():\n    return {'2 + ' * 300}2\n\ndef c():\n    return 3"
+    assert len(chunk(Document("d", text, metadata=metadata), "auto")) >= pieces
+    assert (len(chunk(Document("d", text, metadata=metadata), "auto")) == 1) == (not metadata)
 
 
 def test_code_by_function() -> None:

@@ -73,9 +73,9 @@ class Reading(Iterable[Document]):
             self.skipped.append(Skipped(path, line, reason))
 
     def lacks(self, name: str) -> bool:
-        """Whether a document of this id, which did not come, is surely not there: nothing it could stand in was left out unread.
+        """Whether a document of this id, which did not come, is surely not there: what it could stand in was read.
 
-        >>> reading = Reading(Path("x"), lambda path, reading: iter(()))
+        >>> reading = Reading(Path.cwd(), lambda path, reading: iter(()))
         >>> reading.skip("b.jsonl", 7, "broken JSON")
         >>> reading.lacks("b.jsonl#9"), reading.lacks("c.txt")
         (False, True)
