@@ -47,21 +47,16 @@ def sigmoid(z: float) -> float:
     return 1 / (1 + np.exp(-z))
 
 
-def drawn_against(recipe, cells, draws) -> list[int]:
-    """The words that a window is set against."""
-    words = []
-    for _ in range(recipe.negative):
-        bits = draws.bits()
-        word = (bits >> 32) * len(cells) >> 32
-        alias, threshold = divmod(int(cells[word]), 2**32)
-        words.append(word if bits % 2**32 < threshold else alias)
-    return words
-
-
-def targets_of(centre, drawn, recipe, paths) -> list[tuple[int, int]]:
+def targets_of(centre, recipe, cells, paths, draws) -> list[tuple[int, int]]:
     """The targets of a window with their labels."""
     targets = [(centre, 1)] if recipe.negative else []
-    targets += [(word, 0) for word in drawn if word != centre]
+    for _ in range(recipe.negative):
+        bits = draws.bits()
+        drawn = (bits >> 32) * len(cells) >> 32
+        alias, threshold = divmod(int(cells[drawn]), 2**32)
+        drawn = drawn if bits % 2**32 < threshold else alias
+        if drawn != centre:
+            targets.append((drawn, 0))
     if recipe.hs:
         span = slice(paths.starts[centre], paths.starts[centre + 1])
         targets += zip(paths.targets[span].tolist(), paths.labels[span].tolist(), strict=True)
@@ -75,7 +70,6 @@ def oracle(sentences, counts, embedding: Embedding, recipe: Recipe) -> tuple[np.
     cells = kernels.alias_table(counts**recipe.ns_exponent)
     paths = kernels.huffman(counts)
     draws = Draws(recipe.seed * 1_000_003 * 1_000_003)
-    drawn = drawn_against(recipe, cells, draws)
     total, done = sum(map(len, sentences)), 0
     for sentence in sentences:
         rate = recipe.alpha + (recipe.min_alpha - recipe.alpha) * done / total
@@ -86,8 +80,7 @@ def oracle(sentences, counts, embedding: Embedding, recipe: Recipe) -> tuple[np.
             around = words[max(0, place - reach) : place] + words[place + 1 : place + 1 + reach]
             if not around:
                 continue
-            targets = targets_of(centre, drawn, recipe, paths)
-            drawn = drawn_against(recipe, cells, draws)
+            targets = targets_of(centre, recipe, cells, paths, draws)
             before, change = outputs.copy(), np.zeros_like(inputs)
             if recipe.skip_gram:
                 predictors = [(inputs[word].copy(), [(word, 1.0)]) for word in around]

@@ -16,8 +16,7 @@ Random numbers are SplitMix64 (Steele, Lea and Flood 2014): 64 bits a draw, all 
 Words are drawn by the alias method (Walker 1977; Vose 1991), a cell a word: 32 bits of alias above 32 bits of threshold.
 
 Indices are unsigned where a loop is hot, for numba would test signed ones for being negative. Loops take two or three rows at a
-time, because a row that stays in a register need not be fetched again. Rows that will be needed are asked for a window or more
-ahead: words are known that early, and what a window is set against is drawn one window early.
+time, because a row that stays in a register need not be fetched again.
 """
 
 from __future__ import annotations
@@ -28,14 +27,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from vicino.learning.prefetch_kernels import prefetch
-
 __all__ = ["GOLDEN", "Paths", "Settings", "Text", "Weights", "alias_table", "huffman", "learn", "mixed", "no_paths"]
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # SplitMix64's step
 JUDGED = 64  # one window in so many tells its loss
-LINE = 16  # numbers in a cache line
-AHEAD = 2  # windows from asking for the rows of a word to reading them
 
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _30, _27, _31, _32, _40 = (np.uint64(shift) for shift in (30, 27, 31, 32, 40))
@@ -127,8 +122,7 @@ def learn(
     rows, targets, labels = np.empty(n, np.uint32), np.empty(m, np.uint32), np.empty(m, np.float32)
     X, O = np.zeros((n, inputs.shape[1]), np.float32), np.zeros((m, inputs.shape[1]), np.float32)  # noqa: E741
     G = np.zeros(n * m, np.float32)
-    drawn = np.empty(settings.negative, np.uint32)
-    state: Bits = _draw(noise, drawn, outputs, mixed(np.uint64(seed)))
+    state: Bits = mixed(np.uint64(seed))
     windows, judged, loss = 0, 0, 0.0
     for sentence in range(first, last):
         rate = np.float32(rates[0] + (rates[1] - rates[0]) * ((offsets[sentence] - begin) / tokens))
@@ -138,10 +132,6 @@ def learn(
             words[n_words] = ids[at]
             n_words += np.float32(mixed(state) >> _40) * _UNIT < keep[ids[at]]
         for centre in range(n_words):
-            soon = centre + settings.window + AHEAD
-            if soon < n_words:
-                _expect(inputs, words[soon])
-                _expect(outputs, words[soon])
             reach = settings.window
             if settings.shrink:
                 state += GOLDEN
@@ -153,8 +143,7 @@ def learn(
                     n += 1
             if n == 0:
                 continue
-            m = _aim(words[centre], drawn, paths, targets, labels)
-            state = _draw(noise, drawn, outputs, state)
+            m, state = _aim(words[centre], noise, paths, settings.negative, targets, labels, state)
             stride = m + (3 - m % 3) % 3
             n_inputs = n if settings.skip_gram else 1
             if settings.skip_gram:
@@ -183,42 +172,27 @@ def _below(bits: Bits, n: Bits) -> Bits:
 
 
 @inlined
-def _draw(noise: Array, drawn: Array, outputs: Array, state: Bits) -> Bits:
-    """Draw the words that the next window is set against, and ask for their rows; returns the next random state."""
-    for i in range(drawn.size):
-        state += GOLDEN
-        bits = mixed(state)
-        word = _below(bits, np.uint64(noise.size))
-        cell = noise[word]
-        if (bits & _LOW) >= (cell & _LOW):
-            word = cell >> _32
-        drawn[i] = word
-        _expect(outputs, word)
-    return state
-
-
-@inlined
-def _expect(matrix: Array, row: Any) -> None:
-    for k in range(0, matrix.shape[1], LINE):
-        prefetch(matrix, row, k)
-
-
-@inlined
-def _aim(centre: int, drawn: Array, paths: Paths, targets: Array, labels: Array) -> int:
-    """Fill in the targets of a window and their labels; returns how many."""
+def _aim(centre: int, noise: Array, paths: Paths, negative: int, targets: Array, labels: Array, state: Bits) -> tuple[int, Bits]:
+    """Fill in the targets of a window and their labels; returns how many, and the next random state."""
     m = 0
-    if drawn.size:
+    if negative:
         targets[0], labels[0] = centre, _ONE
         m = 1
-    for word in drawn:
-        if word != centre:
-            targets[m], labels[m] = word, _ZERO
+    for _ in range(negative):
+        state += GOLDEN
+        bits = mixed(state)
+        drawn = _below(bits, np.uint64(noise.size))
+        cell = noise[drawn]
+        if (bits & _LOW) >= (cell & _LOW):
+            drawn = cell >> _32
+        if drawn != centre:
+            targets[m], labels[m] = drawn, _ZERO
             m += 1
     if paths.starts.size:
         for at in range(paths.starts[centre], paths.starts[centre + 1]):
             targets[m], labels[m] = paths.targets[at], paths.labels[at]
             m += 1
-    return m
+    return m, state
 
 
 @compiled
