@@ -7,6 +7,7 @@ vectors, `train` teaches an encoder, `neighbours` finds like words, `evaluate` a
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -120,7 +121,8 @@ def ingest(
     """Keep documents in a collection, or bring it in line with them: only what changed is embedded.
 
     `source` is a folder, a file, a stream of lines, or documents; what a folder or file no longer holds is removed (more
-    than half of it only with `prune`). `source_name` is the name by which that is known, by default the path. `recipe` (a
+    than half of it only with `prune`). `source_name` is the name by which that is known, by default the path; documents
+    without it are added to those that came so before, a stream needs it. `recipe` (a
     saved winner's folder, or a candidate's name) and `chunk` (a way of cutting, such as "passage(max_characters=800)") are
     fixed at the first time. Raises what `vicino.retrieval.ingest.ingest` raises; the same call goes on where a stopped one was.
     """
@@ -148,6 +150,7 @@ def context(
     collection: str, query: str, tokens: int = 2000, *, tenant: str = "", where: str | None = None, k: int = 50
 ) -> Context:
     """The best passages for a question, with their sources, in a budget of tokens: what to put before a language model."""
+    k = max(k, tokens // 10)  # enough of the shortest passages
     return pack(_stored(collection, tenant).find(query, k, where=where, documents=False), tokens)
 
 
@@ -317,11 +320,14 @@ def _source(source: Any, text: str | None, name: str | None) -> Source:
     if isinstance(source, str | PathLike):
         path = Path(source)
         reading = readers.read_documents(path, text=text)
-        return Source(name or str(path.resolve()), reading, reading.lacks, reading.summary)
+        place = os.fsencode(path.resolve()).decode("utf-8", "backslashreplace")
+        return Source(name or place, reading, reading.lacks, reading.summary)
     if hasattr(source, "read"):
+        if name is None:
+            raise InputError("a stream has no name by which it is known again", mend="give --source NAME (source_name=)")
         reading = readers.read_lines(source)
-        return Source(name or "standard input", reading, reading.lacks, reading.summary)
-    return Source(name or "documents", source)
+        return Source(name, reading, reading.lacks, reading.summary)
+    return Source(name, source) if name else Source("documents", source, lacks=lambda _: False)  # others may come later
 
 
 def _ready(encoder: str | PathLike[str] | Encoder, items: Sequence[Any]) -> Encoder:

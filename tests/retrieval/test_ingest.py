@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -214,6 +216,68 @@ def test_nothing_to_ingest_makes_nothing(tmp_path):
     assert Collection.names(tmp_path) == []
     with pytest.raises(UnknownName, match="vicino ingest PATH --collection c"):
         Collection.open(tmp_path, "c")
+
+
+def test_an_emptied_source_goes_only_when_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("VICINO_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "a.txt").write_text("about a")
+    workbench.ingest(folder, "c", recipe="bm25")
+    (folder / "a.txt").unlink()
+    with pytest.raises(EmptyInput):
+        workbench.ingest(folder, "c")
+    summary = workbench.ingest(folder, "c", prune=True)
+    assert (summary.removed, summary.total_documents) == (1, 0)
+
+
+def test_what_broken_rows_hold_back_is_counted_and_goes_when_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("VICINO_HOME", str(tmp_path / "home"))
+    rows_of = [f'{{"id": "{n}", "text": "row {n}"}}' for n in range(5)]
+    table = tmp_path / "t.jsonl"
+    table.write_text("\n".join([*rows_of, "{broken"]))
+    workbench.ingest(table, "c", recipe="bm25")
+    table.write_text("\n".join([*rows_of[:4], "{broken"]))
+    assert (workbench.ingest(table, "c").unsure, workbench.ingest(table, "c", prune=True).removed) == (1, 1)
+
+
+def test_a_changed_document_that_is_refused_is_told_to_be_stale(tmp_path):
+    put(tmp_path, [Document("a", "salary 100", metadata={"year": 2020}), Document("b", "other")], recipe="bm25")
+    summary = put(tmp_path, [Document("a", "salary 200", metadata={"year": "2020"}), Document("b", "other")])
+    assert (summary.stale, sum(summary.refused.values())) == (1, 1)
+
+
+def test_documents_without_a_name_for_their_source_are_added(tmp_path, monkeypatch, documents):
+    monkeypatch.setenv("VICINO_HOME", str(tmp_path))
+    workbench.ingest(documents[:6], "c", recipe="bm25")
+    assert workbench.ingest(documents[6:], "c").total_documents == 12
+    with pytest.raises(InputError, match="--source NAME"):
+        workbench.ingest(io.BytesIO(b"a line"), "c")
+    with pytest.raises(InputError, match=r"Document\(id, text\)"):
+        workbench.ingest(["only a text"], "c")
+    with pytest.raises(InputError, match="not learnt yet"):
+        workbench.ingest(documents, "d", recipe="bm25+lsa:tuned")
+
+
+def test_a_collection_from_elsewhere_runs_no_function_that_nobody_vouched_for(tmp_path, monkeypatch, documents, python):
+    (tmp_path / "mine.py").write_text("def embed(texts):\n    return [[1.0, len(text)] for text in texts]\n")
+    program = """
+import sys
+from pathlib import Path
+from vicino.errors import InputError
+from vicino.retrieval.stored import Stored
+from vicino.store.collection import Collection
+try:
+    print(len(Stored(Collection.open(Path(sys.argv[1]), "c")).find("tea", 3)))
+except InputError as error:
+    print(error.mend)
+"""
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "home", documents, recipe="callable(function=mine:embed)")
+    assert python(program, tmp_path / "home") == "3\n"
+    shutil.copytree(tmp_path / "home" / "c", tmp_path / "given" / "c")
+    assert "VICINO_TRUST=mine:embed" in python(program, tmp_path / "given")
+    assert python(program, tmp_path / "given", VICINO_TRUST="mine:embed") == "3\n"
 
 
 # Recipes --------------------------------------------------------------------------------------------------------------

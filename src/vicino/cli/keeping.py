@@ -12,7 +12,7 @@ import typer
 
 from vicino.cli.app import app
 from vicino.cli.options import AsJson, Quiet, Seed, Tenant, Text
-from vicino.cli.printing import bars, print_json, say, typed, width
+from vicino.cli.printing import bars, print_json, printable, say, typed, width
 
 __all__ = ["collections", "ingest", "search"]
 
@@ -61,7 +61,9 @@ def ingest(
     else:
         from vicino.store.text import summary_text
 
-        print(summary_text(summary))
+        print(printable(summary_text(summary)))
+    if summary.stale:
+        raise typer.Exit(1)
     if summary.kept_back:
         say(
             f"error: {summary.kept_back:,} documents vanished, more than half of the source: they are kept\n  → {typed()} --prune"
@@ -94,7 +96,7 @@ def search(
         if as_json:
             print_json(packed.to_json())
         else:
-            print(packed.text, end="")
+            print(printable(packed.text), end="")
             say(f"about {packed.tokens:,} of {packed.budget:,} tokens, from {len(packed.excerpts)} excerpts")
         found = bool(packed.excerpts)
     else:

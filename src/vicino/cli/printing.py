@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-__all__ = ["bars", "print_json", "say", "typed", "width"]
+__all__ = ["bars", "print_json", "printable", "say", "typed", "width"]
 
 
 def width() -> int:
@@ -28,6 +28,11 @@ def print_json(plain: Any) -> None:
 def typed() -> str:
     """The command as it was typed."""
     return shlex.join(["vicino", *sys.argv[1:]])
+
+
+def printable(text: str) -> str:
+    """Text that others wrote, without what a terminal would obey; lines and tabs stay."""
+    return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
 
 
 def say(text: str) -> None:

@@ -16,6 +16,7 @@ from vicino.evaluation.compare import Comparison, compare
 from vicino.evaluation.tasks import RetrievalTask, judged
 from vicino.retrieval.ingest import Source, ingest
 from vicino.retrieval.stored import Stored
+from vicino.store.base import EVERYONE
 from vicino.store.collection import Collection
 
 __all__ = ["COLLECTION", "QUESTIONS", "Answer", "Demo", "demonstrate"]
@@ -57,6 +58,7 @@ def demonstrate(home: Path, *, budget: float = 240.0, seed: int = 0, folder: Pat
     under `folder` (by default `home / "demo"`), and brings the collection "demo" in line with the functions and the winner.
     """
     began = time.monotonic()
+    _require_own(home / "collections")
     place = folder or home / "demo"
     task, sampled = _task(budget, seed)
     comparison, bench = compare(task, cache=home / "cache", seed=seed)
@@ -69,9 +71,23 @@ def demonstrate(home: Path, *, budget: float = 240.0, seed: int = 0, folder: Pat
     return Demo(comparison, sampled, answers, winner, page, seconds)
 
 
+SOURCE = "Python's standard library"
+
+
+def _require_own(home: Path) -> None:
+    """Raise InputError where a collection of this name holds documents of somebody's."""
+    if COLLECTION in Collection.names(home):
+        batches = Collection.open(home, COLLECTION).store.scan(["source"], tenant=EVERYONE)
+        if {source for batch in batches for source in batch.column("source").to_pylist()} - {SOURCE}:
+            raise InputError(
+                f"the collection {COLLECTION!r} holds documents of yours",
+                mend=f"rename the folder {home / COLLECTION}, or set VICINO_HOME elsewhere",
+            )
+
+
 def _collection(home: Path, task: RetrievalTask, winner: Path) -> Collection:
     """The collection of these functions; made anew where an earlier demonstration had another winner."""
-    source = Source(task.name, task.documents)
+    source = Source(SOURCE, task.documents)
     try:
         ingest(home, COLLECTION, source, recipe=winner, cut="whole", prune=True)
     except (InputError, SpaceMismatch):
@@ -97,7 +113,7 @@ def _task(budget: float, seed: int) -> tuple[RetrievalTask, str]:
     answers = {j.query_id: j for j in library.judgements if j.document_id in names}
     queries = splits.sample([query for query in library.queries if query.id in answers], 2000, seed=seed)
     task = judged(
-        "Python's standard library",
+        SOURCE,
         documents,
         queries,
         [answers[query.id] for query in queries],

@@ -65,7 +65,7 @@ def score_search(
     found, spent = [], []
     for query in progress.track(asked, "Asking", unit="queries"):
         began = time.perf_counter()
-        found.append([document for document, _ in search(query, depth).top()])
+        found.append(list(dict.fromkeys(document for document, _ in search(query, depth).top())))  # one id, two sources
         spent.append(1000 * (time.perf_counter() - began))
     ids = np.full((len(found), max(1, *map(len, found))), None, dtype=object)
     for row, answers in enumerate(found):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import regex
@@ -36,7 +36,8 @@ class Excerpt:
     def heading(self) -> str:
         """Where the text stands, and its title."""
         place = f"{self.document}:{self.start}-{self.end}"
-        return f"{place} ({self.title})" if self.title else place
+        heading = f"{place} ({self.title})" if self.title else place
+        return "".join(each if each.isprintable() else "\ufffd" for each in heading)  # a name may not forge another heading
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _fitting(one: Excerpt, left: int, number: int) -> Excerpt | None:
     """The excerpt, or its beginning, where it fits into what is left; None where that is not worthwhile."""
     if count_tokens(_block(number, one)) <= left:
         return one
-    room = left - count_tokens(_block(number, _part(one, one.start, one.start, cut=True)))
+    room = left - count_tokens(_block(number, replace(one, text="", cut=True)))  # under its longest heading
     if room < _WORTHWHILE:
         return None
     end = 0

@@ -141,7 +141,7 @@ class Dense(Retriever):
         return self.encoder_.sparse or "exact" not in self._require_index().capabilities
 
     def _index_made(self) -> list[Any]:
-        return [self.index, self._new_index().get_params()]
+        return [self.space_.id, self.index, self._new_index().get_params()]
 
     def keep(self, folder: Path) -> None:
         parts = {"index": self.index_.save} if self.index_ is not None and self._is_costly else {}

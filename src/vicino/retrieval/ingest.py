@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from os import PathLike
@@ -62,7 +63,8 @@ def ingest(
         _require_cut(collection, cut)
         if recipe is not None:
             _require_recipe(collection, recipe)
-    with read_changes(source.documents, cut=how, known=known) as changes:
+    documents = _none_too(source.documents) if prune and known else source.documents
+    with read_changes(documents, cut=how, known=known) as changes:
         if collection is None:
             if not changes.passages:
                 raise EmptyInput(f"{source.name} holds no text", mend="give a folder or file with text in it")
@@ -70,6 +72,12 @@ def ingest(
             collection = _make(home, name, plan, how, changes, seed)
         summary = write_changes(collection, changes, source=source.name, tenant=tenant, prune=prune, lacks=source.lacks)
     return replace(summary, skipped=source.summary())
+
+
+def _none_too(documents: Iterable[Document]) -> Iterator[Document]:
+    """The documents; none where the source is empty: who prunes may mean that all is gone."""
+    with suppress(EmptyInput):
+        yield from documents
 
 
 def default_recipe() -> str:
@@ -82,7 +90,13 @@ def _plan(recipe: str | PathLike[str], analyzer: str) -> Retriever:
     folder = Path(recipe)
     if (folder / artifacts.MANIFEST).is_file() and artifacts.kind_of(folder) == "retriever":
         return load(folder)
-    return from_recipe(parse(str(recipe), analyzer=analyzer))
+    plan = parse(str(recipe), analyzer=analyzer)
+    if plan.params.get("method") == "convex" and not plan.params.get("weights"):
+        raise InputError(
+            f"the weights of {recipe} are not learnt yet",
+            mend=f'vicino compare PATH --with "{recipe}" --save winner/, then --recipe winner/',
+        )
+    return from_recipe(plan)
 
 
 def _dense(plan: Retriever) -> list[Dense]:
@@ -103,7 +117,11 @@ def _make(home: Path, name: str, plan: Retriever, cut: str, changes: Changes, se
     except ArtifactError:
         if name not in Collection.names(home):
             raise
-        return Collection.open(home, name)
+        other = Collection.open(home, name)  # made by another process meanwhile
+        _require_cut(other, cut)
+        if other.recipe != plan.recipe:
+            raise
+        return other
     for number, model in enumerate(models):
         made.use(number, model.encoder)
     return made

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vicino import artifacts
 from vicino.data import filters
 from vicino.data.filters import Filter, In
 from vicino.data.records import Document, Hits, Query
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _FEW = 1000  # keys that are asked for by name; for more, all rows are read
 _KEPT_AT = 0.02  # the share of passages that must have changed for indexes to be kept anew
+_LOCK = ".kept.lock"
 _FILTERS = 32  # whose answers are remembered
 
 
@@ -229,18 +231,20 @@ class Stored:
         if not self._kept.is_dir():
             return
         try:
-            self.retriever.resume(self._kept)
-        except ArtifactError as error:
-            log.warning("indexing again what was lost: %s", error.what)
+            with artifacts.locked(self.collection.folder / _LOCK):
+                self.retriever.resume(self._kept)
+        except (ArtifactError, OSError) as error:
+            log.warning("indexing again what was lost: %s", error)
             self.retriever = from_recipe(self.collection.recipe)
             self._open_models()
 
     def _keep(self) -> None:
         """So that the next process need not index again; a folder that cannot be written costs only time."""
         try:
-            self.retriever.keep(self._kept)
-        except ArtifactError as error:
-            log.warning("the next process will index again: %s", error.what)
+            with artifacts.locked(self.collection.folder / _LOCK):
+                self.retriever.keep(self._kept)
+        except (ArtifactError, OSError) as error:
+            log.warning("the next process will index again: %s", error)
 
     @property
     def _kept(self) -> Path:

@@ -77,10 +77,7 @@ class Piece:
 
 
 class Changes:
-    """What is new or changed in a source, spooled to disk until it is closed, and what is not.
-
-    Iterating gives `Piece` records.
-    """
+    """What is new or changed in a source, as `Piece` records spooled to disk until it is closed, and what is not."""
 
     def __init__(self, known: Mapping[str, str]) -> None:
         self.documents = self.unchanged = self.passages = self._code = 0
@@ -136,7 +133,8 @@ class Summary:
 
     `passages` are those of new and changed documents; where vectors are stored, passages = embedded + reused. `removed`
     documents vanished from the source; `kept_back` ones did too, but were more than half of it. `skipped` says what could
-    not be read at all. `tokens_cut` of `tokens` were over the model's `limit`; `usage` says what servers were asked for.
+    not be read at all; `unsure` documents did not come, and may stand in that. `stale` refused ones answer with what they said
+    before. `tokens_cut` of `tokens` were over the model's `limit`; `usage` says what servers were asked for.
     """
 
     collection: str
@@ -148,6 +146,8 @@ class Summary:
     refused: Mapping[str, int]
     removed: int
     kept_back: int
+    unsure: int
+    stale: int
     passages: int
     embedded: int
     reused: int
@@ -231,7 +231,7 @@ def write_changes(
         for pieces in _batches(changes, batch):
             work.take(pieces)
             bar.advance(sum(len(piece.spans) for piece in pieces))
-    gone = [name for name in changes.vanished if lacks(name)]
+    gone = [name for name in changes.vanished if prune or lacks(name)]
     held_back = len(gone) > len(changes.known) / 2 and not prune
     if not held_back:
         for start in range(0, len(gone), _FEW):
@@ -247,6 +247,8 @@ def write_changes(
         refused=dict(changes.refused + work.refused),
         removed=0 if held_back else len(gone),
         kept_back=len(gone) if held_back else 0,
+        unsure=len(changes.vanished) - len(gone),
+        stale=work.stale,
         passages=work.passages,
         embedded=work.embedded,
         reused=work.reused,
@@ -257,7 +259,7 @@ def write_changes(
         encoding_seconds=work.encoding_seconds,
         total_documents=stats.documents,
         total_passages=stats.rows,
-        usage="; ".join(str(used) for number in collection.stored if (used := collection.encoder(number).usage) is not None),
+        usage="; ".join(str(encoder.usage) for encoder in collection.opened if encoder.usage is not None),
     )
 
 
@@ -267,6 +269,7 @@ class _Work:
     def __init__(self, collection: Collection, source: str, tenant: str) -> None:
         self.collection, self.source, self.tenant = collection, source, tenant
         self.new = self.changed = self.passages = self.embedded = self.reused = self.tokens = self.tokens_cut = 0
+        self.stale = 0
         self.limit: int | None = None
         self.refused: Counter[str] = Counter()
         self.encoding_seconds = 0.0
@@ -279,7 +282,7 @@ class _Work:
         for piece in pieces:
             why = store.misfits(piece.document.metadata)
             if why:
-                self.refused[why] += 1
+                self._refuse(piece, why)
             else:
                 fitting.append(piece)
         rows = [row for piece in fitting for row in piece.rows(self.source, self.tenant)]
@@ -288,6 +291,10 @@ class _Work:
         for number in self.collection.stored:
             vectors[self.collection.spaces[number].id] = self._embed(number, fitting, rows, passages)
         self._commit(fitting, rows, vectors)
+
+    def _refuse(self, piece: Piece, why: str) -> None:
+        self.refused[why] += 1
+        self.stale += not piece.is_new
 
     def _embed(
         self, number: int, pieces: Sequence[Piece], rows: Sequence[Row], passages: Sequence[Document]
@@ -329,7 +336,7 @@ class _Work:
             self.collection.store.replace(rows, vectors, tenant=self.tenant)
         except InputError as error:
             if len(pieces) == 1:
-                self.refused[error.what] += 1
+                self._refuse(pieces[0], error.what)
                 return
             half = len(pieces) // 2
             at = sum(len(piece.spans) for piece in pieces[:half])
@@ -367,7 +374,14 @@ def _digest(plain: Any) -> str:
 
 
 def _plain(document: Document) -> Document:
-    """The document as every store can hold it: well-formed text, and metadata that JSON can say."""
+    """The document as every store can hold it: well-formed text, and metadata that JSON can say. Raises InputError."""
+    if not isinstance(document, Document) or not all(
+        isinstance(each, str) for each in (document.id, document.text, document.title)
+    ):
+        raise InputError(
+            f"{str(document)[:60]!r} is no document",
+            mend='give Document(id, text) records, of text: Document("1", "Wings lift.")',
+        )
     metadata = {well_formed(str(name)): _value(value) for name, value in document.metadata.items()}
     return Document(well_formed(document.id), well_formed(document.text), well_formed(document.title), metadata)
 

@@ -27,6 +27,7 @@ __all__ = ["Collection", "Model"]
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 _CANARIES = 3
+_MADE_HERE = ".made-here"  # beside the collections: what may run the functions and send the keys that its makers named
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +80,13 @@ class Collection:
         with _alone(folder):
             if (folder / "about").exists():
                 raise ArtifactError(f"there is a collection {name!r} already", mend="choose another name")
-            shutil.rmtree(folder / "rows", ignore_errors=True)  # of a process that was killed here
+            for left in ("rows", "kept"):  # by a process that was killed here
+                shutil.rmtree(folder / left, ignore_errors=True)
             dense = [model.encoder.space for model in models if not model.encoder.sparse]
             store.create(folder / "rows", list(dict.fromkeys(dense)), scheme=scheme)
             cls._write_about(folder / "about", recipe, cut, models, list(canaries)[:_CANARIES], scheme)
+            with (home / _MADE_HERE).open("a", encoding="utf-8") as made:
+                made.write(f"{artifacts.file_digest(folder / 'about' / artifacts.MANIFEST)}\n")
         return cls.open(home, name)
 
     @staticmethod
@@ -152,9 +156,23 @@ class Collection:
                 if model["saved"]
                 else encoders.make(model["name"], **model["params"])
             )
+            if not self._was_made_here():
+                made._require_trust(self.folder)
             self._require(made, space, model["name"])
             self._opened[number] = made
         return self._opened[number]
+
+    @property
+    def opened(self) -> list[Encoder]:
+        """The models that were needed so far."""
+        return list(self._opened.values())
+
+    def _was_made_here(self) -> bool:
+        try:
+            made = (self.folder.parent / _MADE_HERE).read_text(encoding="utf-8").split()
+        except OSError:
+            return False
+        return artifacts.file_digest(self._about.path / artifacts.MANIFEST) in made
 
     def use(self, number: int, encoder: Encoder) -> None:
         """Take an encoder that is open already. Raises SpaceMismatch."""

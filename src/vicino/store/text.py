@@ -16,6 +16,12 @@ def summary_text(summary: Summary) -> str:
     lines += [f"  refused: {why} ({count:,})" for why, count in one.refused.items()]
     if one.removed:
         lines.append(f"{one.removed:,} documents vanished from the source and were removed")
+    if one.stale:
+        lines.append(f"{one.stale:,} of the refused documents still answer with what they said before")
+    if one.unsure:
+        lines.append(
+            f"{one.unsure:,} documents did not come, and may stand in what could not be read: kept (--prune removes them)"
+        )
     if one.passages and one.embedded + one.reused:
         lines.append(
             f"{one.passages:,} passages: {one.embedded:,} embedded, {one.reused:,} kept their vectors "
