@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vicino.errors import EmptyInput, InputError
+from vicino.learning import draw_kernels, window_kernels
 from vicino.learning import skipgram_kernels as kernels
 from vicino.learning.skipgram import Embedding, Recipe, keep_probabilities, new_embedding, train
 from vicino.progress import listen
@@ -67,8 +68,8 @@ def oracle(sentences, counts, embedding: Embedding, recipe: Recipe) -> tuple[np.
     """One epoch of one block."""
     inputs, outputs = (each.astype(np.float64) for each in (embedding.vectors, embedding.contexts))
     keep = keep_probabilities(counts, recipe.sample)
-    cells = kernels.alias_table(counts**recipe.ns_exponent)
-    paths = kernels.huffman(counts)
+    cells = draw_kernels.alias_table(counts**recipe.ns_exponent)
+    paths = draw_kernels.huffman(counts)
     draws = Draws(recipe.seed * 1_000_003 * 1_000_003)
     total, done = sum(map(len, sentences)), 0
     for sentence in sentences:
@@ -167,7 +168,7 @@ def test_an_example_worked_by_hand():
 
 @given(weights=st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=60))
 def test_the_alias_table_draws_by_the_weights(weights):
-    cells = kernels.alias_table(np.array(weights))
+    cells = draw_kernels.alias_table(np.array(weights))
     alias, share = (cells >> np.uint64(32)).astype(int), (cells & np.uint64(2**32 - 1)) / (2**32 - 1)
     found = share + np.bincount(alias, 1 - share, minlength=len(weights))
     np.testing.assert_allclose(found / len(weights), np.array(weights) / sum(weights), atol=1e-8)
@@ -175,7 +176,7 @@ def test_the_alias_table_draws_by_the_weights(weights):
 
 @given(counts=st.lists(st.integers(1, 10_000), min_size=1, max_size=60))
 def test_the_huffman_tree_is_a_tree_and_the_shortest(counts):
-    starts, targets, labels = kernels.huffman(np.array(counts))
+    starts, targets, labels = draw_kernels.huffman(np.array(counts))
     depths = np.diff(starts)
     assert depths @ np.array(counts) == shortest(counts)
     assert set(targets.tolist()) == set(range(len(counts), 2 * len(counts) - 1))  # all inner nodes, and nothing else
@@ -197,7 +198,7 @@ def shortest(counts) -> int:
 @settings(max_examples=200)
 def test_the_step_is_that_of_the_logistic_function(z, label):
     G = np.array([z, 5, 5], np.float32)
-    kernels._grade(G, np.array([label], np.float32), 1, 1, 3, np.float32(0.5))
+    window_kernels.grade(G, np.array([label], np.float32), 1, 1, 3, np.float32(0.5))
     assert G[0] == pytest.approx(0.5 * (label - sigmoid(z)), abs=5e-6)
     assert not G[1:].any()
 

@@ -220,12 +220,13 @@ class _Course:
         embedding: Embedding,
         recipe: Recipe,
     ) -> None:
+        from vicino.learning import draw_kernels as draw
         from vicino.learning import skipgram_kernels as kernels
 
         self.text = kernels.Text(np.asarray(ids), np.asarray(offsets), keep_probabilities(counts, recipe.sample))
         self.weights = kernels.Weights(embedding.inputs, embedding.outputs)
-        self.noise = kernels.alias_table(np.maximum(counts, 1) ** float(recipe.ns_exponent))
-        self.paths = kernels.huffman(counts) if recipe.hs else kernels.no_paths()
+        self.noise = draw.alias_table(np.maximum(counts, 1) ** float(recipe.ns_exponent))
+        self.paths = draw.huffman(counts) if recipe.hs else draw.no_paths()
         self.settings = kernels.Settings(recipe.window, recipe.shrink_windows, recipe.negative, recipe.skip_gram, recipe.mean)
         self.recipe = recipe
         starts = np.searchsorted(offsets, np.arange(0, len(ids), _BLOCK))
