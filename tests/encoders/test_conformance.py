@@ -26,6 +26,7 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
     "lsa": [{"n_components": 3}, {"stemmer": "english"}, {"stopwords": "english"}, {"min_count": 2}, {"sublinear_tf": False}],
     "lda": [{"n_components": 3}, {"alpha": 0.5}, {"eta": 0.5}, {"learner": "online"}, {"passes": 3}, {"seed": 1}],
     "word2vec": [{"vector_size": 16}, {"window": 2}, {"sg": 0}, {"negative": 2}, {"hs": 1}, {"min_count": 2}, {"seed": 1}],
+    "mean-of-words": [{"words": "word2vec(seed=1)"}, {"weighting": "idf"}, {"weighting": "average"}, {"components": 0}],
     "ready": [{"path": "more.vec"}, {"path": "fewer.txt"}, {"queries": "more.vec"}, {"words": False}, {"model": "mine"}],
     "callable": [{"function": "functions:other"}, {"query_function": "functions:other"}],
     "remote": [{"model": "other"}, {"dimensions": 16}, {"shape": "ollama"}, {"prompts": {"query": "query: "}}],

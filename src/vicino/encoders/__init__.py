@@ -20,6 +20,7 @@ ENCODERS = Catalog(
         "lsa": Entry("vicino.encoders.counts:LSA", "TF-IDF reduced by a truncated SVD (Deerwester et al. 1990)"),
         "lda": Entry("vicino.encoders.topics:LDA", "mixtures of topics, latent Dirichlet allocation (Blei et al. 2003)"),
         "word2vec": Entry("vicino.encoders.words:Word2Vec", "the mean of word vectors, skip-gram or CBOW (Mikolov et al. 2013)"),
+        "mean-of-words": Entry("vicino.encoders.means:MeanOfWords", "word vectors, rare ones more: SIF (Arora et al. 2017), IDF"),
         "minilm": Entry("vicino.encoders.transformer:Transformer", "all-MiniLM-L6-v2, works offline", "torch"),
         "transformer": Entry("vicino.encoders.transformer:Transformer", "any sentence-transformers folder or hub name", "torch"),
         "ready": Entry("vicino.encoders.ready:Ready", "vectors made elsewhere: .npy, .parquet, word2vec and GloVe files"),

@@ -19,11 +19,10 @@ from vicino import artifacts
 from vicino.data.corpus import Corpus, Rules, open_corpus, read_corpus
 from vicino.data.text import Analyzer, Vocabulary, encode_corpus
 from vicino.data.vector_files import read_vectors
-from vicino.data.word2vec_writing import WordFormat, write_word_vectors
-from vicino.encoders.base import Encoder, Role, Tokens
+from vicino.encoders.base import Role, Tokens
+from vicino.encoders.named import NamedVectors
 from vicino.errors import InputError, UnknownName
 from vicino.learning.skipgram import Recipe, Training, new_embedding, train
-from vicino.vectors import normalise, top_k
 
 __all__ = ["UnknownWord", "Word2Vec", "WordEncoder"]
 
@@ -38,23 +37,21 @@ class UnknownWord(UnknownName, KeyError):
     """A word that has no vector."""
 
 
-class WordEncoder(Encoder):
+class WordEncoder(NamedVectors):
     """A vector a word, and the mean of its known words' vectors for a text; zeros for a text without any.
 
     A family writes `_learn`, which sets `vectors_` (n, d) for the words of a corpus; `analyzer` and `lowercase` are parameters
     that each must have, and `min_count` and `max_vocab` those of `vicino.data.corpus.Rules`.
     """
 
+    thing: ClassVar[str] = "word"
+    unknown: ClassVar[type[UnknownName]] = UnknownWord
+
     analyzer: Literal["words", "code"]
     lowercase: bool
     min_count: int | None
     max_vocab: int | None
     threads: int
-
-    vocabulary_: Vocabulary | None = None
-    vectors_: Float32 | None = None
-    counts_: NDArray[np.int64] | None = None
-    units_: Float32 | None = None
 
     @abstractmethod
     def _learn(self, corpus: Corpus) -> None:
@@ -74,9 +71,6 @@ class WordEncoder(Encoder):
     def _fit(self, items: Any, y: Any, validation: Any) -> None:  # noqa: ARG002 - words need no labels
         self._learn(items)
         self._take(items.vocabulary, items.counts)
-
-    def _take(self, vocabulary: Vocabulary, counts: NDArray[np.int64]) -> None:
-        self.vocabulary_, self.counts_, self.units_, self._space = vocabulary, counts, None, None
 
     def _corpus(self, data: Any, vocabulary: Vocabulary | None = None) -> Corpus:
         if isinstance(data, str | os.PathLike) and (Path(data) / artifacts.MANIFEST).is_file():
@@ -106,114 +100,30 @@ class WordEncoder(Encoder):
         texts = encode_corpus(items, self._analyzer(), self.vocabulary_, grow=False)
         known = texts.ids >= 0
         offsets = np.concatenate([[0], np.cumsum(known)])[texts.offsets]
-        weights = self._weights(texts.ids[known])
-        rows = csr_array((weights, texts.ids[known], offsets), shape=(len(texts), len(vectors)))
-        totals = np.maximum(rows.sum(axis=1), np.finfo(np.float32).tiny)
-        return np.asarray((rows @ vectors) / totals[:, None], dtype=np.float32)
+        rows = csr_array((np.ones(offsets[-1], np.float32), texts.ids[known], offsets), shape=(len(texts), len(vectors)))
+        return np.asarray((rows @ vectors) / np.maximum(np.diff(offsets), 1)[:, None], dtype=np.float32)
 
-    def _weights(self, ids: NDArray[np.int32]) -> Float32:
-        """How much each word counts in the mean of its text: all alike."""
-        return np.ones(len(ids), np.float32)
+    def lookup(self, words: Sequence[str]) -> tuple[Float32, NDArray[np.bool_]]:
+        """The vectors of words, (n, d) float32 with zeros for those that have none, and which have one, (n,) bool."""
+        vectors: Float32 = self._require("vectors_")
+        vocabulary: Vocabulary = self._require("vocabulary_")
+        rows = np.fromiter(map(vocabulary.get, words), np.int64, len(words))
+        return np.where(rows[:, None] >= 0, vectors[rows], 0).astype(np.float32), rows >= 0
 
     def tokens(self, text: str) -> Tokens:
-        vectors: Float32 = self._require("vectors_")
         vocabulary: Vocabulary = self._require("vocabulary_")
         pieces = self._analyzer().terms(text)
         ids = np.array([vocabulary.get(piece) for piece in pieces], dtype=np.int64)
-        rows = np.where(ids[:, None] >= 0, vectors[ids], 0).astype(np.float32)
-        return Tokens(pieces, ids, ids >= 0, len(vocabulary), rows)
-
-    # Words ------------------------------------------------------------------------------------------------------------
-
-    def __contains__(self, word: object) -> bool:
-        return word in self._require("vocabulary_")
-
-    def __getitem__(self, word: str) -> Float32:
-        """The vector of a word, (d,). Raises UnknownWord, a KeyError that names near spellings."""
-        row: Float32 = self._require("vectors_")[self._row(word)]
-        return row.copy()
+        vectors, known = self.lookup(pieces)
+        return Tokens(pieces, ids, known, len(vocabulary), vectors)
 
     def word_similarity(self, left: str, right: str) -> float:
         """The cosine of two words' vectors. Raises UnknownWord."""
-        units = self._unit_vectors()
-        return float(units[self._row(left)] @ units[self._row(right)])
-
-    def most_similar(
-        self,
-        positive: str | Sequence[str] = (),
-        negative: str | Sequence[str] = (),
-        topn: int = 10,
-        *,
-        weights: Sequence[float] | None = None,
-    ) -> list[tuple[str, float]]:
-        """The `topn` words nearest to a sum of words, with their cosines, best first; the words given are left out.
-
-        The sum is of unit vectors, those of `negative` subtracted ("3CosAdd": Mikolov, Yih and Zweig 2013); `weights` multiply
-        them, one a word of `positive`, then of `negative`. Raises UnknownWord, and InputError for nothing given.
-        """
-        plus, minus = ([words] if isinstance(words, str) else list(words) for words in (positive, negative))
-        rows = [self._row(word) for word in plus + minus]
-        factors = np.ones(len(rows)) if weights is None else np.array(weights, dtype=np.float64)
-        if not rows or factors.shape != (len(rows),):
-            raise InputError(
-                f"{len(rows)} words with {factors.size} weights", mend="give at least one word, and a weight for each"
-            )
-        units = self._unit_vectors()
-        sought = (np.repeat([1.0, -1.0], [len(plus), len(minus)]) * factors) @ units[rows]
-        scores = units @ normalise(sought[None])[0]
-        scores[rows] = -np.inf
-        best, cosines = top_k(scores[None], min(topn, max(len(units) - len(set(rows)), 1)))
-        found = zip(best[0].tolist(), cosines[0].tolist(), strict=True)
-        return [(self._require("vocabulary_").terms[row], cosine) for row, cosine in found if math.isfinite(cosine)]
-
-    def doesnt_match(self, words: Sequence[str]) -> str:
-        """The word that is farthest from the mean direction of all of them. Raises UnknownWord, InputError for no words."""
-        if isinstance(words, str) or not words:
-            raise InputError("no list of words", mend='give several, such as ["breakfast", "lunch", "car"]')
-        units = self._unit_vectors()[[self._row(word) for word in words]]
-        return words[int(np.argmin(units @ units.mean(axis=0)))]
-
-    def _row(self, word: str) -> int:
-        vocabulary: Vocabulary = self._require("vocabulary_")
-        row = vocabulary.get(word)
-        if row < 0:
-            alike = [
-                term for term in vocabulary if abs(len(term) - len(word)) < 3 and {term[0], term[-1]} & {word[:1], word[-1:]}
-            ]
-            raise UnknownWord.among(word, alike, kind="word", listing=f"{len(vocabulary):,} words are known")
-        return row
-
-    def _unit_vectors(self) -> Float32:
-        if self.units_ is None:
-            self.units_ = normalise(self._require("vectors_"))
-        return self.units_
-
-    # Kept -------------------------------------------------------------------------------------------------------------
-
-    @property
-    def dim(self) -> int:
-        return int(self._require("vectors_").shape[1])
+        return self._cosine(left, right)
 
     def _identity(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        vectors: Float32 = self._require("vectors_")
-        plain = {"analyzer": self._analyzer().to_json(), "terms": self._require("vocabulary_").terms}
-        return plain, {"vectors": vectors}
-
-    def _arrays(self) -> dict[str, Any]:
-        vectors: Float32 = self._require("vectors_")
-        return {"terms": list(self._require("vocabulary_")), "vectors": vectors, "counts": self.counts_}
-
-    def _restore(self, folder: Path, data: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:  # noqa: ARG002
-        self.vectors_ = arrays["vectors"]
-        self._take(Vocabulary(arrays["terms"]), arrays["counts"])
-
-    def export(self, path: str | os.PathLike[str], format: WordFormat = "word2vec") -> Path:  # noqa: A002
-        """Write the vectors for others: "word2vec" (text), "word2vec-binary" or "glove". gensim reads them back to the bit.
-
-        Raises UnknownName for another format, InputError for a word with white space in it, ArtifactError for a full disk.
-        """
-        vectors: Float32 = self._require("vectors_")
-        return write_word_vectors(Path(path), self._require("vocabulary_").terms, vectors, format)
+        plain, arrays = super()._identity()
+        return {"analyzer": self._analyzer().to_json(), **plain}, arrays
 
 
 class Word2Vec(WordEncoder):

@@ -1,0 +1,137 @@
+"""Names with a vector each: what encoders of words and of nodes share."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino.data.text import Vocabulary
+from vicino.data.word2vec_writing import WordFormat, write_word_vectors
+from vicino.encoders.base import Encoder
+from vicino.errors import InputError, UnknownName
+from vicino.vectors import normalise, top_k
+
+__all__ = ["NamedVectors"]
+
+_NEAR = 10_000  # names looked at for a near spelling, the first of those that could be: a tenth of a second
+
+Float32 = NDArray[np.float32]
+
+
+class NamedVectors(Encoder):
+    """A vector a name: `"x" in encoder`, `encoder["x"]`, `most_similar`, `doesnt_match`, `export`, and all that is saved.
+
+    A family sets `vectors_` (n, d), then calls `_take` with the names; it says what a name is (`thing`), and which error an
+    unknown one raises.
+    """
+
+    thing: ClassVar[str]
+    unknown: ClassVar[type[UnknownName]]
+
+    vocabulary_: Vocabulary | None = None
+    vectors_: Float32 | None = None
+    counts_: NDArray[np.int64] | None = None
+    units_: Float32 | None = None
+
+    def _take(self, vocabulary: Vocabulary, counts: NDArray[np.int64]) -> None:
+        self.vocabulary_, self.counts_, self.units_, self._space = vocabulary, counts, None, None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._require("vocabulary_")
+
+    def __getitem__(self, name: str) -> Float32:
+        """The vector of a name, (d,). Raises `unknown`, a KeyError that names near spellings."""
+        row: Float32 = self._require("vectors_")[self._row(name)]
+        return row.copy()
+
+    def most_similar(
+        self,
+        positive: str | Sequence[str] = (),
+        negative: str | Sequence[str] = (),
+        topn: int = 10,
+        *,
+        weights: Sequence[float] | None = None,
+    ) -> list[tuple[str, float]]:
+        """The `topn` names nearest to a sum of names, with their cosines, best first; the names given are left out.
+
+        The sum is of unit vectors, those of `negative` subtracted ("3CosAdd": Mikolov, Yih and Zweig 2013); `weights` multiply
+        them, one a name of `positive`, then of `negative`. Raises `unknown`, and InputError for nothing given.
+        """
+        plus, minus = ([names] if isinstance(names, str) else list(names) for names in (positive, negative))
+        rows = [self._row(name) for name in plus + minus]
+        factors = np.ones(len(rows)) if weights is None else np.array(weights, dtype=np.float64)
+        if not rows or factors.shape != (len(rows),):
+            raise InputError(
+                f"{len(rows)} {self.thing}s with {factors.size} weights",
+                mend=f"give at least one {self.thing}, and a weight for each",
+            )
+        units = self._unit_vectors()
+        sought = (np.repeat([1.0, -1.0], [len(plus), len(minus)]) * factors) @ units[rows]
+        scores = units @ normalise(sought[None])[0]
+        scores[rows] = -np.inf
+        best, cosines = top_k(scores[None], min(topn, max(len(units) - len(set(rows)), 1)))
+        found = zip(best[0].tolist(), cosines[0].tolist(), strict=True)
+        return [(self._require("vocabulary_").terms[row], cosine) for row, cosine in found if math.isfinite(cosine)]
+
+    def doesnt_match(self, names: Sequence[str]) -> str:
+        """The name that is farthest from the mean direction of all of them. Raises `unknown`, InputError for no names."""
+        if isinstance(names, str) or not names:
+            raise InputError(f"no list of {self.thing}s", mend='give several, such as ["breakfast", "lunch", "car"]')
+        units = self._unit_vectors()[[self._row(name) for name in names]]
+        return names[int(np.argmin(units @ units.mean(axis=0)))]
+
+    def export(self, path: str | os.PathLike[str], format: WordFormat = "word2vec") -> Path:  # noqa: A002
+        """Write the vectors for others: "word2vec" (text), "word2vec-binary" or "glove". gensim reads them back to the bit.
+
+        Raises UnknownName for another format, InputError for a name with white space in it, ArtifactError for a full disk.
+        """
+        vectors: Float32 = self._require("vectors_")
+        return write_word_vectors(Path(path), self._require("vocabulary_").terms, vectors, format)
+
+    def _cosine(self, left: str, right: str) -> float:
+        units = self._unit_vectors()
+        return float(units[self._row(left)] @ units[self._row(right)])
+
+    def _row(self, name: str) -> int:
+        vocabulary: Vocabulary = self._require("vocabulary_")
+        row = vocabulary.get(name)
+        if row < 0:
+            listing = f"{len(vocabulary):,} {self.thing}s are known"
+            raise self.unknown.among(name, self._alike(name), kind=self.thing, listing=listing)
+        return row
+
+    def _alike(self, name: str) -> list[str]:
+        """Names that could have been meant: about as long, and with one end in common."""
+        ends = {name[:1], name[-1:]}
+        near = (each for each in self._require("vocabulary_") if abs(len(each) - len(name)) < 3 and ends & {each[:1], each[-1:]})
+        return list(islice(near, _NEAR))
+
+    def _unit_vectors(self) -> Float32:
+        if self.units_ is None:
+            self.units_ = normalise(self._require("vectors_"))
+        return self.units_
+
+    # Kept -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def dim(self) -> int:
+        return int(self._require("vectors_").shape[1])
+
+    def _identity(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        vectors: Float32 = self._require("vectors_")
+        return {"terms": self._require("vocabulary_").terms}, {"vectors": vectors}
+
+    def _arrays(self) -> dict[str, Any]:
+        vectors: Float32 = self._require("vectors_")
+        return {"terms": list(self._require("vocabulary_")), "vectors": vectors, "counts": self.counts_}
+
+    def _restore(self, folder: Path, data: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:  # noqa: ARG002
+        self.vectors_ = arrays["vectors"]
+        self._take(Vocabulary(arrays["terms"]), arrays["counts"])
