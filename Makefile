@@ -21,7 +21,7 @@ check: $(VENV)/test.done  ## style and types
 
 bench: $(VENV)/test.done  ## the figures of the README, as JSON under bench-out/
 	mkdir -p bench-out
-	for name in encode lexical ladder ingest; do \
+	for name in encode lexical ladder ingest words topics; do \
 	    echo "benchmarks/$$name.py ..." >&2; \
 	    $(BIN)/python benchmarks/$$name.py --data $(DATA) > bench-out/$$name.json || exit 1; \
 	    cat bench-out/$$name.json; \

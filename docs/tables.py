@@ -1,0 +1,195 @@
+"""The README's tables, each written from the figures that the benchmark of its name printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Span = dict[str, float]  # the median, the lowest and the highest of the rounds
+
+
+def ladder(plain: dict[str, Any]) -> str:
+    tables = []
+    for name, result in plain["results"].items():
+        clean = result["clean_queries"] < result["queries"]
+        head = ["", "nDCG@10", *(["clean queries"] if clean else []), "Recall@100", "vs baseline", "p", "docs/s", "ms a query"]
+        rows = [_ladder_row(candidate, result, clean) for candidate in result["candidates"]]
+        title = f"**{name}**: {result['documents']:,} documents, {result['queries']:,} queries"
+        title += f" ({result['clean_queries']} clean of the train split's answers)." if clean else "."
+        tables.append(f"{title}\n\n{table(head, rows)}\n\n> {result['verdict']}\n")
+    return "\n".join(tables)
+
+
+def _ladder_row(candidate: dict[str, Any], result: dict[str, Any], clean: bool) -> list[str]:
+    if "error" in candidate:
+        return [candidate["name"], "failed"]
+    mean, low, high = candidate["metrics"]["nDCG@10"]
+    name = f"**{candidate['name']}**" if candidate["name"] == result["pick"] else candidate["name"]
+    tally = candidate["wins_ties_losses"]
+    return [
+        name,
+        f"{mean:.3f} [{low:.3f}, {high:.3f}]",
+        *([f"{candidate['clean'][0]:.3f}"] if clean else []),
+        f"{candidate['metrics']['Recall@100'][0]:.3f}",
+        "baseline" if tally is None else f"+{tally[0]} ={tally[1]} −{tally[2]}",
+        "" if candidate["p"] is None else "< .001" if candidate["p"] < 0.001 else f"{candidate['p']:.3f}",
+        f"{candidate['documents_per_second']:,.0f}",
+        f"{candidate['ms_per_query']['p50']:.2f}",
+    ]
+
+
+def encode(plain: dict[str, Any]) -> str:
+    us, peer = "vicino", "sentence-transformers"
+    head = ["2,000 documents", "tokens each", f"{us}, docs/s", f"{peer} at its defaults", "times faster", "mean cosine", "lowest"]
+    rows = []
+    for name, result in plain["results"].items():
+        speed, faster, cosine = result["documents_a_second"], result["times_faster"], result["cosine"]
+        rows.append(
+            [
+                name,
+                f"{result['tokens_a_document']:.0f}",
+                f"{speed[us]:.0f}",
+                f"{speed[peer]:.0f}",
+                f"**{faster['median']:.2f}** [{faster['lowest']:.2f}, {faster['highest']:.2f}]",
+                f"{cosine['mean']:.5f}",
+                f"{cosine['lowest']:.5f}",
+            ]
+        )
+    spearman = plain["stsb_test_spearman"]
+    return (
+        f"all-MiniLM-L6-v2 on {plain['parameters']['threads']} threads, both in turn over {plain['parameters']['rounds']} rounds "
+        f"(median of the rounds' ratios, lowest and highest):\n\n{table(head, rows)}\n\n"
+        f"STS-B test, Spearman: {spearman[us]:.4f}, {peer} {spearman[peer]:.4f}, published {spearman['published']:.3f}. "
+        f"How far from the processor: {plain['what_would_close_the_gap']}"
+    )
+
+
+def ingest(plain: dict[str, Any]) -> str:
+    """What keeping costs, and BM25 beside another engine for collections."""
+    large, over, new, engine = plain["large"], plain["overhead"], plain["updates"], plain["engine"]
+    share, first = over["share_of_encoding"], new["first_query_after_an_update_ms"]
+    before, after, writing = new["query_ms_before"], new["query_ms_after"], new["update_ms"]
+    told = [
+        f"{large['documents']:,} paragraphs with BM25 and LSA: {large['first_seconds']:.0f} s,",
+        f"within {large['most_memory_gb']:.2f} GB of memory;",
+        f"again, with nothing changed, {large['nothing_changed_seconds']:.1f} s.",
+        f"With MiniLM, all that is not encoding takes {share['median']:.1%} [{share['lowest']:.1%}, {share['highest']:.1%}]",
+        f"of the time of encoding ({over['documents']:,} paragraphs, {over['rounds']} rounds).",
+        f"{new['updates']:,} ingests of one changed document into {new['documents']:,}, each followed by a query that must",
+        f"find it: that query takes {first['first_100']:.0f} ms (median of the first hundred)",
+        f"and {first['last_100']:.0f} ms (of the last), queries after it {before['median']:.2f} ms before all updates",
+        f"and {after['median']:.2f} ms after; an update takes {writing['first_100']:.0f} and {writing['last_100']:.0f} ms.",
+    ]
+    lines = [
+        " ".join(told),
+        "",
+        f"BM25 over {engine['documents']:,} paragraphs, one query at a time, in turn with tantivy (k = {engine['k']}):",
+        "",
+        "| queries | vicino, q/s | tantivy, q/s | times faster |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name in ("titles", "sentences"):
+        speed, ratio = engine[name]["queries_per_second"], engine[name]["times_faster"]
+        times = span(ratio)
+        lines.append(f"| {name} | {speed['vicino']:,} | {speed['tantivy']:,} | {times} |")
+    return "\n".join(lines)
+
+
+def words(plain: dict[str, Any]) -> str:
+    """CPU seconds and quality of word vectors, beside gensim's."""
+    about = plain["parameters"]
+    lines = [
+        f"{about['dim']} dimensions, window {about['window']}, {about['negative']} negatives, {about['epochs']} epochs, the same",
+        f"words of Wikipedia, {about['threads']} threads each, in turn, {about['seeds']} seeds (medians; vicino / gensim):",
+        "",
+        "| | tokens | CPU, s | times less [of the seeds] | text file to vectors | WordSim-353 | MEN | analogies |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in plain["results"]:
+        ours, theirs, times = one["vicino"], one["gensim"], one["gensim/vicino"]
+        pairs = [f"{ours[name][0]:.3f} / {theirs[name][0]:.3f}" for name in ("wordsim353", "men", "analogies")]
+        learning = times["learning_cpu"]
+        cells = [
+            {"sg": "skip-gram", "cbow": "CBOW"}[one["family"]],
+            f"{one['tokens'] / 1e6:.1f} M",
+            f"{ours['learning_cpu'][0]:.0f} / {theirs['learning_cpu'][0]:.0f}",
+            span(learning),
+            f"{times['whole_wall']['median']:.1f} times faster",
+            *pairs,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def lexical(plain: dict[str, Any]) -> str:
+    head = ["", "nDCG@10", "exact float64", "top-10 overlap", "stemmed"]
+    quality = [
+        [
+            name,
+            f"{found['plain']['vicino']:.3f}",
+            f"{found['plain']['exact']:.3f}",
+            f"{found['plain']['overlap']:.4f}",
+            f"{found['stemmed']['vicino']:.3f}",
+        ]
+        for name, found in plain["quality"].items()
+    ]
+    speed = [
+        [
+            f"{corpus['corpus']}, {corpus['documents']:,}, {corpus['analyzer']}",
+            f"{kind} ({found['mean_terms']:.0f} terms)",
+            f"{found['queries_per_second']['vicino']:,}",
+            f"{found['queries_per_second']['bm25s numba']:,}",
+            f"**{found['times_faster_than_bm25s_numba']['median']:.1f}**",
+            f"{found['times_faster_than_bm25s_default']['median']:.1f}",
+            f"{found['overlap_with_exact']['vicino']:.3f} / {found['overlap_with_exact']['bm25s numba']:.3f}",
+            f"{corpus['build_seconds']['vicino']:.2f} / {corpus['build_seconds']['bm25s']:.2f}",
+        ]
+        for corpus in plain["speed"]
+        for kind, found in corpus["queries"].items()
+    ]
+    faster = ["documents", "queries", "vicino, q/s", "bm25s (numba)", "times faster", "than its default", "overlap", "build, s"]
+    return (
+        f"Quality against a BM25 as the textbook has it, on the same tokens (plain words, and English stems "
+        f"without common words):\n\n{table(head, quality)}\n\n"
+        f"Speed against bm25s on the same tokens, k = {plain['parameters']['k']}, {plain['parameters']['threads']} threads, "
+        f"both in turn over {plain['parameters']['rounds']} rounds (overlap, build: vicino / bm25s):\n\n{table(faster, speed)}"
+    )
+
+
+def topics(plain: dict[str, Any]) -> str:
+    """What learning topics costs and is worth, beside three peers."""
+    about, corpus, times = plain["parameters"], plain["corpus"], plain["cpu_times_less_than"]
+    head = ["", "CPU, s", "times ours", "perplexity", "with its own prior", "NPMI"]
+    rows = [
+        [
+            f"**{name}**" if name == plain["target"]["of"] else name,
+            f"{found['cpu']['median']:.1f}",
+            span(times[name]) if name in times else "",
+            f"{found['perplexity']['median']:,.0f}",
+            f"{found['perplexity_own_prior']['median']:,.0f}",
+            f"{found['npmi']['median']:.3f}",
+        ]
+        for name, found in plain["results"].items()
+    ]
+    return (
+        f"{about['topics']} topics of 20 Newsgroups ({corpus['documents']:,} documents, {corpus['words']:,} words), "
+        f"{about['threads']} threads where a peer can use them, {about['seeds']} seeds (medians). Perplexity: what half of each "
+        f"of {corpus['held_out_documents']:,} held-out documents says of its other half, computed by one function from everybody's "
+        f"topics (lower is better); NPMI of the ten best words of each topic (higher is better):\n\n{table(head, rows)}"
+    )
+
+
+def span(times: Span) -> str:
+    """How many times, with what the rounds range over."""
+    return f"**{times['median']:.1f}** [{times['lowest']:.1f}, {times['highest']:.1f}]"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    each.__name__: each for each in (ladder, encode, lexical, ingest, words, topics)
+}
