@@ -174,7 +174,7 @@ def topics(plain: dict[str, Any]) -> str:
     return (
         f"{about['topics']} topics of 20 Newsgroups ({corpus['documents']:,} documents, {corpus['words']:,} words), "
         f"{about['threads']} threads where a peer can use them, {about['seeds']} seeds (medians). Perplexity: what half of each "
-        f"of {corpus['held_out_documents']:,} held-out documents says of its other half, computed by one function from everybody's "
+        f"of {corpus['held_out_documents']:,} held-out documents says of its other half, computed by one function from all "
         f"topics (lower is better); NPMI of the ten best words of each topic (higher is better):\n\n{table(head, rows)}"
     )
 
