@@ -59,7 +59,7 @@ def cached_backward(
     last = towers[-1][-1]
     for whole, parts, tower, states in zip(vectors, leaves, towers, chances, strict=True):
         slopes = torch.zeros_like(whole) if whole.grad is None else whole.grad
-        each = torch.split(slopes, [len(part) for part in parts])  # type: ignore[no-untyped-call]
+        each = torch.split(slopes, [len(part) for part in parts])
         for slope, part, chance in zip(each, tower, states, strict=True):
             with nullcontext() if part is last else unsynchronised():
                 chance.again(part).backward(slope)  # type: ignore[no-untyped-call]
