@@ -91,7 +91,7 @@ def mine(
 
     `found` and `scores` (q, k) are documents (rows; -1 for none) and their scores, best first. `positives` are each query's
     answers, `own_scores` (q,) the score of its best one, taken from `found` where it is not given: an answer that was not found
-    scores below everything that was, and then no candidate is known to be worse. `judged` (q, k) and `own_judged` (q,) are another
+    scores below all that was, and then no candidate is known to be worse. `judged` (q, k) and `own_judged` (q,) are another
     model's. `groups` (documents,) gives documents that are the same text, or nearly so, the same number.
 
     Raises DimensionMismatch for shapes that do not meet.
