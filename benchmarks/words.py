@@ -1,11 +1,12 @@
 """Word vectors: as good as gensim's, and at what cost, on the same words of the same file.
 
-    python benchmarks/words.py --data DIR [--tokens 1000000 5000000 0] [--families sg cbow] [--seeds 3] [--threads 2]
+    python benchmarks/words.py --data DIR [--tokens 1000000 5000000 0] [--families sg cbow fasttext] [--seeds 3] [--threads 2]
 
 Prints one JSON object. Each contestant runs in a process of its own, in turn, once for each seed: it reads a file of text (one
 sentence a line, words parted by spaces), learns 100 dimensions in 5 epochs, window 5, 5 negatives, words that come 5 times, and
-answers the same questions by the same code. 0 tokens are all there are. "reading" is from the file to numbers (gensim: building
-the vocabulary), "learning" the epochs (gensim reads the file again in each). CPU seconds are those of all threads; what compiled
+answers the same questions by the same code; fasttext is skip-gram with n-grams of 3 to 6 characters. 0 tokens are all there are.
+"reading" is from the file to numbers (gensim: building the vocabulary), "learning" the epochs (gensim reads the file again in
+each). CPU seconds are those of all threads; what compiled
 code costs to load, or at first to compile, is measured before and stands apart. "busy" is the load of the machine as each run
 began: other work on the same cores makes wall-clock times longer, and CPU times a little.
 """
@@ -33,9 +34,11 @@ from vicino.data.corpus import Corpus, Rules, read_corpus
 from vicino.metrics.similarity import paired_cosine, spearman
 from vicino.vectors import normalise
 
-DIM, WINDOW, NEGATIVE, EPOCHS, MIN_COUNT, ALPHA = 100, 5, 5, 5, 5, 0.025
+DIM, WINDOW, NEGATIVE, EPOCHS, MIN_COUNT = 100, 5, 5, 5, 5
+ALPHA = {"sg": 0.025, "cbow": 0.05, "fasttext": 0.025}  # as word2vec.c and fastText begin
 FREQUENT = 30_000  # words among which an analogy is solved
 SETS = ("wordsim353", "men")
+FAMILIES = {"sg": "skip-gram", "cbow": "CBOW", "fasttext": "skip-gram with subwords"}
 PARTS = ("reading", "learning", "whole")
 
 
@@ -43,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="holds enwiki-2015-slice/, wordsim/ and google-analogies/")
     parser.add_argument("--tokens", type=int, nargs="+", default=[1_000_000, 5_000_000, 0])
-    parser.add_argument("--families", nargs="+", default=["sg", "cbow"], choices=["sg", "cbow"])
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -60,7 +63,7 @@ def main() -> None:
         "machine": machine() | {"gensim": gensim_version()},
         "parameters": parameters | {"threads": options.threads, "seeds": options.seeds},
         "results": results,
-        "cpu_seconds_against_tokens": growth(results),
+        "growth": growth(results),
     }
     print(json.dumps(report, indent=1))
 
@@ -124,14 +127,15 @@ def ratios(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, float]]
     return {name: ratio([run[name] for run in runs["gensim"]], [run[name] for run in runs["vicino"]]) for name in names}
 
 
-def growth(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[list[float]]]]:
-    """Points of a plot: (tokens, CPU seconds of the whole, MB) of each contestant."""
-    points: dict[str, dict[str, list[list[float]]]] = {}
-    for result in results:
-        for name in ("vicino", "gensim"):
-            point = [result["tokens"], result[name]["whole_cpu"][0], result[name]["peak_mb"][0]]
-            points.setdefault(result["family"], {}).setdefault(name, []).append(point)
-    return points
+def growth(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What `growth.py` draws: CPU seconds and memory against tokens, of each contestant."""
+    panels = []
+    for measure, y in (("whole_cpu", "CPU seconds"), ("peak_mb", "MB")):
+        for family in dict.fromkeys(result["family"] for result in results):
+            sizes = [result for result in results if result["family"] == family]
+            lines = {name: [[each["tokens"], each[name][measure][0]] for each in sizes] for name in ("vicino", "gensim")}
+            panels.append({"title": FAMILIES[family], "x": "tokens", "y": y, "lines": lines})
+    return panels
 
 
 # ---- one contestant, in a process of its own
@@ -152,10 +156,11 @@ def one(data: Path, *, name: str, path: str, family: str, seed: int, threads: in
 
 
 def ours(path: Path, family: str, seed: int, threads: int, clocks: dict[str, float]) -> Any:
-    from vicino.encoders.words import Word2Vec
+    from vicino.encoders import FastText, Word2Vec
 
     sizes = {"vector_size": DIM, "window": WINDOW, "negative": NEGATIVE, "epochs": EPOCHS}
-    model = Word2Vec(**sizes, sg=int(family == "sg"), alpha=ALPHA, seed=seed, threads=threads)
+    kind = FastText if family == "fasttext" else Word2Vec
+    model = kind(**sizes, sg=int(family != "cbow"), alpha=ALPHA[family], seed=seed, threads=threads)
     with clock("compiling", clocks):
         model.clone().set_params(epochs=1).fit(["a few words", "to compile for"])
     with clock("reading", clocks):
@@ -166,10 +171,11 @@ def ours(path: Path, family: str, seed: int, threads: int, clocks: dict[str, flo
 
 
 def theirs(path: Path, family: str, seed: int, threads: int, clocks: dict[str, float]) -> Any:
-    from gensim.models import Word2Vec
+    from gensim.models import FastText, Word2Vec
 
     sizes = {"vector_size": DIM, "window": WINDOW, "negative": NEGATIVE, "min_count": MIN_COUNT}
-    model = Word2Vec(**sizes, sg=int(family == "sg"), alpha=ALPHA, seed=seed, workers=threads)
+    kind = FastText if family == "fasttext" else Word2Vec
+    model = kind(**sizes, sg=int(family != "cbow"), alpha=ALPHA[family], seed=seed, workers=threads)
     with clock("reading", clocks):
         model.build_vocab(corpus_file=str(path))
     with clock("learning", clocks):

@@ -35,6 +35,21 @@ print("wave" in sys.modules)
     assert python(program).split("\n")[:2] == ["['wave'] sound True 1 False", "True"]
 
 
+def test_a_package_offers_the_classes_of_its_catalogue(python):
+    program = """
+import sys
+from vicino.encoders import Callable, named
+print(Callable.__name__, named.__name__, "vicino.encoders.words" in sys.modules)
+try:
+    from vicino.encoders import Calable
+except ImportError as error:
+    print(error)
+"""
+    first, second = python(program).splitlines()
+    assert first == "Callable vicino.encoders.named False"
+    assert "cannot import name 'Calable'" in second
+
+
 def test_an_entry_is_imported_when_asked_for():
     assert CODECS["json"] is json.dumps
     assert CODECS["wave"] is sys.modules["wave"].open

@@ -69,6 +69,17 @@ class Catalog(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def attribute(self, name: str) -> Any:
+        """The object that is called `name` in its module, for a package's `__getattr__`. Raises AttributeError.
+
+        >>> Catalog("codec", {"json": Entry("json:dumps", "plain text")}).attribute("dumps")({})
+        '{}'
+        """
+        for short, entry in self._entries.items():
+            if entry.target.partition(":")[2] == name:
+                return self[short]
+        raise AttributeError(f"no {self.kind} is called {name!r}")
+
     def name_of(self, target: type) -> str:
         """The short name under which a class is listed. Raises UnknownName."""
         where = f"{target.__module__}:{target.__qualname__}"

@@ -27,7 +27,7 @@ def sentences() -> list[str]:
 @pytest.fixture(scope="module")
 def words() -> Word2Vec:
     """Fitted; only for looking."""
-    return Word2Vec(vector_size=20, epochs=20, alpha=0.05).fit(sentences())
+    return Word2Vec(vector_size=20, epochs=40, alpha=0.05).fit(sentences())
 
 
 # What it is fitted on -------------------------------------------------------------------------------------------------

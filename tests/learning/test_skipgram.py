@@ -48,53 +48,106 @@ def sigmoid(z: float) -> float:
     return 1 / (1 + np.exp(-z))
 
 
-def targets_of(centre, recipe, cells, paths, draws) -> list[tuple[int, int]]:
-    """The targets of a window with their labels."""
-    targets = [(centre, 1)] if recipe.negative else []
+def drawn_words(recipe, cells, draws) -> list[int]:
+    """As many words as are set against a centre."""
+    words = []
     for _ in range(recipe.negative):
         bits = draws.bits()
         drawn = (bits >> 32) * len(cells) >> 32
         alias, threshold = divmod(int(cells[drawn]), 2**32)
-        drawn = drawn if bits % 2**32 < threshold else alias
-        if drawn != centre:
-            targets.append((drawn, 0))
+        words.append(drawn if bits % 2**32 < threshold else alias)
+    return words
+
+
+def targets_of(centre, drawn, recipe, paths) -> list[tuple[int, int]]:
+    """The targets of a window with their labels."""
+    targets = [(centre, 1)] if recipe.negative else []
+    targets += [(word, 0) for word in drawn if word != centre]
     if recipe.hs:
         span = slice(paths.starts[centre], paths.starts[centre + 1])
         targets += zip(paths.targets[span].tolist(), paths.labels[span].tolist(), strict=True)
     return targets
 
 
-def oracle(sentences, counts, embedding: Embedding, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
-    """One epoch of one block."""
+class Plain:
+    """The vectors of a sentence's words: those that are learnt."""
+
+    def __init__(self, inputs, words, window) -> None:
+        self.inputs, self.words, self.window = inputs, words, window
+        self.sizes = np.ones(len(words))
+
+    def move(self, centre: int) -> None:
+        pass
+
+    def __getitem__(self, place: int) -> np.ndarray:
+        return self.inputs[self.words[place]].copy()
+
+    def learn(self, place: int, change) -> None:
+        self.inputs[self.words[place]] += change
+
+
+class Composed(Plain):
+    """Each the mean of the word's parts, as they were when it came into reach; they learn when it is out of reach."""
+
+    def __init__(self, inputs, words, window, parts) -> None:
+        super().__init__(inputs, words, window)
+        self.parts = [parts[word] for word in words]
+        self.sizes = np.array([len(each) for each in self.parts])
+        self.made, self.learnt = [], []
+
+    def move(self, centre: int) -> None:
+        gone = centre - self.window - 1
+        if 0 <= gone < len(self.words):
+            for row in self.parts[gone]:
+                self.inputs[row] += self.learnt[gone]
+        for rows in self.parts[len(self.made) : centre + self.window + 1]:
+            self.made.append(np.mean([self.inputs[row] for row in rows], axis=0))
+            self.learnt.append(np.zeros_like(self.made[-1]))
+
+    def __getitem__(self, place: int) -> np.ndarray:
+        return self.made[place] + self.learnt[place]
+
+    def learn(self, place: int, change) -> None:
+        self.learnt[place] += change
+
+
+def oracle(sentences, counts, embedding: Embedding, recipe: Recipe, parts=None) -> tuple[np.ndarray, np.ndarray]:
+    """One epoch of one block; word w is the mean of the inputs parts[w]."""
     inputs, outputs = (each.astype(np.float64) for each in (embedding.vectors, embedding.contexts))
     keep = keep_probabilities(counts, recipe.sample)
     cells = draw_kernels.alias_table(counts**recipe.ns_exponent)
     paths = draw_kernels.huffman(counts)
     draws = Draws(recipe.seed * 1_000_003 * 1_000_003)
+    drawn = drawn_words(recipe, cells, draws)  # one window early
     total, done = sum(map(len, sentences)), 0
     for sentence in sentences:
         rate = recipe.alpha + (recipe.min_alpha - recipe.alpha) * done / total
         done += len(sentence)
         words = [word for word in sentence if np.float32(draws.bits() >> 40) * np.float32(2**-24) < keep[word]]
+        near = Composed(inputs, words, recipe.window, parts) if parts else Plain(inputs, words, recipe.window)
         for place, centre in enumerate(words):
+            near.move(place)
             reach = recipe.window - (draws.below(recipe.window) if recipe.shrink_windows else 0)
-            around = words[max(0, place - reach) : place] + words[place + 1 : place + 1 + reach]
+            around = [at for at in range(max(0, place - reach), min(len(words), place + reach + 1)) if at != place]
             if not around:
                 continue
-            targets = targets_of(centre, recipe, cells, paths, draws)
-            before, change = outputs.copy(), np.zeros_like(inputs)
+            targets = targets_of(centre, drawn, recipe, paths)
+            drawn = drawn_words(recipe, cells, draws)
+            before = outputs.copy()
             if recipe.skip_gram:
-                predictors = [(inputs[word].copy(), [(word, 1.0)]) for word in around]
+                predictors = [(near[at], [(at, 1.0)]) for at in around]
             else:
-                mean = np.sum([inputs[word] for word in around], axis=0) / (len(around) if recipe.mean else 1)
-                predictors = [(mean, [(word, 1.0 if recipe.mean else 1 / len(around)) for word in around])]
+                whole = near.sizes[around].sum()
+                mean = near.sizes[around] @ [near[at] for at in around] / (whole if recipe.mean else 1)
+                predictors = [(mean, [(at, 1.0 if recipe.mean else 1 / whole) for at in around])]
             for x, owners in predictors:
                 for target, label in targets:
                     g = rate * (label - sigmoid(x @ before[target]))
                     outputs[target] += g * x
-                    for word, share in owners:
-                        change[word] += share * g * before[target]
-            inputs += change
+                    for at, share in owners:
+                        near.learn(at, share * g * before[target])
+        for place in range(len(words), len(words) + recipe.window + 1):
+            near.move(place)
     return inputs, outputs
 
 
@@ -146,6 +199,47 @@ def test_the_kernel_does_what_the_oracle_does(changes, dim):
     np.testing.assert_allclose(embedding.contexts, outputs, atol=1e-5)
     assert not embedding.inputs[:, dim:].any()
     assert not embedding.outputs[:, dim:].any()
+
+
+@pytest.mark.parametrize("dim", [3, 50])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"window": 1},
+        {"window": 20, "shrink_windows": False},
+        {"hs": True, "negative": 0},
+        {"skip_gram": False},
+        {"skip_gram": False, "mean": False},
+    ],
+    ids=str,
+)
+def test_words_of_several_parts_learn_as_the_oracle_does(changes, dim):
+    recipe = Recipe(**{"epochs": 1, "sample": 0.05, "window": 2, "seed": 3, **changes})
+    sentences = some_sentences(2, 12)
+    ids, offsets = packed(sentences)
+    counts = np.bincount(ids, minlength=12)
+    parts = [[word, *{12 + word % 5, 12 + word % 3}][: 1 + word] for word in range(12)]
+    random = np.random.default_rng(7)
+    embedding = new_embedding(12, dim, 0, hs=recipe.hs, parts=5, contexts=random.normal(size=(23 if recipe.hs else 12, dim)))
+    embedding.inputs[:, :dim] = random.normal(size=(17, dim))
+    inputs, outputs = oracle(sentences, counts, embedding, recipe, parts)
+    flat = np.array([row for rows in parts for row in rows], np.uint32)
+    train(ids, offsets, counts, embedding, recipe, parts=kernels.Parts(np.cumsum([0, *map(len, parts)]), flat))
+    np.testing.assert_allclose(embedding.vectors, inputs, atol=1e-5)
+    np.testing.assert_allclose(embedding.contexts, outputs, atol=1e-5)
+    assert not embedding.inputs[:, dim:].any()
+
+
+def test_words_of_one_part_each_learn_like_words_without():
+    """But for what words learn that stand in one window twice: here none does."""
+    sentences = np.random.default_rng(0).permuted(np.tile(np.arange(30, dtype=np.int32), (20, 1)), axis=1)
+    text = sentences.ravel(), np.arange(0, 601, 30), np.full(30, 20)
+    recipe = Recipe(window=14, epochs=2, sample=0, shrink_windows=False)
+    plain, parted = new_embedding(30, 8, 1), new_embedding(30, 8, 1)
+    train(*text, plain, recipe)
+    train(*text, parted, recipe, parts=kernels.Parts(np.arange(31), np.arange(30, dtype=np.uint32)))
+    np.testing.assert_allclose(parted.vectors, plain.vectors, atol=1e-6)
 
 
 def test_an_example_worked_by_hand():

@@ -65,15 +65,16 @@ class NamedVectors(Encoder):
         them, one a name of `positive`, then of `negative`. Raises `unknown`, and InputError for nothing given.
         """
         plus, minus = ([names] if isinstance(names, str) else list(names) for names in (positive, negative))
-        rows = [self._row(name) for name in plus + minus]
-        factors = np.ones(len(rows)) if weights is None else np.array(weights, dtype=np.float64)
-        if not rows or factors.shape != (len(rows),):
+        names = plus + minus
+        rows, of_names = self._find(names)
+        factors = np.ones(len(names)) if weights is None else np.array(weights, dtype=np.float64)
+        if not names or factors.shape != (len(names),):
             raise InputError(
-                f"{len(rows)} {self.thing}s with {factors.size} weights",
+                f"{len(names)} {self.thing}s with {factors.size} weights",
                 mend=f"give at least one {self.thing}, and a weight for each",
             )
         units = self._unit_vectors()
-        sought = (np.repeat([1.0, -1.0], [len(plus), len(minus)]) * factors) @ units[rows]
+        sought = (np.repeat([1.0, -1.0], [len(plus), len(minus)]) * factors) @ of_names
         scores = units @ normalise(sought[None])[0]
         scores[rows] = -np.inf
         best, cosines = top_k(scores[None], min(topn, max(len(units) - len(set(rows)), 1)))
@@ -84,7 +85,7 @@ class NamedVectors(Encoder):
         """The name that is farthest from the mean direction of all of them. Raises `unknown`, InputError for no names."""
         if isinstance(names, str) or not names:
             raise InputError(f"no list of {self.thing}s", mend='give several, such as ["breakfast", "lunch", "car"]')
-        units = self._unit_vectors()[[self._row(name) for name in names]]
+        units = self._find(names)[1]
         return names[int(np.argmin(units @ units.mean(axis=0)))]
 
     def export(self, path: str | os.PathLike[str], format: WordFormat = "word2vec") -> Path:  # noqa: A002
@@ -96,11 +97,18 @@ class NamedVectors(Encoder):
         return write_word_vectors(Path(path), self._require("vocabulary_").terms, vectors, format)
 
     def _cosine(self, left: str, right: str) -> float:
-        units = self._unit_vectors()
-        return float(units[self._row(left)] @ units[self._row(right)])
+        units = self._find([left, right])[1]
+        return float(units[0] @ units[1])
+
+    def _find(self, names: Sequence[str]) -> tuple[list[int], Float32]:
+        """The rows of names that have one of their own, and the unit vectors of all, (n, d). Raises `unknown`."""
+        rows = [self._row(name) for name in names]
+        return rows, self._unit_vectors()[rows]
 
     def _row(self, name: str) -> int:
         vocabulary: Vocabulary = self._require("vocabulary_")
+        if not isinstance(name, str):
+            raise self.unknown(f"{name!r} is no name of a {self.thing}", mend=f"names are str, such as {vocabulary.terms[0]!r}")
         row = vocabulary.get(name)
         if row < 0:
             listing = f"{len(vocabulary):,} {self.thing}s are known"

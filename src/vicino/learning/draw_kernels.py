@@ -12,7 +12,20 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["GOLDEN", "Paths", "aim", "alias_table", "below", "compiled", "huffman", "inlined", "mixed", "no_paths"]
+__all__ = [
+    "GOLDEN",
+    "Paths",
+    "aim",
+    "alias_table",
+    "below",
+    "compiled",
+    "draw",
+    "huffman",
+    "inlined",
+    "mixed",
+    "no_paths",
+    "oppose",
+]
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # SplitMix64's step
 
@@ -55,27 +68,43 @@ def below(bits: Bits, n: Bits) -> Bits:
 
 
 @inlined
-def aim(centre: int, noise: Array, paths: Paths, negative: int, targets: Array, labels: Array, state: Bits) -> tuple[int, Bits]:
-    """Fill in the targets of a window and their labels; returns how many, and the next random state."""
-    m = 0
-    if negative:
-        targets[0], labels[0] = centre, _ONE
-        m = 1
-    for _ in range(negative):
+def draw(noise: Array, drawn: Array, state: Bits) -> Bits:
+    """Fill `drawn` with words, by the cells of their alias table; returns the next random state."""
+    for i in range(drawn.size):
         state += GOLDEN
         bits = mixed(state)
-        drawn = below(bits, np.uint64(noise.size))
-        cell = noise[drawn]
+        word = below(bits, np.uint64(noise.size))
+        cell = noise[word]
         if (bits & _LOW) >= (cell & _LOW):
-            drawn = cell >> _32
-        if drawn != centre:
-            targets[m], labels[m] = drawn, _ZERO
+            word = cell >> _32
+        drawn[i] = word
+    return state
+
+
+@inlined
+def oppose(centre: int, drawn: Array, paths: Paths, targets: Array, labels: Array) -> int:
+    """Fill in the targets of a window, the words drawn against its centre among them, and their labels; returns how many."""
+    m = 0
+    if drawn.size:
+        targets[0], labels[0] = centre, _ONE
+        m = 1
+    for i in range(drawn.size):
+        if drawn[i] != centre:
+            targets[m], labels[m] = drawn[i], _ZERO
             m += 1
     if paths.starts.size:
         for at in range(paths.starts[centre], paths.starts[centre + 1]):
             targets[m], labels[m] = paths.targets[at], paths.labels[at]
             m += 1
-    return m, state
+    return m
+
+
+@inlined
+def aim(centre: int, noise: Array, paths: Paths, negative: int, targets: Array, labels: Array, state: Bits) -> tuple[int, Bits]:
+    """`draw`, and `oppose` what was drawn to the centre; returns how many targets there are, and the next random state."""
+    drawn = targets[1 : negative + 1]  # where they are read from before their place is written to
+    state = draw(noise, drawn, state)
+    return oppose(centre, drawn, paths, targets, labels), state
 
 
 @compiled

@@ -17,13 +17,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vicino import progress
 from vicino.errors import EmptyInput, InputError
+
+if TYPE_CHECKING:
+    from vicino.learning.skipgram_kernels import Parts
 
 __all__ = ["Embedding", "Recipe", "Training", "keep_probabilities", "new_embedding", "train"]
 
@@ -111,20 +114,22 @@ def new_embedding(
     hs: bool = False,
     vectors: NDArray[np.float32] | None = None,
     contexts: NDArray[np.float32] | None = None,
+    parts: int = 0,
 ) -> Embedding:
     """`n` vectors to begin with: those given, and for the rows that they lack small random numbers, with outputs of zero.
 
-    Uniform in ±1 / (2 dim), as word2vec. With `hs`, outputs beyond the first n are taken over only if their number is right:
-    another tree has other nodes.
+    Uniform in ±1 / dim, as fastText and gensim: half of that, as in word2vec.c, ends lower after few epochs. `parts` are rows of
+    inputs beyond the n. With `hs`, outputs beyond the first n are taken over only if their number is right: another tree has
+    other nodes.
 
     >>> start = new_embedding(2, 3, seed=0)
-    >>> start.inputs.shape, float(abs(start.vectors).max()) < 1 / 6, start.outputs.any()
+    >>> start.inputs.shape, float(abs(start.vectors).max()) < 1 / 3, start.outputs.any()
     ((2, 16), True, np.False_)
     """
     if dim < 1:
         raise InputError(f"vectors of {dim} dimensions cannot be", mend="give vector_size=100")
-    inputs, outputs = _aligned(n, dim), _aligned(2 * n - 1 if hs else n, dim)
-    inputs[:, :dim] = (np.random.default_rng(seed).random((n, dim), np.float32) - 0.5) / dim
+    inputs, outputs = _aligned(n + parts, dim), _aligned(2 * n - 1 if hs else n, dim)
+    inputs[:, :dim] = (np.random.default_rng(seed).random((n + parts, dim), np.float32) * 2 - 1) / dim
     if vectors is not None:
         inputs[: len(vectors), :dim] = vectors
     if contexts is not None:
@@ -148,12 +153,14 @@ def train(
     embedding: Embedding,
     recipe: Recipe,
     *,
+    parts: Parts | None = None,
     label: str = "learning words",
 ) -> Training:
     """Learn from sequences, changing `embedding` in place.
 
     Sequence s is `ids[offsets[s]:offsets[s + 1]]`, with all ids in 0 to n - 1; `counts` (n,) are what negatives, subsampling and
-    the Huffman tree are made from. The loss so far stands in the label of the progress events.
+    the Huffman tree are made from. With `parts`, the vector of a member is the mean of several inputs, which may be those of
+    others too. The loss so far stands in the label of the progress events.
 
     Ctrl-C, and a loss or weights that are no longer finite (`alpha` is too large), put back the last whole epoch and end the
     training early, as `Training.ended` says. Raises InputError where it diverged before there was one, and KeyboardInterrupt
@@ -166,12 +173,12 @@ def train(
     """
     if not len(ids) or np.diff(offsets).max() < 2:
         raise EmptyInput("no sequence has two members that are neighbours", mend="give longer texts, or lower min_count")
-    if ids.min() < 0 or ids.max() >= len(embedding.inputs) or len(counts) != len(embedding.inputs):
+    if ids.min() < 0 or ids.max() >= len(counts) or len(counts) > min(len(embedding.inputs), len(embedding.outputs)):
         raise InputError(
             f"ids reach from {ids.min()} to {ids.max()}, with {len(counts)} counts and {len(embedding.inputs)} vectors",
             mend="give a count and a vector for each id from 0 on",
         )
-    course = _Course(ids, offsets, counts, embedding, recipe)
+    course = _Course(ids, offsets, counts, embedding, recipe, parts)
     training = Training()
     kept = embedding.inputs.copy(), embedding.outputs.copy()
     with progress.task(label, total=recipe.epochs * len(ids), unit="tokens") as work:
@@ -219,14 +226,16 @@ class _Course:
         counts: NDArray[np.int64],
         embedding: Embedding,
         recipe: Recipe,
+        parts: Parts | None,
     ) -> None:
         from vicino.learning import draw_kernels as draw
         from vicino.learning import skipgram_kernels as kernels
 
         self.text = kernels.Text(np.asarray(ids), np.asarray(offsets), keep_probabilities(counts, recipe.sample))
         self.weights = kernels.Weights(embedding.inputs, embedding.outputs)
-        self.noise = draw.alias_table(np.maximum(counts, 1) ** float(recipe.ns_exponent))
-        self.paths = draw.huffman(counts) if recipe.hs else draw.no_paths()
+        self.parts = parts or kernels.no_parts()
+        noise = draw.alias_table(np.maximum(counts, 1) ** float(recipe.ns_exponent))
+        self.chance = noise, draw.huffman(counts) if recipe.hs else draw.no_paths()
         self.settings = kernels.Settings(recipe.window, recipe.shrink_windows, recipe.negative, recipe.skip_gram, recipe.mean)
         self.recipe = recipe
         starts = np.searchsorted(offsets, np.arange(0, len(ids), _BLOCK))
@@ -255,7 +264,7 @@ class _Course:
             begin, end = self.text.offsets[list(span)].tolist()
             rates = self._rate(epoch, begin), self._rate(epoch, end)
             seed = ((self.recipe.seed * 1_000_003 + epoch) * 1_000_003 + number) % 2**63
-            found = self._learn(self.text, span, self.weights, self.noise, self.paths, self.settings, rates, seed)
+            found = self._learn(self.text, span, self.weights, self.parts, *self.chance, self.settings, rates, seed)
             return end - begin, found
 
         if self.recipe.threads == 1:
