@@ -1,0 +1,176 @@
+"""Counts of neighbours: against a plain double loop, by hand, and the same whatever memory and threads there are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vicino.errors import ArtifactError, EmptyInput, InputError, UnknownName
+from vicino.learning import cooccurrence as room
+from vicino.learning.cooccurrence import Cooccurrence, cooccurrence, distance_weights
+from vicino.learning.piles import Pile
+from vicino.progress import listen
+
+
+def packed(sequences) -> tuple[np.ndarray, np.ndarray]:
+    ids = np.array([word for sequence in sequences for word in sequence], np.int32)
+    return ids, np.cumsum([0, *map(len, sequences)], dtype=np.int64)
+
+
+def dense(counts: Cooccurrence) -> np.ndarray:
+    matrix = np.zeros((counts.n, counts.n))
+    matrix[counts.rows, counts.columns] = counts.values
+    return matrix
+
+
+def oracle(sequences, n: int, weights: np.ndarray, both: bool) -> np.ndarray:
+    """Every pair of places, one after another."""
+    matrix = np.zeros((n, n))
+    for sequence in sequences:
+        for right, word in enumerate(sequence):
+            for left in range(max(0, right - len(weights)), right):
+                matrix[word, sequence[left]] += weights[right - left - 1]
+                if both:
+                    matrix[sequence[left], word] += weights[right - left - 1]
+    return matrix
+
+
+def test_an_example_worked_by_hand():
+    """a b a | c: a stands 1 from b twice, and 2 from itself, seen from both; c has no neighbour."""
+    counts = cooccurrence(*packed([[0, 1, 0], [2]]), 3, window=2)
+    np.testing.assert_array_equal(dense(counts), [[1, 2, 0], [2, 0, 0], [0, 0, 0]])
+    assert (len(counts), counts.n, counts.on_disk) == (3, 3, False)
+    before = cooccurrence(*packed([[0, 1, 0], [2]]), 3, window=2, symmetric=False)
+    np.testing.assert_array_equal(dense(before), [[0.5, 1, 0], [1, 0, 0], [0, 0, 0]])
+
+
+@given(
+    sequences=st.lists(st.lists(st.integers(0, 40), max_size=30), max_size=12),
+    window=st.integers(1, 20),
+    weighting=st.sampled_from(["harmonic", "linear", "flat"]),
+    symmetric=st.booleans(),
+)
+def test_the_counts_are_those_of_a_plain_loop(sequences, window, weighting, symmetric):
+    expected = oracle(sequences, 41, distance_weights(window, weighting), symmetric)
+    if not expected.any():
+        with pytest.raises(EmptyInput, match="neighbours"):
+            cooccurrence(*packed(sequences), 41, window=window, weighting=weighting, symmetric=symmetric)
+        return
+    counts = cooccurrence(*packed(sequences), 41, window=window, weighting=weighting, symmetric=symmetric)
+    np.testing.assert_allclose(dense(counts), expected, rtol=1e-4, atol=1e-6)
+    assert (np.diff(counts.rows * 41 + counts.columns) > 0).all()  # in order, none twice
+    assert (counts.values > 0).all()
+    for found, axis in zip(counts.totals(), (1, 0), strict=True):
+        np.testing.assert_allclose(found, expected.sum(axis=axis), rtol=1e-4, atol=1e-5)
+
+
+def some_text(n: int = 60_000, words: int = 700) -> tuple[np.ndarray, np.ndarray]:
+    """Words by Zipf's law; sentences of none to 40 words, and one of 5000."""
+    random = np.random.default_rng(0)
+    ids = np.minimum(random.zipf(1.3, n) - 1, words - 1).astype(np.int32)
+    cuts = np.cumsum(random.integers(0, 40, n // 10))
+    cuts = cuts[(cuts < 20_000) | (cuts > 25_000)]
+    return ids, np.array([0, *cuts[cuts < n], n], np.int64)
+
+
+@pytest.fixture
+def small_steps(monkeypatch):
+    """Stretches and blocks so small that a short text has many."""
+    monkeypatch.setattr(room, "_STRETCH", 1000)
+    monkeypatch.setattr(room, "_BLOCK", 5000)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("memory", [1, 1_000_000, 1 << 30])
+def test_memory_and_threads_change_no_digit(small_steps, tmp_path, memory, threads):
+    ids, offsets = some_text()
+    whole = cooccurrence(ids, offsets, 700)
+    counts = cooccurrence(ids, offsets, 700, memory=memory, threads=threads, folder=tmp_path)
+    assert counts.on_disk == (memory < len(whole) * 16)
+    for name in ("starts", "columns", "values"):
+        np.testing.assert_array_equal(getattr(counts, name), getattr(whole, name), strict=True)
+    assert list(tmp_path.iterdir()) == []  # the files have no name
+    values = counts.values
+    values[:] = 0  # a mapped file can be written on, and is the reader's own
+
+
+def test_the_text_is_told_token_by_token(small_steps, monkeypatch):
+    monkeypatch.setattr("vicino.progress._INTERVAL", 0)
+    events = []
+    ids, offsets = some_text()
+    with listen(events.append):
+        cooccurrence(ids, offsets, 700, memory=1)
+    counting = [event for event in events if event.label == "counting neighbours"]
+    assert counting[-1].done == counting[-1].total == len(ids)
+    adding = [event for event in events if event.label == "adding up neighbours"]
+    assert len(adding) > 3
+    assert adding[-1].done == adding[-1].total
+
+
+def test_a_folder_that_cannot_be_written_is_named(small_steps, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for folder in (file, tmp_path / "absent"):
+        with pytest.raises(ArtifactError, match="does not fit into memory"):
+            cooccurrence(*some_text(), 700, memory=1, folder=folder)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+FULL = """
+import resource, sys
+import numpy as np
+from vicino.errors import ArtifactError
+from vicino.learning.piles import Pile
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+pile = Pile(np.int64, 0, sys.argv[1])
+try:
+    for _ in range(10):
+        pile.add(np.zeros(200))
+except ArtifactError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits the size of files as POSIX does")
+def test_a_full_disk_is_named_and_left_as_it_was(python, tmp_path):
+    said = python(FULL, tmp_path)
+    assert str(tmp_path) in said
+    assert "free some space" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pile_is_what_was_put_on_it(tmp_path):
+    for room_left in (1 << 20, 30, 0):
+        pile = Pile(np.float32, room_left, tmp_path)
+        for piece in ([1.5, 2], [], [3], range(4, 20)):
+            pile.add(np.array(piece))
+        assert (len(pile), pile.on_disk) == (19, room_left < 76)
+        np.testing.assert_array_equal(pile.whole(), np.array([1.5, *range(2, 20)], np.float32), strict=True)
+    empty = Pile(np.int32, 0)
+    assert empty.whole().shape == (0,)
+    assert list(Path(tmp_path).iterdir()) == []
+
+
+@pytest.mark.parametrize("sequences", [[], [[]], [[0], [1], [2]]], ids=str)
+def test_nothing_that_stands_together_is_named(sequences):
+    with pytest.raises(EmptyInput, match="neighbours"):
+        cooccurrence(*packed(sequences), 3)
+
+
+@pytest.mark.parametrize("ids", [[0, 3], [-1, 0]], ids=str)
+def test_ids_outside_are_named(ids):
+    with pytest.raises(InputError, match="of 3 words"):
+        cooccurrence(*packed([ids]), 3)
+
+
+@pytest.mark.parametrize("params", [{"window": 0}, {"window": 2.5}, {"memory": 0}, {"threads": 0}], ids=str)
+def test_parameters_that_cannot_be_are_named(params):
+    with pytest.raises(InputError, match=f"{next(iter(params))}="):
+        cooccurrence(*packed([[0, 1]]), 2, **params)
+    with pytest.raises(UnknownName, match="harmonic"):
+        cooccurrence(*packed([[0, 1]]), 2, weighting="harmonious")
