@@ -1,0 +1,293 @@
+"""Paragraph vectors: a document is one more neighbour of each of its words.
+
+Le and Mikolov 2014, "Distributed representations of sentences and documents". Where the document alone predicts its words
+(PV-DBOW, distributed bag of words), that is skip-gram; where it is averaged, summed or joined with the words around (PV-DM,
+distributed memory), that is CBOW. So what stands in `vicino.learning.skipgram` of threads, of reproducibility and of what ends a
+training early holds here too.
+
+A new document is learnt with all else frozen. What it becomes depends on its words and on the seed, and on nothing beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino import progress
+from vicino.errors import EmptyInput, InputError
+from vicino.learning import skipgram
+from vicino.learning.skipgram import Training, _aligned, _Diverged, _tell, keep_probabilities
+
+if TYPE_CHECKING:
+    from vicino.learning.documents_kernels import Texts
+
+__all__ = ["TOGETHER", "Embedding", "Recipe", "infer", "new_embedding", "train"]
+
+TOGETHER = 4  # words that meet a document at once
+_BLOCK = 50_000  # words that a thread learns from before it looks up
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Recipe(skipgram.Recipe):
+    """How to learn: that of skip-gram and CBOW, and two ways more.
+
+    `skip_gram` is PV-DBOW, and with `words` words are learnt beside the documents, by skip-gram. Without `skip_gram` it is PV-DM:
+    the document and the words around are averaged, or summed where `mean` is False, or joined where `concat` is True, and then
+    windows do not shrink. In PV-DBOW alone a few words that follow one another meet their document at once and share `negative`
+    drawn words, each of which counts as often as there are words.
+    """
+
+    words: bool = False
+    concat: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("words", "concat"):
+            if getattr(self, name) and self.skip_gram != (name == "words"):
+                kind, other = ("PV-DBOW", "PV-DM") if self.skip_gram else ("PV-DM", "PV-DBOW")
+                raise InputError(f"{name} is of {other}, and this is {kind}", mend=f"leave out {name}, or change skip_gram")
+
+    @property
+    def slots(self) -> int:
+        """How many vectors are joined to predict a word."""
+        return 2 * self.window + 1 if self.concat else 1
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether words have vectors that predict; in PV-DBOW alone they are predicted only."""
+        return self.words or not self.skip_gram
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """What is learnt: a vector a document and a word, and what these are multiplied with to predict.
+
+    `documents` (documents, width), `inputs` (words, width; none where `Recipe.reads_words` is False) and `outputs` (targets,
+    slots · width) are padded as those of `vicino.learning.skipgram.Embedding`; `dim` is the number of true columns.
+    """
+
+    dim: int
+    inputs: Float32
+    outputs: Float32
+    documents: Float32
+
+    @property
+    def vectors(self) -> Float32:
+        """The words' vectors without their padding: (words, dim), a copy."""
+        return np.ascontiguousarray(self.inputs[:, : self.dim])
+
+    @property
+    def document_vectors(self) -> Float32:
+        """The documents' vectors without their padding: (documents, dim), a copy."""
+        return np.ascontiguousarray(self.documents[:, : self.dim])
+
+    @property
+    def contexts(self) -> Float32:
+        """The outputs without their padding: (targets, slots · dim), a copy."""
+        slots = self.outputs.reshape(len(self.outputs), -1, self.inputs.shape[1])
+        return slots[:, :, : self.dim].reshape(len(slots), slots.shape[1] * self.dim)
+
+
+def new_embedding(
+    n_words: int,
+    n_documents: int,
+    dim: int,
+    recipe: Recipe,
+    *,
+    vectors: Float32 | None = None,
+    contexts: Float32 | None = None,
+) -> Embedding:
+    """What to begin with: random vectors, and outputs of zero; or those given.
+
+    Words are uniform in ±1 / (2 dim), as in word2vec, and documents in ±sqrt(3 / dim), which makes them of length one: near zero,
+    where outputs of zero hold them, they would need epochs to find a direction. Both by the seed of the recipe.
+
+    >>> start = new_embedding(5, 2, 3, Recipe())
+    >>> start.document_vectors.shape, start.vectors.shape, start.contexts.shape
+    ((2, 3), (0, 3), (5, 3))
+    """
+    if dim < 1:
+        raise InputError(f"vectors of {dim} dimensions cannot be", mend="give vector_size=100")
+    documents, inputs = _aligned(n_documents, dim), _aligned(n_words if recipe.reads_words else 0, dim)
+    width = inputs.shape[1]
+    outputs = _aligned(2 * n_words - 1 if recipe.hs else n_words, recipe.slots * width)
+    random = np.random.default_rng(recipe.seed)
+    for matrix, reach in ((inputs, 0.5 / dim), (documents, math.sqrt(3 / dim))):
+        matrix[:, :dim] = (2 * random.random((len(matrix), dim), np.float32) - 1) * np.float32(reach)
+    if vectors is not None:
+        inputs[:, :dim] = vectors
+    if contexts is not None:
+        outputs.reshape(len(outputs), -1, width)[:, :, :dim] = contexts.reshape(len(outputs), -1, dim)
+    return Embedding(dim, inputs, outputs, documents)
+
+
+def train(
+    ids: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    embedding: Embedding,
+    recipe: Recipe,
+    *,
+    label: str = "learning documents",
+) -> Training:
+    """Learn from documents, changing `embedding` in place.
+
+    Document d is `ids[offsets[d]:offsets[d + 1]]`, and may be empty; `counts` (words,) are what negatives, subsampling and the
+    Huffman tree are made from. The loss so far stands in the label of the progress events. Ctrl-C and a rate that is too large
+    are as in `vicino.learning.skipgram.train`. Raises EmptyInput where there is no word, InputError for ids or documents that
+    have no row.
+
+    >>> ids, offsets = np.array([0, 1, 0, 1], np.int32), np.array([0, 2, 4])
+    >>> start = new_embedding(2, 2, 4, Recipe())
+    >>> train(ids, offsets, np.array([2, 2]), start, Recipe(epochs=2, sample=0)).ended
+    'whole'
+    """
+    if not len(ids):
+        raise EmptyInput("no document has a word", mend="give longer texts, or lower min_count")
+    _require_rows(ids, offsets, counts, embedding, recipe)
+    course = _Course(ids, offsets, counts, embedding, recipe)
+    training = Training()
+    kept = [matrix.copy() for matrix in course.weights]
+    with progress.task(label, total=recipe.epochs * len(ids), unit="tokens") as work:
+        for epoch in range(recipe.epochs):
+            try:
+                training.losses.append(course.epoch(epoch, work, label))
+            except KeyboardInterrupt:
+                training.ended = "interrupted"
+            except _Diverged:
+                training.ended = "diverged"
+            if training.ended != "whole":
+                break
+            if epoch + 1 < recipe.epochs:
+                for matrix, copy in zip(course.weights, kept, strict=True):
+                    np.copyto(copy, matrix)
+    if training.ended != "whole":
+        for matrix, copy in zip(course.weights, kept, strict=True):
+            np.copyto(matrix, copy)
+        _tell(training, recipe)
+    return training
+
+
+def infer(
+    ids: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    embedding: Embedding,
+    recipe: Recipe,
+    *,
+    label: str = "reading documents",
+) -> Float32:
+    """The vectors (n, dim) of new documents, learnt from zero; nothing in `embedding` changes. Arguments as for `train`.
+
+    A document's vector depends on its words and on the recipe: not on the other documents, and not on the threads. One without
+    words stays zero. Raises InputError for ids that have no row, and for a rate that is too large.
+    """
+    found = replace(embedding, documents=_aligned(len(offsets) - 1, embedding.dim))
+    if len(ids):
+        _require_rows(ids, offsets, counts, found, recipe)
+        course = _Course(ids, offsets, counts, found, recipe, frozen=True)
+        with progress.task(label, total=recipe.epochs * len(ids), unit="tokens") as work:
+            try:
+                for epoch in range(recipe.epochs):
+                    course.epoch(epoch, work, label)
+            except _Diverged as error:
+                mend = f"lower alpha, which is {recipe.alpha:g}: 0.025 to 0.05 are usual"
+                raise InputError("the vectors of these documents grew past all bounds", mend=mend) from error
+    return found.document_vectors
+
+
+def _require_rows(
+    ids: NDArray[np.int32], offsets: NDArray[np.int64], counts: NDArray[np.int64], embedding: Embedding, recipe: Recipe
+) -> None:
+    rows = len(embedding.inputs) if recipe.reads_words else len(counts)
+    if ids.min() < 0 or ids.max() >= len(counts) or rows != len(counts) or len(embedding.documents) != len(offsets) - 1:
+        raise InputError(
+            f"ids reach from {ids.min()} to {ids.max()} in {len(offsets) - 1} documents, with {len(counts)} counts, "
+            f"{rows} vectors of words and {len(embedding.documents)} of documents",
+            mend="give a count and a vector for each id from 0 on, and a vector for each document",
+        )
+
+
+class _Course:
+    """What all epochs share: the arrays that the kernel reads, and the blocks of documents that threads take in turn."""
+
+    def __init__(
+        self,
+        ids: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        embedding: Embedding,
+        recipe: Recipe,
+        *,
+        frozen: bool = False,
+    ) -> None:
+        from vicino.learning import documents_kernels as kernels
+        from vicino.learning import draw_kernels as draw
+
+        if recipe.skip_gram:  # where outputs are frozen, a document learns nothing from the words beside it
+            way = kernels.BESIDE if recipe.words and not frozen else kernels.GROUPED
+        else:
+            way = kernels.JOINED if recipe.concat else kernels.AVERAGED
+        mean = recipe.mean and not recipe.concat
+        self.settings = kernels.Settings(way, TOGETHER, recipe.window, recipe.shrink_windows, recipe.negative, mean, frozen)
+        order = np.arange(len(offsets) - 1)
+        self.texts = kernels.Texts(np.asarray(ids), np.asarray(offsets), keep_probabilities(counts, recipe.sample), order)
+        self.weights = kernels.Weights(embedding.inputs, embedding.outputs, embedding.documents)
+        self.noise = draw.alias_table(np.maximum(counts, 1) ** float(recipe.ns_exponent))
+        self.paths = draw.huffman(counts) if recipe.hs else draw.no_paths()
+        self.recipe = recipe
+        self._learn = kernels.learn
+
+    def epoch(self, number: int, work: progress.Task, label: str) -> float:
+        """Learn from everything once, in another order each time; returns the mean loss. Raises _Diverged."""
+        texts = self.texts
+        if not self.settings.frozen:
+            order = np.random.default_rng([self.recipe.seed, number]).permutation(len(texts.order))
+            texts = texts._replace(order=order)
+        loss, judged = 0.0, 0
+        with closing(self._results(texts, number)) as results:
+            for tokens, (here, n) in results:
+                loss, judged = loss + here, judged + n
+                if not math.isfinite(loss):
+                    raise _Diverged
+                work.label = f"{label}, loss {loss / max(judged, 1):.3f}"
+                work.advance(tokens)
+        learnt = self.weights[2:] if self.settings.frozen else self.weights
+        if not all(np.isfinite(matrix).all() for matrix in learnt):
+            raise _Diverged
+        return loss / max(judged, 1)
+
+    def _results(self, texts: Texts, epoch: int) -> Generator[tuple[int, tuple[float, int]]]:
+        """The length, the loss and the number of judged pairs of each block, in order."""
+        ahead = np.concatenate([[0], np.cumsum(np.diff(texts.offsets)[texts.order])])
+        starts = np.searchsorted(ahead, np.arange(0, ahead[-1], _BLOCK))
+        spans = list(pairwise(np.unique([*starts, len(texts.order)]).tolist()))
+        seed = (self.recipe.seed * 1_000_003 + epoch) % 2**63
+
+        def block(span: tuple[int, int]) -> tuple[int, tuple[float, int]]:
+            begin, end = ahead[list(span)].tolist()
+            rates = self._rate(epoch, begin / ahead[-1]), self._rate(epoch, end / ahead[-1])
+            found = self._learn(texts, span, self.weights, self.noise, self.paths, self.settings, rates, seed)
+            return end - begin, found
+
+        if self.recipe.threads == 1:
+            yield from map(block, spans)
+        else:
+            with ThreadPoolExecutor(self.recipe.threads) as pool:
+                yield from pool.map(block, spans)
+
+    def _rate(self, epoch: int, share: float) -> float:
+        """The rate after a share of an epoch; frozen, it stays for an epoch, alike for all documents."""
+        recipe = self.recipe
+        done = (epoch + (0 if self.settings.frozen else share)) / recipe.epochs
+        return recipe.alpha + (recipe.min_alpha - recipe.alpha) * done
