@@ -310,3 +310,41 @@ def test_what_cannot_be_taught_or_asked_is_named(notes, capsys, arguments, said)
     code, _, err = run(capsys, *arguments)
     assert code in (1, 2)
     assert said in err
+
+
+def test_a_graph_is_taught_and_its_nodes_are_asked(notes, capsys):
+    Path("edges.tsv").write_text("source\ttarget\tweight\nann\tbob\t2\nbob\teva\t1\nann\teva\t1\neva\tgil\t1\n")
+    family = "node2vec(p=0.5,num_walks=5,vector_size=8)"
+    code, out, err = run(capsys, "train", "graph", "edges.tsv", "--out", "nodes", "--family", family, "--epochs", "2", "-q")
+    assert code == 0
+    assert "4 vectors of 8 dimensions in nodes" in out
+    assert 'vicino neighbours nodes "NODE - OTHER + THIRD"' in err
+    code, out, _ = run(capsys, "neighbours", "nodes", "ann - gil", "--json")
+    assert {one["name"] for one in json.loads(out)} == {"bob", "eva"}
+    more = ["--directed", "--family", "line(order=2)", "--epochs", "3", "--seed", "1", "--json", "-q"]
+    code, out, _ = run(capsys, "train", "graph", "edges.tsv", "--out", "directed", *more)
+    params = json.loads(out)["params"]
+    assert (params["directed"], params["order"], params["epochs"], params["seed"]) == (True, "2", 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "graph", "nowhere.tsv", "--out", "n"], "nowhere.tsv"),
+        (["train", "graph", "broken.csv", "--out", "n"], "line 2: the weight -1"),
+        (["train", "graph", "edges.tsv", "--out", "n", "--family", "node3vec"], "did you mean node2vec"),
+        (["train", "graph", "edges.tsv", "--out", "n", "--family", "word2vec"], "encodes text, not node"),
+        (["train", "words", "notes", "--out", "n", "--family", "deepwalk"], "encodes node, not text"),
+        (["train", "graph", "edges.tsv", "--out", "n", "--family", "line(order=3)"], "order='3'"),
+        (["neighbours", "nodes", "bop"], "did you mean bob"),
+        (["compare", "notes", "--with", "deepwalk"], "these are texts"),
+        (["compare", "notes", "--with", "./nodes"], "encodes nodes of its graph"),
+    ],
+)
+def test_what_a_graph_cannot_be_taught_or_asked_is_named(notes, capsys, arguments, said):
+    Path("edges.tsv").write_text("ann\tbob\nbob\teva\n")
+    Path("broken.csv").write_text("a,b,1\nb,c,-1\n")
+    run(capsys, "train", "graph", "edges.tsv", "--out", "nodes", "--family", "deepwalk(num_walks=2)", "--epochs", "1", "-q")
+    code, _, err = run(capsys, *arguments, *([] if arguments[0] == "neighbours" else ["-q"]))
+    assert code in (1, 2)
+    assert said in err

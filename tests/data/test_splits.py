@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vicino.data.splits import folds, groups, sample, train_test
+from vicino.data.graphs import Graph
+from vicino.data.splits import folds, groups, hold_out_edges, non_edges, sample, train_test
 from vicino.errors import InputError
 
 relevant_sets = st.lists(st.frozensets(st.sampled_from("abcdefghijklmnop"), max_size=3), min_size=1, max_size=25)
@@ -87,3 +88,78 @@ def test_sample_keeps_the_order(items: list[int], n: int, seed: int) -> None:
 def test_sample_of_less_than_nothing() -> None:
     with pytest.raises(InputError):
         sample([1], -1)
+
+
+# Edges ----------------------------------------------------------------------------------------------------------------
+
+some_edges = st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), min_size=5, max_size=60)
+
+
+def pairs_of(graph: Graph) -> set[frozenset[int]]:
+    return {frozenset(pair) for pair in graph.edges()[0].tolist()}
+
+
+def parts(graph: Graph) -> list[int]:
+    from scipy.sparse.csgraph import connected_components
+
+    return connected_components(graph.adjacency(), directed=False)[1].tolist()
+
+
+@pytest.mark.parametrize("directed", [False, True])
+@given(edges=some_edges, share=st.sampled_from([0.1, 0.3, 0.9]), seed=st.integers(0, 3))
+def test_held_out_edges_are_in_no_direction_in_the_graph_that_is_left(directed, edges, share, seed):
+    sources, targets = zip(*edges, strict=True)
+    graph = Graph.of_edges(sources, targets, np.arange(1, len(edges) + 1), nodes=[str(n) for n in range(15)], directed=directed)
+    try:
+        split = hold_out_edges(graph, test_share=share, seed=seed)
+    except InputError:
+        plain = {pair for pair in pairs_of(graph) if len(pair) == 2}
+        assert len(plain) == 15 - len(set(parts(graph))), "only a forest has nothing to hold out"
+        return
+    out = {frozenset(pair) for pair in split.held_out.tolist()}
+    whole = pairs_of(graph)
+    assert out | pairs_of(split.train) == whole
+    assert not out & pairs_of(split.train)
+    assert all(len(pair) == 2 for pair in out)  # no loops
+    assert parts(split.train) == parts(graph)
+    assert 0 < len(out) <= max(round(share * len(whole)), 1)
+    assert split.train.n_edges + len(split.held_out) == graph.n_edges
+    assert split.train.nodes == graph.nodes
+    apart = {frozenset(pair) for pair in split.non_edges.tolist()}
+    assert not apart & whole
+    assert len(apart) == len(split.non_edges) == len(split.held_out)
+    assert all(len(pair) == 2 for pair in apart)
+    again = hold_out_edges(graph, test_share=share, seed=seed)
+    np.testing.assert_array_equal(again.held_out, split.held_out)
+    np.testing.assert_array_equal(again.non_edges, split.non_edges)
+
+
+def test_the_share_is_held_out_where_the_graph_allows_it_and_weights_stay():
+    random = np.random.default_rng(0)
+    graph = Graph.of_edges(*random.integers(0, 100, (2, 1000)), random.random(1000), nodes=[str(n) for n in range(100)])
+    split = hold_out_edges(graph, test_share=0.3)
+    assert len(split.held_out) == round(0.3 * len(pairs_of(graph)))
+    kept = split.train.adjacency().toarray()
+    np.testing.assert_array_equal(kept, np.where(kept, graph.adjacency().toarray(), 0))
+    other = hold_out_edges(graph, test_share=0.3, seed=1)
+    assert not np.array_equal(other.held_out, split.held_out)
+
+
+def test_every_non_edge_can_be_drawn_and_no_more():
+    graph = Graph.of_edges([0, 1, 2, 2], [1, 2, 3, 2])
+    assert sorted(map(tuple, non_edges(graph, 3).tolist())) == [(0, 2), (0, 3), (1, 3)]
+    beside = np.array([[3, 0]])
+    assert sorted(map(tuple, non_edges(graph, 2, beside=beside).tolist())) == [(0, 2), (1, 3)]
+    with pytest.raises(InputError, match="3 non-edges asked for, and 2"):
+        non_edges(graph, 3, beside=beside)
+
+
+def test_what_cannot_be_held_out_is_named():
+    path = Graph.of_edges([0, 1], [1, 2])
+    with pytest.raises(InputError, match="hold the graph together"):
+        hold_out_edges(path)
+    with pytest.raises(InputError, match="non-edges"):
+        hold_out_edges(Graph.of_edges([0, 1, 2], [1, 2, 0]))
+    for share in (0, 1, float("nan")):
+        with pytest.raises(InputError, match="test_share"):
+            hold_out_edges(path, test_share=share)

@@ -1,4 +1,4 @@
-"""Commands that teach: train words, neighbours."""
+"""Commands that teach: train words, train graph, neighbours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vicino.cli.app import app
 from vicino.cli.options import AsJson, Quiet
 from vicino.cli.printing import bars, print_json, say, width
 
-__all__ = ["neighbours", "train", "words"]
+__all__ = ["graph", "neighbours", "train", "words"]
 
 train = typer.Typer(name="train", help="Teach an encoder from data.", no_args_is_help=True)
 app.add_typer(train)
@@ -33,17 +33,34 @@ def words(
     quiet: Quiet = False,
 ) -> None:
     """Word vectors from text."""
-    _train(corpus, out, family, {"epochs": epochs, "threads": threads, "seed": seed}, as_json, quiet)
+    _train(corpus, out, "text", family, {"epochs": epochs, "threads": threads, "seed": seed}, as_json, quiet)
+
+
+@train.command()
+def graph(
+    edges: Annotated[Path, typer.Argument(help="An edge list: tsv, csv, txt, jsonl (also .gz, .xz), or a SciPy matrix in .npz.")],
+    out: Out,
+    family: Annotated[str, typer.Option(help="deepwalk, line, or such as node2vec(p=0.25,q=4,num_walks=10).")] = "node2vec",
+    directed: Annotated[bool, typer.Option("--directed", help="An edge leads from the first node to the second only.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="How often walks are read, or edges drawn.")] = None,
+    threads: Threads = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Node vectors from a graph."""
+    given = {"directed": directed or None, "epochs": epochs, "threads": threads, "seed": seed}
+    _train(edges, out, "node", family, given, as_json, quiet)
 
 
 @app.command()
 def neighbours(
-    path: Annotated[Path, typer.Argument(help="A trained encoder of words, or a file of word vectors.")],
-    expression: Annotated[str, typer.Argument(help='A word, or a sum: "king - man + woman", "pizza + 10*pineapple".')],
+    path: Annotated[Path, typer.Argument(help="A trained encoder of words or nodes, or a file of word vectors.")],
+    expression: Annotated[str, typer.Argument(help='A name, or a sum: "king - man + woman", "pizza + 10*pineapple".')],
     k: Annotated[int, typer.Option("-k", help="How many.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """The nearest words of a word, or of a sum of words."""
+    """The nearest words of a word, or of a sum of words; likewise nodes."""
     from vicino import workbench
     from vicino.evaluation.text import table
 
@@ -54,15 +71,16 @@ def neighbours(
         print(table(["", "cosine"], [[name, f"{cosine:.4f}"] for name, cosine in found], right=(1,), width=width()))
 
 
-def _train(data: Path, out: Path, family: str, params: dict[str, Any], as_json: bool, quiet: bool) -> None:
+def _train(data: Path, out: Path, accepts: str, family: str, params: dict[str, Any], as_json: bool, quiet: bool) -> None:
     from vicino import workbench
 
     with bars(quiet, "the last whole epoch is kept where the family says so"):
-        made = workbench.train(data, out, family=family, **{name: value for name, value in params.items() if value is not None})
+        given = {name: value for name, value in params.items() if value is not None}
+        made = workbench.train(data, out, family=family, accepts=accepts, **given)
     size = len(made.vectors_) if hasattr(made, "vectors_") else 0
     about = {"path": str(out), "family": made.family, "space": made.space.to_json(), "vectors": size, "params": made.get_params()}
     if as_json:
         print_json(about)
         return
     print(f"{size:,} vectors of {made.space.dim} dimensions in {out} (space {made.space.id})")
-    say(f'Ask them:  vicino neighbours {out} "WORD - OTHER + THIRD"')
+    say(f'Ask them:  vicino neighbours {out} "{getattr(made, "thing", "word").upper()} - OTHER + THIRD"')

@@ -1,8 +1,11 @@
-"""Seeded splits of queries that do not leak: queries that share a relevant document stay on one side.
+"""Seeded splits that do not leak: of queries, where those that share a relevant document stay on one side, and of edges.
 
 Otherwise what is learnt from one query's document is asked again by its neighbour in the test, and memory passes for
 understanding. Queries that hang together, over any number of shared documents, are one group: a connected component of
 the graph of queries and their relevant documents.
+
+Edges that are to be told again are taken from the graph that is learnt from, in both directions, and those stay that hold it
+together: of a node that lost all its edges nothing could be told.
 """
 
 from __future__ import annotations
@@ -10,14 +13,16 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vicino.data.graphs import Graph
 from vicino.errors import InputError
 
-__all__ = ["folds", "groups", "sample", "train_test"]
+__all__ = ["EdgeSplit", "folds", "groups", "hold_out_edges", "non_edges", "sample", "train_test"]
 
 T = TypeVar("T")
 
@@ -105,6 +110,86 @@ def sample(items: Sequence[T], n: int, seed: int = 0) -> list[T]:
     if n >= len(items):
         return list(items)
     return [items[place] for place in sorted(random.Random(seed).sample(range(len(items)), n))]
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeSplit:
+    """A graph to learn from, the edges that it lacks, and as many pairs of nodes that no edge joins in the whole graph.
+
+    `held_out` and `non_edges` are (m, 2) rows of the graph's nodes.
+    """
+
+    train: Graph
+    held_out: NDArray[np.int64]
+    non_edges: NDArray[np.int64]
+
+
+def hold_out_edges(graph: Graph, *, test_share: float = 0.2, seed: int = 0) -> EdgeSplit:
+    """Take `test_share` of the edges out of a graph, so that what was connected stays so, and draw as many non-edges.
+
+    Kept are a random spanning forest and all edges from a node to itself; where more is asked for than these leave, what they
+    leave is held out. Of a directed graph two edges between the same nodes go together. Raises InputError where there is
+    nothing to hold out, or where there are not as many non-edges.
+
+    >>> square = Graph.of_edges([0, 1, 2, 3], [1, 2, 3, 0])
+    >>> split = hold_out_edges(square, test_share=0.5)
+    >>> split.train.n_edges, len(split.held_out), len(split.non_edges)
+    (3, 1, 1)
+    """
+    if not 0 < test_share < 1:
+        raise InputError(f"test_share={test_share!r} is no share", mend="give a number between 0 and 1, such as 0.2")
+    edges, weights = graph.edges()
+    joined = np.sort(edges, axis=1)
+    keys = _keys(joined, len(graph))
+    spare = _spare(joined, len(graph), np.random.default_rng(seed))
+    if not len(spare):
+        raise InputError("every edge is needed to hold the graph together", mend="bring a graph with a cycle at least")
+    wanted = max(round(test_share * len(np.unique(keys))), 1)
+    out = np.isin(keys, spare[:wanted])
+    sources, targets = edges[~out].T
+    train = Graph.of_edges(sources, targets, weights[~out], nodes=graph.nodes, directed=graph.directed)
+    return EdgeSplit(train, edges[out], non_edges(graph, int(out.sum()), seed=seed))
+
+
+def non_edges(graph: Graph, n: int, *, seed: int = 0, beside: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """(n, 2) distinct pairs of different nodes that no edge joins in either direction, every choice equally likely.
+
+    Pairs `beside` are left out too. Raises InputError where there are fewer.
+
+    >>> non_edges(Graph.of_edges([0, 1], [1, 2]), 1).tolist()
+    [[0, 2]]
+    """
+    size = len(graph)
+    taken = graph.edges()[0] if beside is None else np.concatenate([graph.edges()[0], beside])
+    known = np.unique(_keys(np.sort(taken[taken[:, 0] != taken[:, 1]], axis=1), size))
+    free = size * (size - 1) // 2 - len(known)
+    if n > free:
+        raise InputError(f"{n:,} non-edges asked for, and {free:,} are there", mend="ask for fewer, or bring a sparser graph")
+    random = np.random.default_rng(seed)
+    found = np.empty(0, np.int64)
+    while len(found) < n:
+        pairs = np.sort(random.integers(size, size=(2 * n + 100, 2)), axis=1)
+        keys = _keys(pairs[pairs[:, 0] < pairs[:, 1]], size)
+        found = np.concatenate([found, keys[~np.isin(keys, known)]])
+        found = found[np.sort(np.unique(found, return_index=True)[1])]  # in the order in which they came
+    return np.column_stack(np.divmod(found[:n], size))
+
+
+def _keys(pairs: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """A number for each pair of rows."""
+    return pairs[:, 0] * size + pairs[:, 1]
+
+
+def _spare(pairs: NDArray[np.int64], size: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """The keys of the edges that a random spanning forest does without, shuffled."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    keys = random.permutation(np.unique(_keys(pairs[pairs[:, 0] < pairs[:, 1]], size)))
+    left, right = np.divmod(keys, size)
+    forest = minimum_spanning_tree(coo_array((np.arange(1.0, len(keys) + 1), (left, right)), shape=(size, size)).tocsr())
+    spare = np.delete(keys, forest.data.astype(np.int64) - 1)
+    return random.permutation(spare)
 
 
 def _shuffled(count: int, seed: int) -> list[int]:

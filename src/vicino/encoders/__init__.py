@@ -1,4 +1,7 @@
-"""Encoders: item -> vector. `ENCODERS` lists the families; `make` builds one from whatever names it."""
+"""Encoders: item -> vector. `ENCODERS` lists the families; `make` builds one from whatever names it.
+
+The classes can be imported from here too, each with its own module only: `from vicino.encoders import Word2Vec`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,14 @@ ENCODERS = Catalog(
         "lsa": Entry("vicino.encoders.counts:LSA", "TF-IDF reduced by a truncated SVD (Deerwester et al. 1990)"),
         "lda": Entry("vicino.encoders.topics:LDA", "mixtures of topics, latent Dirichlet allocation (Blei et al. 2003)"),
         "word2vec": Entry("vicino.encoders.words:Word2Vec", "the mean of word vectors, skip-gram or CBOW (Mikolov et al. 2013)"),
+        "fasttext": Entry("vicino.encoders.fasttext:FastText", "the mean of word vectors, of subwords (Bojanowski et al. 2017)"),
+        "glove": Entry("vicino.encoders.cooccurrence:GloVe", "the mean of word vectors, GloVe (Pennington et al. 2014)"),
+        "swivel": Entry("vicino.encoders.cooccurrence:Swivel", "the mean of word vectors, Swivel (Shazeer et al. 2016)"),
+        "doc2vec": Entry("vicino.encoders.documents:Doc2Vec", "paragraph vectors, PV-DBOW or PV-DM (Le and Mikolov 2014)"),
         "mean-of-words": Entry("vicino.encoders.means:MeanOfWords", "word vectors, rare ones more: SIF (Arora et al. 2017), IDF"),
+        "deepwalk": Entry("vicino.encoders.graphs:DeepWalk", "nodes of a graph, by random walks (Perozzi et al. 2014)"),
+        "node2vec": Entry("vicino.encoders.graphs:Node2Vec", "nodes of a graph, by biased walks (Grover and Leskovec 2016)"),
+        "line": Entry("vicino.encoders.graphs:LINE", "nodes of a graph, by its edges, order 1 and 2 (Tang et al. 2015)"),
         "minilm": Entry("vicino.encoders.transformer:Transformer", "all-MiniLM-L6-v2, works offline", "torch"),
         "transformer": Entry("vicino.encoders.transformer:Transformer", "any sentence-transformers folder or hub name", "torch"),
         "ready": Entry("vicino.encoders.ready:Ready", "vectors made elsewhere: .npy, .parquet, word2vec and GloVe files"),
@@ -28,6 +38,10 @@ ENCODERS = Catalog(
         "callable": Entry("vicino.encoders.wrapped:Callable", "a Python function of yours: callable(function=module:name)"),
     },
 )
+
+
+def __getattr__(name: str) -> Any:
+    return ENCODERS.attribute(name)
 
 
 def make(name: str | PathLike[str], **params: Any) -> Encoder:
