@@ -41,14 +41,15 @@ BIASES = {"deepwalk": (1.0, 1.0), "node2vec": (0.25, 0.25)}  # p and q: those th
 ORDERS = {"line-1": 1, "line-2": 2, "line": "both"}
 NODES = (10_000, 100_000, 1_000_000)
 SPLITS = (0, 1, 2)
+WALKS = {"plain": "plain", "p_and_q": "p, q", "weights_p_and_q": "p, q, weights"}
+MEMORY = {"graph": "graph", "peak": "with walks"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="holds blogcatalog/ and cora/")
     parser.add_argument("--peer", type=Path, help="a Python that has PecanPy; without it nobody is raced")
-    parts = ["blogcatalog", "cora", "links", "growth"]
-    parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--sizes", type=int, nargs="+", default=NODES, help="nodes of the power-law graphs")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -65,9 +66,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         for part in options.parts:
-            report[part] = {"blogcatalog": nodes, "cora": nodes, "links": links, "growth": growth}[part](
-                part, options, Path(folder)
-            )
+            report[part] = PARTS[part](part, options, Path(folder))
     print(json.dumps(report, indent=1))
 
 
@@ -163,14 +162,19 @@ def links(_: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 # ---- growth
 
 
-def growth(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Points of a plot: CPU and wall-clock seconds and MB against nodes."""
+def growth(_: str, options: argparse.Namespace, __: Path) -> list[dict[str, Any]]:
+    """What `growth.py` draws: CPU seconds and memory against nodes, by kind of walk."""
     points = []
     for size in options.sizes:
         told(f"growth: {size:,} nodes")
         points.append(child({"name": "growth", "size": size, "threads": options.threads}, options))
         told(json.dumps(points[-1]))
-    return points
+    seconds = {told: [[each["nodes"], each[f"{name}_cpu"]] for each in points] for name, told in WALKS.items()}
+    memory = {told: [[each["nodes"], each[f"{name}_mb"]] for each in points] for name, told in MEMORY.items()}
+    return [
+        {"title": "walks", "x": "nodes", "y": "CPU seconds", "lines": seconds, "points": points},
+        {"title": "walks", "x": "nodes", "y": "MB", "lines": memory},
+    ]
 
 
 def power_law(size: int, seed: int = 0) -> Graph:
@@ -257,7 +261,7 @@ def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return plain | ({"versions": runs[0]["versions"]} if "versions" in runs[0] else {})
 
 
-PARTS = {"blogcatalog": nodes, "cora": nodes, "links": links}
+PARTS = {"blogcatalog": nodes, "cora": nodes, "links": links, "growth": growth}
 
 if __name__ == "__main__":
     main()
