@@ -171,15 +171,15 @@ def test_a_rate_that_is_too_large_is_named_or_the_last_whole_epoch_kept(order, c
 def test_ctrl_c_keeps_the_last_whole_epoch(monkeypatch):
     graph = some_graph()
     whole = new_embedding(len(graph), 8, 0, 2)
-    course = edges._Course.epoch
+    waves = edges._Course.waves
 
-    def stops(self, number, work, label):
+    def stops(self, number):
         if number == 2:
             self.weights.inputs[:] = 7
             raise KeyboardInterrupt
-        return course(self, number, work, label)
+        return waves(self, number)
 
-    monkeypatch.setattr(edges._Course, "epoch", stops)
+    monkeypatch.setattr(edges._Course, "waves", stops)
     training = train(*rows(graph), whole, Recipe(epochs=5))
     assert (training.ended, len(training.losses)) == ("interrupted", 2)
     assert np.abs(whole.inputs).max() < 7

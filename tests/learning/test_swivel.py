@@ -156,6 +156,31 @@ def test_threads_change_no_digit_and_a_seed_does(topics):
     assert (once.inputs != seed.inputs).any()
 
 
+def test_several_processes_learn_the_same_and_leave_nothing_behind(topics, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    one, several = learnt(topics, epochs=3), learnt(topics, epochs=3, processes=2)
+    for name in ("inputs", "outputs"):
+        np.testing.assert_array_equal(getattr(one[0], name), getattr(several[0], name))
+    np.testing.assert_array_equal(one[0].squares[1], several[0].squares[1])
+    assert one[1].losses == pytest.approx(several[1].losses)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("vicino")]
+
+
+def test_a_rate_that_is_too_large_is_named_by_several_processes_too(topics):
+    with pytest.raises(InputError, match="past all bounds"):
+        learnt(topics, learning_rate=1e30, processes=2)
+
+
+def test_processes_need_no_guard_in_the_program_that_starts_them(python):
+    """Where others demand `if __name__ == "__main__"`."""
+    program = """
+from vicino.encoders import Swivel
+words = Swivel(vector_size=8, epochs=2, processes=2).fit(["red wine and white wine", "red tea and white tea"])
+print(words["wine"].shape)
+"""
+    assert python(program).split() == ["(8,)"]
+
+
 @pytest.mark.parametrize(("error", "ended"), [(KeyboardInterrupt, "interrupted"), (None, "diverged")])
 def test_what_ends_too_early_keeps_the_last_whole_epoch(topics, monkeypatch, caplog, error, ended):
     expected, _ = learnt(topics, epochs=2)
@@ -187,6 +212,7 @@ def test_a_rate_that_is_too_large_is_named(topics):
     [
         {"epochs": 0},
         {"threads": 0},
+        {"processes": 0},
         {"seed": 0.5},
         {"confidence_base": -1},
         {"confidence_exponent": np.inf},

@@ -13,7 +13,7 @@ from vicino.encoders.words import WordEncoder
 from vicino.errors import InputError
 from vicino.learning import glove, swivel
 from vicino.learning.cooccurrence import Cooccurrence, Weighting, cooccurrence
-from vicino.learning.strata import Training
+from vicino.learning.epochs import Training
 from vicino.learning.tiles import Tiles, tiled
 
 __all__ = ["GloVe", "Swivel", "without_common"]
@@ -156,8 +156,8 @@ class Swivel(_Counted):
 
     `confidence_base`, `confidence_scale`, `confidence_exponent` and `learning_rate` are those of `vicino.learning.swivel.Recipe`.
     The matrix of all words by all words is learnt in squares of `shard_size`, so that time grows with the vocabulary squared, and
-    hardly with the text: cut it with `max_vocab`. `epochs` None is as many as move each vector 1000 times, from 3 to 200. What
-    else there is is as for `GloVe`, but that neighbours count 1 / d by default.
+    hardly with the text: cut it with `max_vocab`. Several `processes` learn in place of `threads`. `epochs` None is as many as
+    move each vector 1000 times, from 3 to 200. What else there is is as for `GloVe`, but that neighbours count 1 / d by default.
 
     >>> words = Swivel(vector_size=8, epochs=20).fit(["red wine and white wine", "red tea and white tea"])
     >>> words["wine"].shape, words.encode("red tea").shape, "beer" in words, words.nonzeros_
@@ -188,6 +188,7 @@ class Swivel(_Counted):
         lowercase: bool = True,
         seed: int = 0,
         threads: int = 1,
+        processes: int = 1,
     ) -> None:
         self.vector_size = vector_size
         self.window = window
@@ -208,6 +209,7 @@ class Swivel(_Counted):
         self.lowercase = lowercase
         self.seed = seed
         self.threads = threads
+        self.processes = processes
 
     def _recipe(self, groups: int) -> swivel.Recipe:
         least, most = _SWIVEL_EPOCHS
@@ -219,6 +221,7 @@ class Swivel(_Counted):
             epochs=min(max(math.ceil(_STEPS / groups), least), most) if self.epochs is None else self.epochs,
             seed=self.seed,
             threads=self.threads,
+            processes=self.processes,
         )
 
     def _learn(self, corpus: Corpus) -> None:

@@ -21,7 +21,7 @@ from vicino.encoders.base import Role
 from vicino.encoders.words import WordEncoder
 from vicino.errors import InputError, UnreadableSource
 from vicino.learning.documents import Embedding, Recipe, infer, new_embedding, train
-from vicino.learning.skipgram import Training
+from vicino.learning.epochs import Training
 
 __all__ = ["Doc2Vec"]
 

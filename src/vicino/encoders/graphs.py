@@ -22,7 +22,8 @@ from vicino.encoders.base import Role
 from vicino.encoders.named import NamedVectors
 from vicino.errors import EmptyInput, InputError, UnknownName
 from vicino.learning import edges
-from vicino.learning.skipgram import Recipe, Training, new_embedding, train
+from vicino.learning.epochs import Training
+from vicino.learning.skipgram import Recipe, new_embedding, train
 from vicino.learning.walks import Plan, walked
 from vicino.vectors import normalise
 

@@ -22,7 +22,8 @@ from vicino.data.vector_files import read_vectors
 from vicino.encoders.base import Role, Tokens
 from vicino.encoders.named import NamedVectors
 from vicino.errors import InputError, UnknownName
-from vicino.learning.skipgram import Recipe, Training, new_embedding, train
+from vicino.learning.epochs import Training
+from vicino.learning.skipgram import Recipe, new_embedding, train
 
 __all__ = ["UnknownWord", "Word2Vec", "WordEncoder"]
 

@@ -11,23 +11,18 @@ A new document is learnt with all else frozen. What it becomes depends on its wo
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino import progress
 from vicino.errors import EmptyInput, InputError
 from vicino.learning import skipgram
-from vicino.learning.skipgram import Training, _aligned, _Diverged, _tell, keep_probabilities
-
-if TYPE_CHECKING:
-    from vicino.learning.documents_kernels import Texts
+from vicino.learning.epochs import Epochs, Job, Training
+from vicino.learning.skipgram import aligned, keep_probabilities
 
 __all__ = ["TOGETHER", "Embedding", "Recipe", "infer", "new_embedding", "train"]
 
@@ -118,9 +113,9 @@ def new_embedding(
     """
     if dim < 1:
         raise InputError(f"vectors of {dim} dimensions cannot be", mend="give vector_size=100")
-    documents, inputs = _aligned(n_documents, dim), _aligned(n_words if recipe.reads_words else 0, dim)
+    documents, inputs = aligned(n_documents, dim), aligned(n_words if recipe.reads_words else 0, dim)
     width = inputs.shape[1]
-    outputs = _aligned(2 * n_words - 1 if recipe.hs else n_words, recipe.slots * width)
+    outputs = aligned(2 * n_words - 1 if recipe.hs else n_words, recipe.slots * width)
     random = np.random.default_rng(recipe.seed)
     for matrix, reach in ((inputs, 0.5 / dim), (documents, math.sqrt(3 / dim))):
         matrix[:, :dim] = (2 * random.random((len(matrix), dim), np.float32) - 1) * np.float32(reach)
@@ -156,26 +151,7 @@ def train(
         raise EmptyInput("no document has a word", mend="give longer texts, or lower min_count")
     _require_rows(ids, offsets, counts, embedding, recipe)
     course = _Course(ids, offsets, counts, embedding, recipe)
-    training = Training()
-    kept = [matrix.copy() for matrix in course.weights]
-    with progress.task(label, total=recipe.epochs * len(ids), unit="tokens") as work:
-        for epoch in range(recipe.epochs):
-            try:
-                training.losses.append(course.epoch(epoch, work, label))
-            except KeyboardInterrupt:
-                training.ended = "interrupted"
-            except _Diverged:
-                training.ended = "diverged"
-            if training.ended != "whole":
-                break
-            if epoch + 1 < recipe.epochs:
-                for matrix, copy in zip(course.weights, kept, strict=True):
-                    np.copyto(copy, matrix)
-    if training.ended != "whole":
-        for matrix, copy in zip(course.weights, kept, strict=True):
-            np.copyto(matrix, copy)
-        _tell(training, recipe)
-    return training
+    return Epochs(course.weights, recipe.epochs, len(ids), recipe.threads, label, "tokens", recipe.mend).run(course.waves)
 
 
 def infer(
@@ -192,17 +168,13 @@ def infer(
     A document's vector depends on its words and on the recipe: not on the other documents, and not on the threads. One without
     words stays zero. Raises InputError for ids that have no row, and for a rate that is too large.
     """
-    found = replace(embedding, documents=_aligned(len(offsets) - 1, embedding.dim))
+    found = replace(embedding, documents=aligned(len(offsets) - 1, embedding.dim))
     if len(ids):
         _require_rows(ids, offsets, counts, found, recipe)
         course = _Course(ids, offsets, counts, found, recipe, frozen=True)
-        with progress.task(label, total=recipe.epochs * len(ids), unit="tokens") as work:
-            try:
-                for epoch in range(recipe.epochs):
-                    course.epoch(epoch, work, label)
-            except _Diverged as error:
-                mend = f"lower alpha, which is {recipe.alpha:g}: 0.025 to 0.05 are usual"
-                raise InputError("the vectors of these documents grew past all bounds", mend=mend) from error
+        learnt = [found.documents]
+        epochs = Epochs(learnt, recipe.epochs, len(ids), recipe.threads, label, "tokens", recipe.mend, partial=False)
+        epochs.run(course.waves)
     return found.document_vectors
 
 
@@ -248,46 +220,21 @@ class _Course:
         self.recipe = recipe
         self._learn = kernels.learn
 
-    def epoch(self, number: int, work: progress.Task, label: str) -> float:
-        """Learn from everything once, in another order each time; returns the mean loss. Raises _Diverged."""
+    def waves(self, epoch: int) -> Iterator[list[Job]]:
+        """Documents come in another order in each epoch, but for those that learn by themselves."""
         texts = self.texts
         if not self.settings.frozen:
-            order = np.random.default_rng([self.recipe.seed, number]).permutation(len(texts.order))
+            order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(texts.order))
             texts = texts._replace(order=order)
-        loss, judged = 0.0, 0
-        with closing(self._results(texts, number)) as results:
-            for tokens, (here, n) in results:
-                loss, judged = loss + here, judged + n
-                if not math.isfinite(loss):
-                    raise _Diverged
-                work.label = f"{label}, loss {loss / max(judged, 1):.3f}"
-                work.advance(tokens)
-        learnt = self.weights[2:] if self.settings.frozen else self.weights
-        if not all(np.isfinite(matrix).all() for matrix in learnt):
-            raise _Diverged
-        return loss / max(judged, 1)
-
-    def _results(self, texts: Texts, epoch: int) -> Generator[tuple[int, tuple[float, int]]]:
-        """The length, the loss and the number of judged pairs of each block, in order."""
         ahead = np.concatenate([[0], np.cumsum(np.diff(texts.offsets)[texts.order])])
         starts = np.searchsorted(ahead, np.arange(0, ahead[-1], _BLOCK))
-        spans = list(pairwise(np.unique([*starts, len(texts.order)]).tolist()))
         seed = (self.recipe.seed * 1_000_003 + epoch) % 2**63
 
-        def block(span: tuple[int, int]) -> tuple[int, tuple[float, int]]:
+        def block(span: tuple[int, int]) -> tuple[int, float, int]:
             begin, end = ahead[list(span)].tolist()
-            rates = self._rate(epoch, begin / ahead[-1]), self._rate(epoch, end / ahead[-1])
+            shares = (0, 0) if self.settings.frozen else (begin / ahead[-1], end / ahead[-1])  # frozen, all have the same rate
+            rates = self.recipe.rates(epoch, *shares)
             found = self._learn(texts, span, self.weights, self.noise, self.paths, self.settings, rates, seed)
-            return end - begin, found
+            return end - begin, *found
 
-        if self.recipe.threads == 1:
-            yield from map(block, spans)
-        else:
-            with ThreadPoolExecutor(self.recipe.threads) as pool:
-                yield from pool.map(block, spans)
-
-    def _rate(self, epoch: int, share: float) -> float:
-        """The rate after a share of an epoch; frozen, it stays for an epoch, alike for all documents."""
-        recipe = self.recipe
-        done = (epoch + (0 if self.settings.frozen else share)) / recipe.epochs
-        return recipe.alpha + (recipe.min_alpha - recipe.alpha) * done
+        yield [partial(block, span) for span in pairwise(np.unique([*starts, len(texts.order)]).tolist())]

@@ -8,18 +8,16 @@ reproducibility and of what ends a training early holds here too.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino import progress
 from vicino.errors import EmptyInput
 from vicino.learning import skipgram
-from vicino.learning.skipgram import Embedding, Recipe, Training, _Diverged, _tell
+from vicino.learning.epochs import Epochs, Job, Training
+from vicino.learning.skipgram import Embedding, Recipe
 from vicino.learning.walks import links
 
 __all__ = ["new_embedding", "train"]
@@ -65,29 +63,8 @@ def train(
     if not len(neighbours):
         raise EmptyInput("a graph without edges", mend="give at least one edge")
     course = _Course(offsets, neighbours, weights, embedding, recipe)
-    training = Training()
-    kept = [matrix.copy() for matrix in course.weights]
-    with progress.task(label, total=recipe.epochs * len(neighbours), unit="edges") as work:
-        for epoch in range(recipe.epochs):
-            try:
-                training.losses.append(course.epoch(epoch, work, label))
-            except KeyboardInterrupt:
-                training.ended = "interrupted"
-            except _Diverged:
-                training.ended = "diverged"
-            if training.ended != "whole":
-                break
-            if epoch + 1 < recipe.epochs:
-                _copy(course.weights, kept)
-    if training.ended != "whole":
-        _copy(kept, course.weights)
-        _tell(training, recipe)
-    return training
-
-
-def _copy(sources: Sequence[Float32], targets: Sequence[Float32]) -> None:
-    for source, target in zip(sources, targets, strict=True):
-        np.copyto(target, source)
+    epochs = Epochs(course.weights, recipe.epochs, len(neighbours), recipe.threads, label, "edges", recipe.mend)
+    return epochs.run(course.waves)
 
 
 class _Course:
@@ -118,39 +95,12 @@ class _Course:
         self.groups = -(-len(neighbours) // _GROUP)
         self._learn = kernels.learn
 
-    def epoch(self, number: int, work: progress.Task, label: str) -> float:
-        """Draw as many edges as there are; returns the mean loss. Raises _Diverged."""
-        loss, judged = 0.0, 0
-        with closing(self._results(number)) as results:
-            for groups, (here, pairs) in results:
-                loss, judged = loss + here, judged + pairs
-                if not math.isfinite(loss):
-                    raise _Diverged
-                work.label = f"{label}, loss {loss / max(judged, 1):.3f}"
-                work.advance(groups * _GROUP)
-        if not all(np.isfinite(matrix).all() for matrix in self.weights):
-            raise _Diverged
-        return loss / max(judged, 1)
+    def waves(self, epoch: int) -> Iterator[list[Job]]:
+        yield [partial(self._block, epoch, start) for start in range(0, self.groups, _BLOCK)]
 
-    def _results(self, epoch: int) -> Generator[tuple[int, tuple[float, int]]]:
-        """The groups, the loss and the number of judged pairs of each block, in order."""
-
-        def block(start: int) -> tuple[int, tuple[float, int]]:
-            end = min(start + _BLOCK, self.groups)
-            rates = self._rate(epoch, start), self._rate(epoch, end)
-            seed = ((self.recipe.seed * 1_000_003 + epoch) * 1_000_003 + start // _BLOCK) % 2**63
-            found = self._learn(
-                self.links, self.nodes, self.weights, self.noise, self.paths, self.settings, end - start, rates, seed
-            )
-            return end - start, found
-
-        starts = range(0, self.groups, _BLOCK)
-        if self.recipe.threads == 1:
-            yield from map(block, starts)
-        else:
-            with ThreadPoolExecutor(self.recipe.threads) as pool:
-                yield from pool.map(block, starts)
-
-    def _rate(self, epoch: int, group: int) -> float:
-        recipe = self.recipe
-        return recipe.alpha + (recipe.min_alpha - recipe.alpha) * (epoch + group / self.groups) / recipe.epochs
+    def _block(self, epoch: int, start: int) -> tuple[int, float, int]:
+        end = min(start + _BLOCK, self.groups)
+        rates = self.recipe.rates(epoch, start / self.groups, end / self.groups)
+        seed = ((self.recipe.seed * 1_000_003 + epoch) * 1_000_003 + start // _BLOCK) % 2**63
+        chance = self.nodes, self.weights, self.noise, self.paths
+        return (end - start) * _GROUP, *self._learn(self.links, *chance, self.settings, end - start, rates, seed)

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino.errors import InputError
-from vicino.learning.skipgram import _aligned
-from vicino.learning.strata import Descent, Training
+from vicino.learning.epochs import Epochs, Training
+from vicino.learning.skipgram import aligned
+from vicino.learning.strata import Tour
 
 if TYPE_CHECKING:
     from vicino.learning.glove_kernels import Side
@@ -102,7 +103,7 @@ def new_embedding(place: NDArray[np.int64], dim: int, seed: int) -> Embedding:
     n, random = len(place), np.random.default_rng(seed)
     sides = []
     for _ in range(2):
-        vectors, squares = _aligned(n, dim), _aligned(n, dim)
+        vectors, squares = aligned(n, dim), aligned(n, dim)
         vectors[place, :dim] = (random.random((n, dim), np.float32) - 0.5) / np.float32(math.sqrt(dim))
         squares[:] = 1
         sides.append(Side(vectors, np.zeros(n, np.float32), squares, np.ones(n, np.float32)))
@@ -113,7 +114,7 @@ def train(tiles: Tiles, embedding: Embedding, recipe: Recipe, *, label: str = "l
     """Learn from nonzeros in tiles, changing `embedding`, which was made for the same `tiles.place`, where it is.
 
     `Training.losses` is J divided by the number of nonzeros, as each was met. For what stands in the progress events, and what
-    ends a training early, see `vicino.learning.strata.Descent.run`, which says too what is raised.
+    ends a training early, see `vicino.learning.epochs.Epochs.run`, which says too what is raised.
 
     >>> from vicino.learning.cooccurrence import cooccurrence
     >>> from vicino.learning.tiles import tiled
@@ -132,5 +133,6 @@ def train(tiles: Tiles, embedding: Embedding, recipe: Recipe, *, label: str = "l
         return costs
 
     weights = [each for side in (embedding.inputs, embedding.outputs) for each in (side.vectors, side.biases)]
-    descent = Descent(tiles.sizes, weights, recipe.epochs, recipe.seed, recipe.threads, label, "pairs", recipe.learning_rate)
-    return descent.run(learn)
+    mend = f"lower learning_rate, which is {recipe.learning_rate:g}"
+    epochs = Epochs(weights, recipe.epochs, int(tiles.sizes.sum()), recipe.threads, label, "pairs", mend)
+    return epochs.run(Tour(tiles.sizes, learn, recipe.seed, 1 if recipe.threads == 1 else 2 * recipe.threads).waves)

@@ -10,30 +10,26 @@ Wright and Niu 2011, "Hogwild!"): as good, faster, and never twice the same.
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino import progress
 from vicino.errors import EmptyInput, InputError
+from vicino.learning.epochs import Epochs, Job, Training
 
 if TYPE_CHECKING:
     from vicino.learning.skipgram_kernels import Parts
 
-__all__ = ["Embedding", "Recipe", "Training", "keep_probabilities", "new_embedding", "train"]
+__all__ = ["Embedding", "Recipe", "aligned", "keep_probabilities", "new_embedding", "train"]
 
 _BLOCK = 50_000  # tokens that a thread learns from before it looks up; part of what the seed means
 _LANES = 16  # numbers in the widest register: rows are that aligned, and a multiple of it long
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,6 +70,16 @@ class Recipe:
         if not (self.negative or self.hs):
             raise InputError("negative=0 without hs has nothing to learn by", mend="give negative=5, or hs=True")
 
+    def rates(self, epoch: int, begin: float, end: float) -> tuple[float, float]:
+        """The rates at two places of an epoch, each a share of it."""
+        fall = (self.min_alpha - self.alpha) / self.epochs
+        return self.alpha + fall * (epoch + begin), self.alpha + fall * (epoch + end)
+
+    @property
+    def mend(self) -> str:
+        """What helps where vectors grow past all bounds."""
+        return f"lower alpha, which is {self.alpha:g}: 0.025 to 0.05 are usual"
+
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
@@ -98,14 +104,6 @@ class Embedding:
         return np.ascontiguousarray(self.outputs[:, : self.dim])
 
 
-@dataclass
-class Training:
-    """How it went: the mean loss (nats a pair, of a sample of pairs) of each whole epoch, and what ended it."""
-
-    losses: list[float] = field(default_factory=list)
-    ended: Literal["whole", "interrupted", "diverged"] = "whole"
-
-
 def new_embedding(
     n: int,
     dim: int,
@@ -128,7 +126,7 @@ def new_embedding(
     """
     if dim < 1:
         raise InputError(f"vectors of {dim} dimensions cannot be", mend="give vector_size=100")
-    inputs, outputs = _aligned(n + parts, dim), _aligned(2 * n - 1 if hs else n, dim)
+    inputs, outputs = aligned(n + parts, dim), aligned(2 * n - 1 if hs else n, dim)
     inputs[:, :dim] = (np.random.default_rng(seed).random((n + parts, dim), np.float32) * 2 - 1) / dim
     if vectors is not None:
         inputs[: len(vectors), :dim] = vectors
@@ -138,8 +136,12 @@ def new_embedding(
     return Embedding(dim, inputs, outputs)
 
 
-def _aligned(n: int, dim: int) -> NDArray[np.float32]:
-    """Zeros whose rows begin with a cache line of their own."""
+def aligned(n: int, dim: int) -> NDArray[np.float32]:
+    """Zeros (n, width), float32: `dim` columns and as many more as make a multiple of 16. Rows begin with a line of the cache.
+
+    >>> aligned(2, 5).shape
+    (2, 16)
+    """
     width = -(-dim // _LANES) * _LANES
     room = np.zeros(n * width + _LANES, np.float32)
     start = -room.ctypes.data // room.itemsize % _LANES
@@ -162,9 +164,8 @@ def train(
     the Huffman tree are made from. With `parts`, the vector of a member is the mean of several inputs, which may be those of
     others too. The loss so far stands in the label of the progress events.
 
-    Ctrl-C, and a loss or weights that are no longer finite (`alpha` is too large), put back the last whole epoch and end the
-    training early, as `Training.ended` says. Raises InputError where it diverged before there was one, and KeyboardInterrupt
-    likewise; EmptyInput where no sequence has two members.
+    What ends a training early, Ctrl-C or an `alpha` that is too large, is told in `vicino.learning.epochs.Epochs.run`, which says
+    too what is raised. Raises EmptyInput where no sequence has two members, InputError for ids that have no row.
 
     >>> pairs = np.array([0, 1, 0, 1], np.int32), np.array([0, 2, 4])
     >>> start = new_embedding(2, 4, seed=0)
@@ -179,41 +180,7 @@ def train(
             mend="give a count and a vector for each id from 0 on",
         )
     course = _Course(ids, offsets, counts, embedding, recipe, parts)
-    training = Training()
-    kept = embedding.inputs.copy(), embedding.outputs.copy()
-    with progress.task(label, total=recipe.epochs * len(ids), unit="tokens") as work:
-        for epoch in range(recipe.epochs):
-            try:
-                training.losses.append(course.epoch(epoch, work, label))
-            except KeyboardInterrupt:
-                training.ended = "interrupted"
-            except _Diverged:
-                training.ended = "diverged"
-            if training.ended != "whole":
-                break
-            if epoch + 1 < recipe.epochs:
-                np.copyto(kept[0], embedding.inputs)
-                np.copyto(kept[1], embedding.outputs)
-    if training.ended != "whole":
-        np.copyto(embedding.inputs, kept[0])
-        np.copyto(embedding.outputs, kept[1])
-        _tell(training, recipe)
-    return training
-
-
-def _tell(training: Training, recipe: Recipe) -> None:
-    whole = len(training.losses)
-    if whole:
-        logger.warning("training %s in epoch %d of %d: epoch %d is kept", training.ended, whole + 1, recipe.epochs, whole)
-    elif training.ended == "interrupted":
-        raise KeyboardInterrupt
-    else:
-        mend = f"lower alpha, which is {recipe.alpha:g}: 0.025 to 0.05 are usual"
-        raise InputError("the vectors grew past all bounds in the first epoch", mend=mend)
-
-
-class _Diverged(ArithmeticError):
-    """Numbers that are not finite; never leaves this module."""
+    return Epochs(course.weights, recipe.epochs, len(ids), recipe.threads, label, "tokens", recipe.mend).run(course.waves)
 
 
 class _Course:
@@ -242,41 +209,15 @@ class _Course:
         self.spans = list(pairwise(np.unique([*starts, len(offsets) - 1]).tolist()))
         self._learn = kernels.learn
 
-    def epoch(self, number: int, work: progress.Task, label: str) -> float:
-        """Learn from everything once; returns the mean loss. Raises _Diverged."""
-        loss, judged = 0.0, 0
-        with closing(self._results(number)) as results:
-            for tokens, (here, n) in results:
-                loss, judged = loss + here, judged + n
-                if not math.isfinite(loss):
-                    raise _Diverged
-                work.label = f"{label}, loss {loss / max(judged, 1):.3f}"
-                work.advance(tokens)
-        if not (np.isfinite(self.weights.inputs).all() and np.isfinite(self.weights.outputs).all()):
-            raise _Diverged
-        return loss / max(judged, 1)
+    def waves(self, epoch: int) -> Iterator[list[Job]]:
+        yield [partial(self._block, epoch, number) for number in range(len(self.spans))]
 
-    def _results(self, epoch: int) -> Generator[tuple[int, tuple[float, int]]]:
-        """The length, the loss and the number of judged pairs of each block, in order."""
-
-        def block(number: int) -> tuple[int, tuple[float, int]]:
-            span = self.spans[number]
-            begin, end = self.text.offsets[list(span)].tolist()
-            rates = self._rate(epoch, begin), self._rate(epoch, end)
-            seed = ((self.recipe.seed * 1_000_003 + epoch) * 1_000_003 + number) % 2**63
-            found = self._learn(self.text, span, self.weights, self.parts, *self.chance, self.settings, rates, seed)
-            return end - begin, found
-
-        if self.recipe.threads == 1:
-            yield from map(block, range(len(self.spans)))
-        else:
-            with ThreadPoolExecutor(self.recipe.threads) as pool:
-                yield from pool.map(block, range(len(self.spans)))
-
-    def _rate(self, epoch: int, token: int) -> float:
-        recipe = self.recipe
-        done = (epoch + token / len(self.text.ids)) / recipe.epochs
-        return recipe.alpha + (recipe.min_alpha - recipe.alpha) * done
+    def _block(self, epoch: int, number: int) -> tuple[int, float, int]:
+        span = self.spans[number]
+        begin, end = self.text.offsets[list(span)].tolist()
+        rates = self.recipe.rates(epoch, begin / len(self.text.ids), end / len(self.text.ids))
+        seed = ((self.recipe.seed * 1_000_003 + epoch) * 1_000_003 + number) % 2**63
+        return end - begin, *self._learn(self.text, span, self.weights, self.parts, *self.chance, self.settings, rates, seed)
 
 
 def keep_probabilities(counts: NDArray[np.int64], sample: float) -> NDArray[np.float32]:

@@ -8,21 +8,27 @@ x_i* and x_*j the sums of rows and columns, |D| the sum of all, and pmi_ij = ln 
 
 The matrix is learnt tile by tile, each all of its cells at once: three dense products and one step of AdaGrad. Rows and columns
 are dealt out to the tiles by frequency. Tiles of a stratum share no vector (`vicino.learning.strata`), and each thread multiplies
-its matrices alone: equal input and seed give equal vectors to the bit, with any number of threads. Several processes, as the
-authors have them, would need the same strata, and the vectors in memory that they share: on one machine that is what threads are.
+its matrices alone: equal input and seed give equal vectors to the bit, with any number of threads. And of processes: as the
+authors do it, these read and write the same files, which here are mapped into the memory of all.
 """
 
 from __future__ import annotations
 
 import math
+import signal
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vicino.errors import InputError
-from vicino.learning.strata import Descent, Training
+from vicino.learning.epochs import Epochs, Training
+from vicino.learning.strata import Learn, Tour
 
 if TYPE_CHECKING:
     from vicino.learning.cooccurrence import Cooccurrence
@@ -39,6 +45,8 @@ Float32 = NDArray[np.float32]
 class Recipe:
     """How to learn: f by the three numbers `confidence_`, the `learning_rate` of AdaGrad, `epochs` over all tiles.
 
+    By `threads` of this process, or by several `processes` of one thread each; both give the same vectors.
+
     Raises InputError where a value cannot be.
     """
 
@@ -49,9 +57,10 @@ class Recipe:
     epochs: int = 40
     seed: int = 0
     threads: int = 1
+    processes: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("threads", 1), ("seed", 0)):
+        for name, least in (("epochs", 1), ("threads", 1), ("processes", 1), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise InputError(f"{name}={value!r} cannot be", mend=f"give a whole number from {least} on")
@@ -106,7 +115,8 @@ def train(counts: Cooccurrence, tiles: Tiles, embedding: Embedding, recipe: Reci
     """Learn from the `tiles` of `counts`, changing `embedding`, which was made for the same `tiles.place`, where it is.
 
     `Training.losses` is the mean over all n² pairs, as each was met. For what stands in the progress events, and what ends a
-    training early, see `vicino.learning.strata.Descent.run`, which says too what is raised.
+    training early, see `vicino.learning.epochs.Epochs.run`, which says too what is raised. Several processes need room for the
+    counts and vectors in the folder of temporary files.
 
     >>> from vicino.learning.cooccurrence import cooccurrence
     >>> from vicino.learning.tiles import tiled
@@ -118,36 +128,98 @@ def train(counts: Cooccurrence, tiles: Tiles, embedding: Embedding, recipe: Reci
     """
     from threadpoolctl import threadpool_limits
 
-    from vicino.learning import swivel_kernels as kernels
-
-    W, C = embedding.inputs, embedding.outputs
-    squares = embedding.squares
+    confidence = recipe.confidence_base, recipe.confidence_scale, recipe.confidence_exponent
+    numbers = np.array([*confidence, recipe.learning_rate], np.float64)
+    cells = tiles.cells
+    learnt = embedding.inputs, embedding.outputs, *embedding.squares
     expected = _expected(counts, tiles)
-    confidence = kernels.Confidence(
-        float(recipe.confidence_base), float(recipe.confidence_scale), float(recipe.confidence_exponent)
-    )
-    firsts = tiles.cells.firsts
-    most = int(np.diff(firsts).max())
+    matrix = _Matrix(*learnt, cells.firsts, cells.starts, cells.rows, cells.columns, cells.values, *expected, numbers)
+    groups = np.diff(tiles.cells.firsts)
+    sizes, workers = groups[:, None] * groups, recipe.threads if recipe.processes == 1 else recipe.processes
+    mend = f"lower learning_rate, which is {recipe.learning_rate:g}"
 
-    def learn(some: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.float64]:
+    def run(learn: Learn, weights: Sequence[Float32], pool: Any = None) -> Training:
+        tour = Tour(sizes, learn, recipe.seed, 1 if workers == 1 else 2 * workers)
+        return Epochs(weights, recipe.epochs, int(sizes.sum()), workers, label, "pairs", mend).run(tour.waves, pool)
+
+    if recipe.processes == 1:
+        with threadpool_limits(1, user_api="blas"):  # threads learn from tiles of their own
+            return run(matrix.learn, matrix[:2])
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    with (
+        tempfile.TemporaryDirectory(prefix="vicino-swivel-") as folder,
+        ProcessPoolExecutor(recipe.processes, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool,
+    ):
+        matrix.save(Path(folder))
+        shared = _Matrix.opened(folder)
+        training = run(partial(_learn_from, folder), shared[:2], pool)
+        for mine, theirs in zip(matrix[:4], shared[:4], strict=True):
+            np.copyto(mine, theirs)
+        return training
+
+
+class _Matrix(NamedTuple):
+    """What is learnt, by AdaGrad's sums of squares; the cells of the tiles; what to expect of rows and columns; the recipe."""
+
+    inputs: Float32
+    outputs: Float32
+    input_squares: Float32
+    output_squares: Float32
+    firsts: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    rows: NDArray[np.uint16]
+    columns: NDArray[np.uint16]
+    values: Float32
+    expected_rows: Float32
+    expected_columns: Float32
+    numbers: NDArray[np.float64]  # the three of the confidence, and the learning rate
+
+    def learn(self, some: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Learn from some tiles (m, 2), which share no group; returns their losses, (m,)."""
+        from vicino.learning import swivel_kernels as kernels
+        from vicino.learning.tiles_kernels import Cells
+
+        cells = Cells(self.firsts, self.starts, self.rows, self.columns, self.values)
+        expected = self.expected_rows, self.expected_columns
+        *confidence, rate = self.numbers.tolist()
+        most = int(np.diff(self.firsts).max())
         losses, room = np.empty(len(some)), np.empty(most * most, np.float32)
         for number, (top, left) in enumerate(some.tolist()):
-            rows, columns = slice(firsts[top], firsts[top + 1]), slice(firsts[left], firsts[left + 1])
-            w, c = W[rows], C[columns]
+            rows, columns = (slice(self.firsts[group], self.firsts[group + 1]) for group in (top, left))
+            w, c = self.inputs[rows], self.outputs[columns]
             products = room[: len(w) * len(c)].reshape(len(w), len(c))
             with np.errstate(all="ignore"):  # what is not finite is noticed by its loss
                 np.matmul(w, c.T, out=products)
-                losses[number] = kernels.grade(products, tiles.cells, (top, left), expected, confidence, int(seeds[number]))
+                losses[number] = kernels.grade(
+                    products, cells, (top, left), expected, kernels.Confidence(*confidence), int(seeds[number])
+                )
                 by_rows, by_columns = products @ c, products.T @ w
-            kernels.step(w, squares[0][rows], by_rows, 1 / len(c), recipe.learning_rate)
-            kernels.step(c, squares[1][columns], by_columns, 1 / len(w), recipe.learning_rate)
+            kernels.step(w, self.input_squares[rows], by_rows, 1 / len(c), rate)
+            kernels.step(c, self.output_squares[columns], by_columns, 1 / len(w), rate)
         return losses
 
-    groups = np.diff(firsts)
-    sizes = groups[:, None] * groups
-    descent = Descent(sizes, (W, C), recipe.epochs, recipe.seed, recipe.threads, label, "pairs", recipe.learning_rate)
-    with threadpool_limits(1, user_api="blas"):  # threads learn from tiles of their own
-        return descent.run(learn)
+    def save(self, folder: Path) -> None:
+        for name, array in self._asdict().items():
+            np.save(folder / f"{name}.npy", array)
+
+    @classmethod
+    def opened(cls, folder: str) -> Self:
+        """Mapped: whoever opens the same folder sees what the others learn."""
+        return cls(*(np.asarray(np.load(Path(folder) / f"{name}.npy", mmap_mode="r+")) for name in cls._fields))
+
+
+@lru_cache(maxsize=1)
+def _opened_alone(folder: str) -> _Matrix:
+    """In a worker: the matrix of a folder, whose products will take one thread."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")
+    return _Matrix.opened(folder)
+
+
+def _learn_from(folder: str, some: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.float64]:
+    return _opened_alone(folder).learn(some, seeds)
 
 
 def _expected(counts: Cooccurrence, tiles: Tiles) -> tuple[Float32, Float32]:
