@@ -98,27 +98,147 @@ def ingest(plain: dict[str, Any]) -> str:
 def words(plain: dict[str, Any]) -> str:
     """CPU seconds and quality of word vectors, beside gensim's."""
     about = plain["parameters"]
-    lines = [
-        f"{about['dim']} dimensions, window {about['window']}, {about['negative']} negatives, {about['epochs']} epochs, the same",
-        f"words of Wikipedia, {about['threads']} threads each, in turn, {about['seeds']} seeds (medians; vicino / gensim):",
-        "",
-        "| | tokens | CPU, s | times less [of the seeds] | text file to vectors | WordSim-353 | MEN | analogies |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    head = ["", "tokens", "CPU, s", "times less [of the seeds]", "text file to vectors", "MB", "WordSim-353", "MEN", "analogies"]
+    rows = []
     for one in plain["results"]:
         ours, theirs, times = one["vicino"], one["gensim"], one["gensim/vicino"]
-        pairs = [f"{ours[name][0]:.3f} / {theirs[name][0]:.3f}" for name in ("wordsim353", "men", "analogies")]
-        learning = times["learning_cpu"]
-        cells = [
-            {"sg": "skip-gram", "cbow": "CBOW"}[one["family"]],
-            f"{one['tokens'] / 1e6:.1f} M",
-            f"{ours['learning_cpu'][0]:.0f} / {theirs['learning_cpu'][0]:.0f}",
-            span(learning),
-            f"{times['whole_wall']['median']:.1f} times faster",
-            *pairs,
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(
+            [
+                {"sg": "skip-gram", "cbow": "CBOW", "fasttext": "FastText"}[one["family"]],
+                f"{one['tokens'] / 1e6:.1f} M",
+                f"{ours['learning_cpu'][0]:.0f} / {theirs['learning_cpu'][0]:.0f}",
+                span(times["learning_cpu"]),
+                f"{times['whole_wall']['median']:.1f} times faster",
+                f"{ours['peak_mb'][0]:.0f} / {theirs['peak_mb'][0]:.0f}",
+                *(f"{ours[name][0]:.3f} / {theirs[name][0]:.3f}" for name in ("wordsim353", "men", "analogies")),
+            ]
+        )
+    return (
+        f"{about['dim']} dimensions, window {about['window']}, {about['negative']} negatives, {about['epochs']} epochs, the rate "
+        f"from {about['alpha']['sg']} ({about['alpha']['cbow']} for CBOW) on both sides, the same words of Wikipedia, "
+        f"{about['threads']} threads each, in turn, {about['seeds']} seeds (medians; vicino / gensim):\n\n{table(head, rows)}"
+    )
+
+
+def glove(plain: dict[str, Any]) -> str:
+    """What GloVe takes and gives, beside skip-gram."""
+    about, oracle = plain["parameters"], plain["oracle"]
+    head = ["tokens", "nonzeros", "counted, CPU s", "nonzeros a CPU second", "MB", "WordSim-353", "skip-gram", "at epoch"]
+    rows = []
+    for one in plain["results"]:
+        ours, theirs = one["glove"], one["skip-gram"]["course"][-1]["plain"]["wordsim353"][0]
+        course = [epoch["centred"]["wordsim353"][0] for epoch in ours["course"]]
+        rows.append(
+            [
+                f"{one['tokens'] / 1e6:.1f} M",
+                f"{ours['nonzeros'][0] / 1e6:.1f} M",
+                f"{ours['counting_cpu'][0] + ours['tiling_cpu'][0]:.0f}",
+                f"{ours['learnt_a_cpu_second'][0] / 1e6:.1f} M",
+                f"{ours['peak_mb'][0]:,.0f}",
+                f"{max(course):.3f}",
+                f"{theirs:.3f}",
+                f"{course.index(max(course)) + 1} of {about['epochs']}",
+            ]
+        )
+    shortcuts = plain["shortcuts"]
+    best = {
+        name: max(epoch["centred"]["wordsim353"][0] for epoch in shortcuts[name]["course"])
+        for name in ("glove", "one order, float32", "one order, float64")
+    }
+    return (
+        f"GloVe, {about['dim']} dimensions, window {about['window']}, {about['threads']} threads, {about['seeds']} seeds "
+        f"(medians; the best epoch of each):\n\n{table(head, rows)}\n\n"
+        f"The shortcuts, on the smallest text, WordSim-353: float32 in tiles {best['glove']:.3f}, in one random order "
+        f"{best['one order, float32']:.3f}, float64 in one random order {best['one order, float64']:.3f}. A plain numpy AdaGrad "
+        f"costs the same in each of {len(oracle['costs'])} epochs, to {oracle['largest_relative_difference']:.1%}, and "
+        f"{oracle['numpy_cpu'] / oracle['cpu']:.0f} times the time."
+    )
+
+
+def swivel(plain: dict[str, Any]) -> str:
+    """How soon Swivel is as good as GloVe ever is."""
+    about = plain["parameters"]
+    head = ["tokens", "GloVe's best WordSim-353", "GloVe, CPU s", "Swivel to the same, CPU s", "Swivel's best"]
+    rows = []
+    for one in plain["results"]:
+        same = one["to_the_same"]
+        rows.append(
+            [
+                f"{one['tokens'] / 1e6:.1f} M",
+                f"{same['wordsim353']:.3f}",
+                f"{same['glove_cpu']:.0f}",
+                "not reached" if same["swivel_cpu"] is None else f"{same['swivel_cpu']:.0f}",
+                f"{max(epoch['plain']['wordsim353'][0] for epoch in one['swivel']['course']):.3f}",
+            ]
+        )
+    return (
+        f"Swivel beside GloVe, {about['epochs']} epochs, {about['threads']} threads, {about['seeds']} seeds (medians), counting "
+        f"and learning together:\n\n{table(head, rows)}"
+    )
+
+
+def doc2vec(plain: dict[str, Any]) -> str:
+    """Document vectors, beside gensim's and simpler ones."""
+    about, corpus, runs = plain["parameters"], plain["corpus"], plain["median, lowest, highest"]
+    head = ["", "learning, CPU s", "gensim takes", "new documents, CPU s", "gensim takes", "accuracy"]
+    rows = []
+    for name, run in runs.items():
+        way = name.removeprefix("vicino ")
+        times = plain["gensim/vicino"].get(way) if name != way else None
+        rows.append(
+            [
+                f"**{name}**" if times else name,
+                f"{run['learning_cpu'][0]:.1f}",
+                span(times["learning_cpu"]) if times else "",
+                f"{run['inferring_cpu'][0]:.1f}",
+                span(times["inferring_cpu"]) if times else "",
+                "{:.3f} [{:.3f}, {:.3f}]".format(*run["accuracy"]),
+            ]
+        )
+    return (
+        f"20 Newsgroups by date ({corpus['train_documents']:,} documents to learn from, {corpus['test_documents']:,} new ones), "
+        f"{about['dim']} dimensions, {about['epochs']} epochs, {about['threads']} threads, in turn, {about['seeds']} seeds "
+        f"(median [lowest, highest]); accuracy of a logistic regression:\n\n{table(head, rows)}"
+    )
+
+
+def graphs(plain: dict[str, Any]) -> str:
+    """Node vectors, beside PecanPy with gensim, and links beside common neighbours."""
+    about, parts = plain["parameters"], []
+    for data_set in ("blogcatalog", "cora"):
+        found = plain[data_set]
+        head = ["", "CPU, s", "PecanPy + gensim", "times less [of the seeds]", "micro-F1", "macro-F1"]
+        rows = []
+        for family, each in found["families"].items():
+            ours, theirs = each["vicino"], each.get("pecanpy")
+            rows.append(
+                [
+                    {"line-1": "LINE, order 1", "line-2": "LINE, order 2", "line": "LINE, both"}.get(family, family),
+                    f"{ours['whole_cpu'][0]:.0f}",
+                    f"{theirs['whole_cpu'][0]:.0f}" if theirs else "",
+                    span(each["pecanpy/vicino"]["whole_cpu"]) if theirs else "",
+                    *(
+                        f"{ours[name][0]:.3f}" + (f" / {theirs[name][0]:.3f}" if theirs else "")
+                        for name in ("micro_f1", "macro_f1")
+                    ),
+                ]
+            )
+        title = {"blogcatalog": "BlogCatalog", "cora": "Cora"}[data_set]
+        parts.append(f"**{title}**: {found['nodes']:,} nodes, {found['edges']:,} edges\n\n{table(head, rows)}")
+    head = ["links, AUC", *(name for name in plain["links"]["cora"]["deepwalk"])]
+    rows = [
+        [f"{data_set}, {family}", *(f"{score['mean']:.3f}" for score in scores.values())]
+        for data_set, families in plain["links"].items()
+        for family, scores in families.items()
+    ]
+    return (
+        f"{about['dim']} dimensions, {about['num_walks']} walks of {about['walk_length']} nodes, window {about['window']}, "
+        f"{about['negative']} negatives, half the nodes with labels, {about['threads']} threads, in turn, {about['seeds']} seeds "
+        "(medians; vicino / peer):\n\n"
+        + "\n\n".join(parts)
+        + "\n\nLinks: 30 % of the edges held out; two scores of vectors, two that need none, and classifiers of pairs:\n\n"
+        + table(head, rows)
+    )
 
 
 def lexical(plain: dict[str, Any]) -> str:
@@ -191,5 +311,5 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
-    each.__name__: each for each in (ladder, encode, lexical, ingest, words, topics)
+    each.__name__: each for each in (ladder, encode, lexical, ingest, words, glove, swivel, doc2vec, topics, graphs)
 }

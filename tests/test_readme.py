@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ NOTES = {
     "bees.md": "# How bees dance\n\nA forager tells the hive where flowers are.\n\nThe angle of her dance is the sun's.\n",
     "ice.md": "# Why ice floats on lakes\n\nWater grows as it freezes.\n\nSo ice is lighter than the lake below it.\n",
 }
+FRIENDS = ("Ada", "Bob", "Eve", "Kim", "Zoe")
 
 
 def blocks(language: str) -> list[str]:
@@ -30,6 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "notes").mkdir()
     for name, text in NOTES.items():
         (folder / "notes" / name).write_text(text)
+    (folder / "edges.tsv").write_text("".join(f"{left}\t{right}\n" for left, right in combinations(FRIENDS, 2)))
     return folder
 
 

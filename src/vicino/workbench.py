@@ -240,19 +240,18 @@ def embed_to_file(
     return Written(writers.write_vectors(out, items, vectors, made, texts=texts), len(items), made, cut, tuple(notes))
 
 
-def train(data: Any, out: str | PathLike[str], *, family: str = "word2vec", accepts: str | None = None, **params: Any) -> Encoder:
+def train(data: Any, out: str | PathLike[str], *, family: str = "word2vec", thing: str | None = None, **params: Any) -> Encoder:
     """Teach an encoder of a family (a name from `vicino encoders`, with parameters in brackets) and save it to a folder.
 
     `data` is what the family's `fit` takes: for words a path, texts, or lists of tokens; for nodes a path, a graph, or pairs.
-    `accepts` ("text", "node") refuses a family that encodes something else. `out` is looked at first, so that an hour of
+    `thing` ("word", "node") refuses a family that has no vectors of such things. `out` is looked at first, so that an hour of
     learning is not lost to a folder that cannot be written. Raises UnknownName, InputError, and what `fit` raises.
     """
     made = encoders.make(family, **params)
     if made.pretrained:
         raise InputError(f"{family} has learnt already", mend="choose a family that learns from data, such as word2vec")
-    if accepts is not None and accepts not in made.accepts:
-        kinds = ", ".join(sorted(made.accepts))
-        raise InputError(f"{family} encodes {kinds}, not {accepts}", mend="choose another family: vicino encoders")
+    if thing is not None and getattr(made, "thing", None) != thing:
+        raise InputError(f"{family} makes no vectors of {thing}s", mend="choose another family: vicino encoders")
     artifacts.require_writable(out)
     made.fit(data).save(out)
     return made

@@ -17,7 +17,9 @@ train = typer.Typer(name="train", help="Teach an encoder from data.", no_args_is
 app.add_typer(train)
 
 Out = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the encoder goes.")]
-Threads = Annotated[int | None, typer.Option(help="More than one is faster, and never twice the same [default: 1].")]
+Threads = Annotated[
+    int | None, typer.Option(help="More than one is faster; most families then give other vectors each time. (1 by default.)")
+]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
 
 
@@ -25,7 +27,9 @@ Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
 def words(
     corpus: Annotated[Path, typer.Argument(help="A folder or file of text: txt, jsonl, csv, parquet, Markdown, .gz, .xz ...")],
     out: Out,
-    family: Annotated[str, typer.Option(help="Such as word2vec, or word2vec(vector_size=200,window=10,sg=0).")] = "word2vec",
+    family: Annotated[
+        str, typer.Option(help="word2vec, fasttext, glove, swivel, doc2vec, or such as word2vec(vector_size=200,window=10,sg=0).")
+    ] = "word2vec",
     epochs: Annotated[int | None, typer.Option(help="How often the text is read.")] = None,
     threads: Threads = None,
     seed: Seed = None,
@@ -33,14 +37,16 @@ def words(
     quiet: Quiet = False,
 ) -> None:
     """Word vectors from text."""
-    _train(corpus, out, "text", family, {"epochs": epochs, "threads": threads, "seed": seed}, as_json, quiet)
+    _train(corpus, out, "word", family, {"epochs": epochs, "threads": threads, "seed": seed}, as_json, quiet)
 
 
 @train.command()
 def graph(
     edges: Annotated[Path, typer.Argument(help="An edge list: tsv, csv, txt, jsonl (also .gz, .xz), or a SciPy matrix in .npz.")],
     out: Out,
-    family: Annotated[str, typer.Option(help="deepwalk, line, or such as node2vec(p=0.25,q=4,num_walks=10).")] = "node2vec",
+    family: Annotated[
+        str, typer.Option(help="node2vec, deepwalk, line, or such as node2vec(p=0.25,q=4,num_walks=10).")
+    ] = "node2vec",
     directed: Annotated[bool, typer.Option("--directed", help="An edge leads from the first node to the second only.")] = False,
     epochs: Annotated[int | None, typer.Option(help="How often walks are read, or edges drawn.")] = None,
     threads: Threads = None,
@@ -71,16 +77,16 @@ def neighbours(
         print(table(["", "cosine"], [[name, f"{cosine:.4f}"] for name, cosine in found], right=(1,), width=width()))
 
 
-def _train(data: Path, out: Path, accepts: str, family: str, params: dict[str, Any], as_json: bool, quiet: bool) -> None:
+def _train(data: Path, out: Path, thing: str, family: str, params: dict[str, Any], as_json: bool, quiet: bool) -> None:
     from vicino import workbench
 
     with bars(quiet, "the last whole epoch is kept where the family says so"):
         given = {name: value for name, value in params.items() if value is not None}
-        made = workbench.train(data, out, family=family, accepts=accepts, **given)
-    size = len(made.vectors_) if hasattr(made, "vectors_") else 0
-    about = {"path": str(out), "family": made.family, "space": made.space.to_json(), "vectors": size, "params": made.get_params()}
+        made: Any = workbench.train(data, out, family=family, thing=thing, **given)
+    size, space = len(made.vectors_), made.space
+    about = {"path": str(out), "family": made.family, "space": space.to_json(), "vectors": size, "params": made.get_params()}
     if as_json:
         print_json(about)
         return
-    print(f"{size:,} vectors of {made.space.dim} dimensions in {out} (space {made.space.id})")
-    say(f'Ask them:  vicino neighbours {out} "{getattr(made, "thing", "word").upper()} - OTHER + THIRD"')
+    print(f"{size:,} vectors of {space.dim} dimensions in {out} (space {space.id})")
+    say(f'Ask them:  vicino neighbours {out} "{thing.upper()} - OTHER + THIRD"')
