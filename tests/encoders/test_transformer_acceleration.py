@@ -101,9 +101,9 @@ def test_masks_of_another_kind_are_left_alone():
     with pytest.raises(UnusualAttention):
         attend(SimpleNamespace(), states, states[:, :, :3], states[:, :, :3], None)
     with pytest.raises(UnusualAttention):
-        acceleration._mask(mask_function=and_masks(causal_mask_function, causal_mask_function), attention_mask=None)
+        acceleration.unpadded_mask(mask_function=and_masks(causal_mask_function, causal_mask_function), attention_mask=None)
     flags = torch.ones(2, 3, dtype=torch.bool)
-    assert acceleration._mask(mask_function=bidirectional_mask_function, attention_mask=flags, q_length=3) is flags
+    assert acceleration.unpadded_mask(mask_function=bidirectional_mask_function, attention_mask=flags, q_length=3) is flags
 
 
 # Packed layers --------------------------------------------------------------------------------------------------------

@@ -24,7 +24,18 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["UnusualAttention", "accelerate", "attend", "can_pack", "cast", "multiplies_bfloat16", "pack"]
+__all__ = [
+    "IDLE",
+    "UnusualAttention",
+    "accelerate",
+    "attend",
+    "can_pack",
+    "cast",
+    "multiplies_bfloat16",
+    "pack",
+    "pieces",
+    "unpadded_mask",
+]
 
 _CPUINFO = Path("/proc/cpuinfo")  # Linux tells what a processor can do
 ATTENTION = "vicino"  # the name under which transformers finds `attend`
@@ -42,7 +53,7 @@ _FUSED = {  # what transformers and torch call the activations that oneDNN compu
     "ReLU": ("relu", ""),
 }
 # Keywords that transformers hands to every attention and that change nothing here.
-_IDLE = {"dropout", "position_ids", "use_cache", "cache_position", "output_attentions", "output_hidden_states", "return_dict"}
+IDLE = {"dropout", "position_ids", "use_cache", "cache_position", "output_attentions", "output_hidden_states", "return_dict"}
 
 
 class UnusualAttention(Exception):
@@ -138,11 +149,11 @@ def _install_attention(network: Any) -> None:
     except ImportError:  # transformers before 4.53 has no such register: torch's own attention serves
         return
     ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attend)
-    ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, _mask)
+    ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, unpadded_mask)
     network.set_attn_implementation(ATTENTION)
 
 
-def _mask(*, mask_function: Any, attention_mask: Tensor | None = None, **_: Any) -> Tensor | None:
+def unpadded_mask(*, mask_function: Any, attention_mask: Tensor | None = None, **_: Any) -> Tensor | None:
     """transformers asks for the mask of a batch: the (n, l) flags of real tokens are all that `attend` needs."""
     from transformers import masking_utils
 
@@ -167,7 +178,7 @@ def attend(
     `attention_mask` is (n, l), true for real tokens, which come first; `position_bias` is (1 or n, heads, l, l) and is added to
     the scores. Padding gets zeros. Raises UnusualAttention for what it does not compute.
     """
-    if any(given is not None and given is not False and name not in _IDLE for name, given in others.items()):
+    if any(given is not None and given is not False and name not in IDLE for name, given in others.items()):
         raise UnusualAttention
     if query.shape[2] != key.shape[2] or (attention_mask is not None and attention_mask.dim() != 2):
         raise UnusualAttention
@@ -178,7 +189,7 @@ def attend(
     n, heads, longest, d = value.shape
     scaling = 1 / math.sqrt(query.shape[3]) if scaling is None else scaling
     out = value.new_zeros(n, longest, heads, d)
-    for rows, some, length in _pieces(attention_mask, n, heads, longest):
+    for rows, some, length in pieces(attention_mask, n, heads, longest):
         bias = None
         if position_bias is not None:
             bias = position_bias[rows if len(position_bias) > 1 else slice(None), some, :length, :length]
@@ -187,7 +198,7 @@ def attend(
     return out, None
 
 
-def _pieces(mask: Tensor | None, n: int, heads: int, longest: int) -> Iterator[tuple[slice, slice, int]]:
+def pieces(mask: Tensor | None, n: int, heads: int, longest: int) -> Iterator[tuple[slice, slice, int]]:
     """Rows of one length, heads, and the length: few enough of both for their scores to stay in the cache."""
     lengths = [longest] * n if mask is None else mask.sum(1).tolist()
     start = 0
