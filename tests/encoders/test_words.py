@@ -249,3 +249,22 @@ def test_a_hostile_header_is_named_before_memory_is_taken(tmp_path):
     path.write_bytes(b"1000000000000 300\nking " + bytes(1200))
     with pytest.raises(UnreadableSource, match="more than the file holds"):
         Word2Vec.import_(path)
+
+
+def test_whoever_goes_on_at_once_takes_no_half_training(monkeypatch):
+    """The ladder would crown it, and keep it as if it were whole."""
+    whole, calls = kernels.learn, []
+
+    def learn(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    monkeypatch.setattr(kernels, "learn", learn)
+    with pytest.raises(KeyboardInterrupt):
+        Word2Vec(vector_size=4, epochs=5).fit_whole(sentences())
+    calls.clear()
+    assert Word2Vec(vector_size=4, epochs=5).fit(sentences()).training_.ended == "interrupted"
+    calls[:] = [1] * 5
+    assert Word2Vec(vector_size=4, epochs=5).fit_whole(sentences()).training_.ended == "whole"

@@ -109,3 +109,43 @@ def test_the_loss_so_far_stands_in_the_label(monkeypatch):
     with listen(events.append):
         epochs(np.zeros(1), 1).run(lambda _: [[lambda: (1, 2.0, 1), lambda: (3, 4.0, 2)]])
     assert [(event.label, event.done) for event in events][-2:] == [("learning, loss 2.000", 4)] * 2
+
+
+def test_an_interrupt_while_an_epoch_is_put_aside_loses_nothing(monkeypatch):
+    """The epoch was whole: its weights stay, though its copy is half made."""
+    from vicino.learning import epochs as module
+
+    weights, whole, calls = np.zeros(2), module._copy, []
+
+    def copy(sources, targets):
+        calls.append(1)
+        if len(calls) == 2:
+            targets[0][0] = sources[0][0]
+            raise KeyboardInterrupt
+        whole(sources, targets)
+
+    monkeypatch.setattr(module, "_copy", copy)
+    training = epochs(weights, 5).run(lambda _: [[adds(weights)]])
+    assert (training.ended, training.losses, weights.tolist()) == ("interrupted", [0.25, 0.25], [2, 2])
+
+
+def test_a_second_interrupt_waits_until_the_last_epoch_is_back(monkeypatch):
+    from vicino.learning import epochs as module
+
+    weights, whole, calls = np.zeros(2), module._copy, []
+
+    def copy(sources, targets):
+        if sources[0] is not weights:
+            calls.append(1)
+            if len(calls) < 3:
+                targets[0][0] = sources[0][0]
+                raise KeyboardInterrupt
+        whole(sources, targets)
+
+    def stops():
+        weights[:] = 99
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_copy", copy)
+    epochs(weights).run(lambda number: [[stops]] if number else [[adds(weights)]])
+    assert (len(calls), weights.tolist()) == (3, [1, 1])

@@ -44,7 +44,7 @@ def ingest(
 
     if recipe is not None and encoder is not None:
         raise InputError("--recipe and --encoder exclude each other", mend="give one of them; --encoder X is --recipe X")
-    with bars(quiet, "what was committed is kept"):
+    with bars(quiet, "what was committed is kept, and the same command goes on from there"):
         summary = workbench.ingest(
             sys.stdin.buffer if path == "-" else Path(path),
             collection,

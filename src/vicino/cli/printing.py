@@ -41,13 +41,13 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def bars(quiet: bool, kept: str = "what was measured is kept") -> Iterator[None]:
-    """Long work: with progress bars unless told otherwise, and a word to whoever stops it."""
+def bars(quiet: bool, stopped: str = "what was measured is kept, and the same command goes on from there") -> Iterator[None]:
+    """Long work: with progress bars unless told otherwise, and a word to whoever has stopped it."""
     from vicino import progress
 
     try:
         with nullcontext() if quiet else progress.bars():
             yield
     except KeyboardInterrupt:
-        say(f"\nstopped; {kept}, and the same command goes on from there")
+        say(f"\nstopped; {stopped}")
         raise typer.Exit(130) from None

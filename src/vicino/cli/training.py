@@ -80,11 +80,12 @@ def neighbours(
 def _train(data: Path, out: Path, thing: str, family: str, params: dict[str, Any], as_json: bool, quiet: bool) -> None:
     from vicino import workbench
 
-    with bars(quiet, "the last whole epoch is kept where the family says so"):
+    with bars(quiet, "no epoch was whole yet, and nothing was written"):
         given = {name: value for name, value in params.items() if value is not None}
         made: Any = workbench.train(data, out, family=family, thing=thing, **given)
     size, space = len(made.vectors_), made.space
     about = {"path": str(out), "family": made.family, "space": space.to_json(), "vectors": size, "params": made.get_params()}
+    about["training"] = {"ended": made.training_.ended, "epochs": len(made.training_.losses)}
     if as_json:
         print_json(about)
         return

@@ -231,6 +231,19 @@ class Encoder(Parameterised, ABC):
         """`encode`, under the name that a scikit-learn Pipeline calls."""
         return self.encode(X)
 
+    def fit_whole(self, data: Any) -> Self:
+        """`fit`, for whoever goes on with the result at once: a training that ended early is no result.
+
+        Raises KeyboardInterrupt where it was interrupted, InputError where its weights grew past all bounds.
+        """
+        self.fit(data)
+        ended = getattr(getattr(self, "training_", None), "ended", "whole")
+        if ended == "interrupted":
+            raise KeyboardInterrupt
+        if ended != "whole":
+            raise InputError(f"{self.family} {ended} before it had learnt from everything", mend="lower its learning rate")
+        return self
+
     def fit_transform(self, X: Any, y: Any = None) -> Any:
         """`fit`, then `transform`."""
         return self.fit(X, y).transform(X)

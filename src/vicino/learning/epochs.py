@@ -79,16 +79,17 @@ class Epochs:
             for number in range(self.epochs):
                 try:
                     training.losses.append(self._epoch(waves(number), workers, work))
+                    if number + 1 < self.epochs:
+                        _copy(self.weights, kept)
                 except KeyboardInterrupt:
                     training.ended = "interrupted"
                 except _Diverged:
                     training.ended = "diverged"
                 if training.ended != "whole":
-                    _copy(kept, self.weights)
+                    if len(training.losses) == number:  # else the epoch was whole, and only its copy was not
+                        _whatever_comes(lambda: _copy(kept, self.weights))
                     self._tell(training)
                     break
-                if number + 1 < self.epochs:
-                    _copy(self.weights, kept)
         return training
 
     def _epoch(self, waves: Iterable[Iterable[Job]], pool: Executor | None, work: progress.Task) -> float:
@@ -129,7 +130,17 @@ def _done(jobs: Iterable[Job], pool: Executor | None) -> Generator[tuple[int, fl
     finally:
         for future in futures:
             future.cancel()
-        wait(futures)
+        _whatever_comes(lambda: wait(futures))
+
+
+def _whatever_comes(do: Callable[[], object]) -> None:
+    """Do it to its end, however often Ctrl-C is pressed: it takes less than a second, and half of it would be worse."""
+    while True:
+        try:
+            do()
+        except KeyboardInterrupt:
+            continue
+        return
 
 
 def _copy(sources: Sequence[NDArray[Any]], targets: Sequence[NDArray[Any]]) -> None:

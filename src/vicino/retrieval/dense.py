@@ -87,7 +87,7 @@ class Dense(Retriever):
 
     def warm_up(self) -> None:
         words = ["one two", "two three"]
-        encoder = type(self.encoder_)().fit(words) if self._learns else self.encoder_
+        encoder = type(self.encoder_)().fit_whole(words) if self._learns else self.encoder_
         if not self._reads_text:
             return
         vectors = encoder.encode(words)
@@ -98,7 +98,7 @@ class Dense(Retriever):
 
     def _build(self, documents: Sequence[Document]) -> None:
         if self._learns:
-            self.encoder_.fit(documents)
+            self.encoder_.fit_whole(documents)
         vectors = self.encoder_.encode_document(documents)
         self.index_ = self._new_index().build(vectors, [document.id for document in documents])
         self.space_ = self.encoder_.space

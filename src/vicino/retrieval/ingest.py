@@ -109,7 +109,7 @@ def _make(home: Path, name: str, plan: Retriever, cut: str, changes: Changes, se
     for leaf in _dense(plan):
         if not (leaf.encoder_.pretrained or leaf.encoder_.__sklearn_is_fitted__()):
             sample = sample or changes.sample(_TEACHERS, seed=seed)
-            leaf.encoder_.fit(sample)
+            leaf.encoder_.fit_whole(sample)
     models = [Model(_portable(leaf.encoder), leaf.encoder_params or {}, leaf.encoder_) for leaf in _dense(plan)]
     canaries = [document.content for document in changes.sample(3, seed=seed)]
     try:
