@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vicino.data.graphs import Graph
-from vicino.data.splits import folds, groups, hold_out_edges, non_edges, sample, train_test
-from vicino.errors import InputError
+from vicino.data.records import Judgement, Query
+from vicino.data.splits import folds, group_queries, groups, hold_out_edges, non_edges, sample, train_test
+from vicino.errors import DimensionMismatch, InputError
 
 relevant_sets = st.lists(st.frozensets(st.sampled_from("abcdefghijklmnop"), max_size=3), min_size=1, max_size=25)
 
@@ -29,6 +30,31 @@ def test_groups_against_repeated_merging(relevant: list[frozenset[str]]) -> None
     assert {frozenset(np.flatnonzero(labels == label).tolist()) for label in set(labels.tolist())} == {
         frozenset(queries) for queries, _ in merged
     }
+
+
+def test_what_is_alike_belongs_together_too() -> None:
+    # 0 and 2 share a, 1 and 2 are alike, 3 is like nobody
+    assert groups([{"a"}, {"b"}, {"a"}, {"c"}], alike=[0, 7, 7, 3]).tolist() == [0, 0, 0, 1]
+    assert groups([{"0"}, set()], alike=[1, 0]).tolist() == [0, 1]  # a number is no document's id
+    with pytest.raises(DimensionMismatch, match="1 numbers for 2 queries"):
+        groups([set(), set()], alike=[0])
+
+
+def test_queries_that_repeat_each_other_or_share_a_document() -> None:
+    texts = ["wings lift an aeroplane", "what is tea?", "An aeroplane, wings lift!", "what is coffee made of", "what is it"]
+    queries = [Query(str(number), text) for number, text in enumerate(texts)]
+    judged = [
+        Judgement("1", "d", 1),
+        Judgement("3", "d", 2),
+        Judgement("0", "e", 1),
+        Judgement("4", "e", 0),
+        Judgement("9", "e", 1),
+    ]
+    assert group_queries(queries, judged).tolist() == [0, 1, 0, 1, 2]
+    assert group_queries(queries, []).tolist() == [0, 1, 0, 2, 3]
+    assert group_queries([], judged).tolist() == []
+    with pytest.raises(InputError, match="threshold"):
+        group_queries(queries, judged, threshold=0.1)
 
 
 @given(relevant_sets, st.integers(1, 5), st.integers(0, 3))

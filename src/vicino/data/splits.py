@@ -2,7 +2,7 @@
 
 Otherwise what is learnt from one query's document is asked again by its neighbour in the test, and memory passes for
 understanding. Queries that hang together, over any number of shared documents, are one group: a connected component of
-the graph of queries and their relevant documents.
+the graph of queries and their relevant documents. So are, where they are told apart by number, queries that repeat each other.
 
 Edges that are to be told again are taken from the graph that is learnt from, in both directions, and those stay that hold it
 together: of a node that lost all its edges nothing could be told.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,26 +20,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino.data.graphs import Graph
-from vicino.errors import InputError
+from vicino.data.near_duplicates import same_text
+from vicino.data.records import Judgement, Query
+from vicino.errors import DimensionMismatch, InputError
 
-__all__ = ["EdgeSplit", "folds", "groups", "hold_out_edges", "non_edges", "sample", "train_test"]
+__all__ = ["EdgeSplit", "folds", "group_queries", "groups", "hold_out_edges", "non_edges", "sample", "train_test"]
 
 T = TypeVar("T")
 
 
-def groups(relevant: Sequence[Collection[str]]) -> NDArray[np.intp]:
+def group_queries(queries: Sequence[Query], judgements: Iterable[Judgement], *, threshold: float = 0.6) -> NDArray[np.intp]:
+    """The number of each query's group, (n,): queries that share a relevant document, or nearly repeat each other, share it.
+
+    Near repeats overlap in their words by `threshold` or more (see `near_duplicates`). For folds that keep the groups whole:
+    `folds([{str(one)} for one in groups], 5)`. Raises InputError for a threshold that cannot be.
+
+    >>> queries = [Query("1", "wings lift an aeroplane"), Query("2", "an aeroplane: wings lift it"), Query("3", "tea")]
+    >>> group_queries(queries, [Judgement("3", "d", 1)])
+    array([0, 0, 1])
+    """
+    relevant: dict[str, set[str]] = {}
+    for one in judgements:
+        if one.grade > 0:
+            relevant.setdefault(one.query_id, set()).add(one.document_id)
+    alike = same_text([query.text for query in queries], threshold=threshold)
+    return groups([relevant.get(query.id, set()) for query in queries], alike=alike.tolist())
+
+
+def groups(relevant: Sequence[Collection[str]], *, alike: Sequence[int] | None = None) -> NDArray[np.intp]:
     """For each query the number of its group, (n,): counted from 0 in the order of each group's first query.
 
-    `relevant[i]` are the ids of query i's relevant documents; a query without any is a group of its own.
+    `relevant[i]` are the ids of query i's relevant documents; a query without any is a group of its own. `alike` numbers the
+    queries, and those of one number belong together too. Raises DimensionMismatch where it has another length.
 
     >>> groups([{"a"}, {"b"}, {"a", "c"}, {"c"}, set()])
     array([0, 1, 0, 0, 2])
+    >>> groups([{"a"}, {"b"}, set()], alike=[0, 1, 1])
+    array([0, 1, 1])
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    numbers: dict[str, int] = {}
+    if alike is not None and len(alike) != len(relevant):
+        raise DimensionMismatch(f"{len(alike)} numbers for {len(relevant)} queries", mend="give one for each query")
+    numbers: dict[object, int] = {}
     pairs = [(query, numbers.setdefault(one, len(numbers))) for query, found in enumerate(relevant) for one in found]
+    pairs += [(query, numbers.setdefault((one,), len(numbers))) for query, one in enumerate(alike or ())]  # no id is a tuple
     queries, documents = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
     size = len(relevant) + len(numbers)
     edges = coo_array((np.ones(len(pairs)), (queries, documents + len(relevant))), shape=(size, size))
