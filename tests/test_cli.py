@@ -348,3 +348,16 @@ def test_what_a_graph_cannot_be_taught_or_asked_is_named(notes, capsys, argument
     code, _, err = run(capsys, *arguments, *([] if arguments[0] == "neighbours" else ["-q"]))
     assert code in (1, 2)
     assert said in err
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [(["compare"], "(default: test)"), (["ingest"], "(default: bm25+minilm)"), (["train", "words"], "(default: 1)")],
+    ids=str,
+)
+def test_a_default_that_the_help_tells_is_seen(capsys, command, says, monkeypatch):
+    """Square brackets would be taken for markup, and vanish."""
+    monkeypatch.setenv("COLUMNS", "300")
+    code, out, _ = run(capsys, *command, "--help")
+    assert code == 0
+    assert says in out

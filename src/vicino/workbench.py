@@ -1,8 +1,9 @@
 """The whole story in verbs. Start reading here.
 
 `compare` climbs the ladder, `ingest` keeps documents in a collection, `search` and `context` find them again, `embed` makes
-vectors, `train` teaches an encoder, `neighbours` finds like words, `evaluate` and `score` measure, `load` opens anything saved,
-`tokens` shows how text becomes numbers, `demo` does it all on Python's own standard library. The command line calls nothing else.
+vectors, `train` teaches an encoder, `train_text` fine-tunes one, `neighbours` finds like words, `evaluate` and `score` measure,
+`load` opens anything saved, `tokens` shows how text becomes numbers, `demo` does it all on Python's own standard library. The
+command line calls nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -43,6 +44,10 @@ from vicino.store.changes import Summary
 from vicino.store.collection import Collection
 from vicino.vectors import as_vectors, quantise
 
+if TYPE_CHECKING:
+    from vicino.learning.loop import Plan
+    from vicino.training.text import TextTraining
+
 __all__ = [
     "Written",
     "collections",
@@ -60,6 +65,7 @@ __all__ = [
     "search",
     "tokens",
     "train",
+    "train_text",
 ]
 
 Data = str | PathLike[str] | RetrievalTask
@@ -255,6 +261,34 @@ def train(data: Any, out: str | PathLike[str], *, family: str = "word2vec", thin
     artifacts.require_writable(out)
     made.fit(data).save(out)
     return made
+
+
+def train_text(
+    data: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    base: str = "minilm",
+    columns: Mapping[str, str] | None = None,
+    split: str = "train",
+    controls: Sequence[str | PathLike[str]] | None = None,
+    dry_run: bool = False,
+    **recipe: Any,
+) -> TextTraining | Plan:
+    """Fine-tune a sentence encoder on pairs, triplets, labelled pairs or judged retrieval; see `vicino.training.text`.
+
+    `recipe` are the parameters of `TextRecipe`, such as epochs=2. `controls` None takes STS-B and Cranfield where VICINO_DATA
+    holds them. Raises MissingExtra without torch, and what `vicino.training.text.train_text` raises.
+    """
+    from vicino.encoders.transformer.opening import require_torch
+
+    require_torch()
+    from vicino.training import controls as known
+    from vicino.training.text import TextRecipe
+    from vicino.training.text import train_text as fine_tune
+
+    others = known.at_hand() if controls is None else [Path(each) for each in controls]
+    made = TextRecipe.of(**recipe)
+    return fine_tune(data, out, base=base, recipe=made, columns=columns, split=split, controls=others, dry_run=dry_run)
 
 
 def neighbours(path: str | PathLike[str], expression: str, k: int = 10) -> list[tuple[str, float]]:

@@ -22,7 +22,7 @@ def ingest(
     path: Annotated[str, typer.Argument(help="A folder, a file, or - for one text a line from standard input.")],
     collection: Annotated[str, typer.Option(metavar="NAME", help="Where to keep it; made at the first time.")],
     recipe: Annotated[
-        str | None, typer.Option(help="A saved winner's folder, or a candidate such as bm25+minilm [default: bm25+minilm].")
+        str | None, typer.Option(help="A saved winner's folder, or a candidate such as bm25+minilm (default: bm25+minilm).")
     ] = None,
     encoder: Annotated[str | None, typer.Option(help="Search by this encoder alone: a name, a model folder, a hub name.")] = None,
     chunk: Annotated[
@@ -31,7 +31,7 @@ def ingest(
     tenant: Tenant = "",
     text: Text = None,
     source: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The name of this source, by which what vanished is known [default: PATH].")
+        str | None, typer.Option(metavar="NAME", help="The name of this source, by which what vanished is known (default: PATH).")
     ] = None,
     prune: Annotated[bool, typer.Option(help="Remove what vanished, even more than half of the source.")] = False,
     seed: Seed = 0,

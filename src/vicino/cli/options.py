@@ -12,11 +12,11 @@ __all__ = ["AsJson", "Metrics", "Queries", "Quiet", "Report", "Seed", "Split", "
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
-Split = Annotated[str | None, typer.Option(help="Which qrels of a BEIR folder [default: test].")]
+Split = Annotated[str | None, typer.Option(help="Which qrels of a BEIR folder (default: test).")]
 Text = Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that holds the text of a table.")]
 Queries = Annotated[int, typer.Option(help="How many queries to make where nobody judged any.")]
 Metrics = Annotated[
-    str | None, typer.Option(metavar="A,B", help="Metrics; the first decides [default: nDCG@10,Recall@100,MRR@10,judged@10].")
+    str | None, typer.Option(metavar="A,B", help="Metrics; the first decides (default: nDCG@10,Recall@100,MRR@10,judged@10).")
 ]
 Tenant = Annotated[str, typer.Option(help="Whose documents; no tenant ever sees another's.")]
 Report = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report: .html or .json.")]

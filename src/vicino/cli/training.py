@@ -1,4 +1,4 @@
-"""Commands that teach: train words, train graph, neighbours."""
+"""Commands that teach: train words, train graph, train text, neighbours."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from vicino.cli.app import app
 from vicino.cli.options import AsJson, Quiet
 from vicino.cli.printing import bars, print_json, say, width
 
-__all__ = ["graph", "neighbours", "train", "words"]
+__all__ = ["graph", "neighbours", "text", "train", "words"]
 
 train = typer.Typer(name="train", help="Teach an encoder from data.", no_args_is_help=True)
 app.add_typer(train)
 
 Out = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the encoder goes.")]
 Threads = Annotated[
-    int | None, typer.Option(help="More than one is faster; most families then give other vectors each time. (1 by default.)")
+    int | None, typer.Option(help="More than one is faster; most families then give other vectors each time (default: 1).")
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
 
@@ -59,6 +59,48 @@ def graph(
     _train(edges, out, "node", family, given, as_json, quiet)
 
 
+@train.command()
+def text(
+    data: Annotated[Path, typer.Argument(help="Pairs, triplets or labelled pairs (jsonl, csv, parquet), or a BEIR folder.")],
+    out: Out,
+    base: Annotated[str, typer.Option(help="What to begin with: minilm, a folder, or a hub name.")] = "minilm",
+    columns: Annotated[str, typer.Option(help='Which column is what, where names do not tell: "anchor=q,positive=a".')] = "",
+    split: Annotated[str, typer.Option(help="Which part of a folder to learn from.")] = "train",
+    control: Annotated[
+        list[Path] | None, typer.Option(help="Data that must not be forgotten; may be given several times.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="How often the examples are read (default: 3).")] = None,
+    params: Annotated[
+        str, typer.Option("--set", help='More of the recipe: "learning_rate=2e-5,negatives=2,batch_size=64".')
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: steps, time, memory.")] = False,
+    threads: Annotated[int | None, typer.Option(help="Threads of torch (default: all).")] = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fine-tune a sentence encoder, and accept it only where it is better. Exit 1 where it was rejected."""
+    from vicino import workbench
+    from vicino.catalog import call
+
+    more = {"epochs": epochs, "threads": threads, "seed": seed}
+    recipe = call(f"recipe({params})")[1] | {name: value for name, value in more.items() if value is not None}
+    named = call(f"columns({columns})")[1]
+    with bars(quiet, "what was learnt is kept, and the same command goes on from there"):
+        made: Any = workbench.train_text(
+            data, out, base=base, columns=named, split=split, controls=control or None, dry_run=dry_run, **recipe
+        )
+    if dry_run:
+        print_json(vars(made)) if as_json else print(made)
+        return
+    if as_json:
+        print_json(made.to_json())
+    else:
+        _tell(made)
+    if not made.gate.accepted:
+        raise typer.Exit(1)
+
+
 @app.command()
 def neighbours(
     path: Annotated[Path, typer.Argument(help="A trained encoder of words or nodes, or a file of word vectors.")],
@@ -75,6 +117,21 @@ def neighbours(
         print_json([{"name": name, "cosine": cosine} for name, cosine in found])
     else:
         print(table(["", "cosine"], [[name, f"{cosine:.4f}"] for name, cosine in found], right=(1,), width=width()))
+
+
+def _tell(made: Any) -> None:
+    """What the lint found, what was mined, the scores, and the verdict."""
+    from vicino.evaluation.text import table
+
+    say(f"{made.material.found}\n\n{made.mined}\n")
+    rows = [[name, f"{score:.4f}"] for name, score in made.scores.items()]
+    print(table([f"nDCG@10 on {made.material.judged_by}", ""], rows, right=(1,), width=width()))
+    for check in made.gate.controls:
+        print(check)
+    print(f"\n{made.gate.sentence}")
+    for advice in made.gate.advice:
+        say(f"  → {advice}")
+    say(f"{made.path} opens with vicino and sentence-transformers:  vicino compare DATA --with ./{made.path},bm25")
 
 
 def _train(data: Path, out: Path, thing: str, family: str, params: dict[str, Any], as_json: bool, quiet: bool) -> None:

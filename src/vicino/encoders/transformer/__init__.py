@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vicino import artifacts
 from vicino.encoders.base import Encoder, Role, Tokens, Truncation
+from vicino.encoders.transformer import opening
 from vicino.encoders.transformer.folder import Dense, ModelFolder, pooling_modes, read_folder
 from vicino.encoders.transformer.saving import check_files, file_stamps, write_folder
 from vicino.encoders.transformer.sources import MINILM, find
@@ -25,6 +26,7 @@ from vicino.vectors import Ragged, Similarity, truncate
 
 if TYPE_CHECKING:
     from vicino.encoders.transformer.network import Arithmetic, Network
+    from vicino.encoders.transformer.trainable import Trainable
 
 __all__ = ["Transformer"]
 
@@ -122,6 +124,17 @@ class Transformer(Encoder):
             data["files"] = file_stamps(target)
 
         return artifacts.write(path, kind="encoder", data=data, parts={".": write})
+
+    def prompt(self, role: Role) -> str:
+        """What the model puts before a text of this role."""
+        return self._folder.prompt(role)
+
+    def trainable(self, *, limit: int | None = None, dropout: float | None = 0.0) -> Trainable:
+        """The network with gradients, opened anew: see `trainable.Trainable`."""
+        opening.require_torch()
+        from vicino.encoders.transformer.trainable import Trainable
+
+        return Trainable(self._folder, limit=limit, dropout=dropout)
 
     # What the contract asks of a family ---------------------------------------------------------------------------------
 

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vicino.encoders.transformer import heads, opening
-from vicino.encoders.transformer.acceleration import IDLE, UnusualAttention, pieces, unpadded_mask
+from vicino.encoders.transformer.acceleration import IDLE, UnusualAttention, multiplies_bfloat16, pieces, unpadded_mask
 from vicino.encoders.transformer.folder import Dense, ModelFolder
 from vicino.encoders.transformer.network import in_batches
 from vicino.encoders.transformer.saving import write_folder
@@ -30,6 +31,7 @@ from vicino.encoders.transformer.tokenising import Ids, Tokenizer
 __all__ = ["Trainable"]
 
 _TOKENS = 4096  # of a bucket, padding included
+_AT_ONCE = 1024  # texts
 _ATTENTION = "vicino-training"  # the name under which transformers finds `_attend`
 
 
@@ -73,6 +75,18 @@ class Trainable(nn.Module):
             for step in self.steps:
                 found = step(found)
         return found
+
+    def vectors(self, ids: list[Ids]) -> NDArray[np.float32]:
+        """What `forward` gives, (n, d), without gradients or dropout: to look how good it is as it learns."""
+        was = self.training
+        self.eval()
+        half = multiplies_bfloat16() if self._device.type == "cpu" else torch.cuda.is_bf16_supported()
+        try:
+            with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=half):
+                found = [self(ids[start : start + _AT_ONCE]).cpu().numpy() for start in range(0, len(ids), _AT_ONCE)]
+        finally:
+            self.train(was)
+        return np.concatenate(found)
 
     def save(self, target: Path) -> None:
         """Write a folder that vicino and sentence-transformers open, into an empty one; it is the same but for the weights."""
