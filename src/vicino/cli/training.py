@@ -131,7 +131,8 @@ def _tell(made: Any) -> None:
     print(f"\n{made.gate.sentence}")
     for advice in made.gate.advice:
         say(f"  → {advice}")
-    say(f"{made.path} opens with vicino and sentence-transformers:  vicino compare DATA --with ./{made.path},bm25")
+    place = made.path if made.path.is_absolute() else f"./{made.path}"
+    say(f"{made.path} opens with vicino and sentence-transformers:  vicino compare DATA --with {place},bm25")
 
 
 def _train(data: Path, out: Path, thing: str, family: str, params: dict[str, Any], as_json: bool, quiet: bool) -> None:

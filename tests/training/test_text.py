@@ -1,0 +1,206 @@
+"""Fine-tuning a sentence encoder: what helps is accepted, what hurts is rejected, and what was killed goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from vicino import cli, encoders, workbench
+from vicino.encoders.transformer import Transformer
+from vicino.errors import InputError, UnknownName, VicinoError
+from vicino.training.material import as_judged, gather
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+
+LEARN = {
+    "epochs": 12,
+    "batch_size": 16,
+    "learning_rate": 1e-2,
+    "temperature": 0.1,
+    "evaluate_every": 100.0,
+    "precision": "float32",
+    "threads": 1,
+    "seed": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def base(checkpoint) -> str:
+    return str(checkpoint("bert"))
+
+
+@pytest.fixture(scope="module")
+def accepted(ciphered, base, tmp_path_factory):
+    """A training that helps; only for looking."""
+    out = tmp_path_factory.mktemp("trained") / "model"
+    return workbench.train_text(ciphered(), out, base=base, controls=[], **LEARN | {"evaluate_every": 1.0})
+
+
+def test_what_helps_is_accepted(accepted):
+    assert accepted.gate.accepted, accepted.gate.sentence
+    assert accepted.scores["after"] > accepted.scores["before"] + 0.2
+    assert accepted.gate.gain.difference.low > 0
+    assert set(accepted.scores) == {"bm25", "before", "after"}
+    assert "negatives" in accepted.mined
+    assert accepted.run.kept in accepted.run.metrics
+    assert accepted.run.best == max(accepted.run.metrics.values())
+
+
+def test_the_folder_opens_everywhere_and_says_what_it_is(accepted, sentence_transformers):
+    texts = ["wings lift an aeroplane", "tea"]
+    opened = Transformer(model=str(accepted.path), precision="float32")
+    theirs = sentence_transformers.SentenceTransformer(str(accepted.path), device="cpu")
+    np.testing.assert_allclose(opened.encode(texts), theirs.encode(texts), atol=1e-5)
+    assert encoders.load(accepted.path).space == opened.space
+    record = json.loads((accepted.path / "training.json").read_text())
+    assert record["gate"]["accepted"] is True
+    assert record["recipe"]["epochs"] == 12
+    assert not list(accepted.path.parent.glob(".*training"))
+
+
+def test_shuffled_answers_are_rejected(ciphered, base, tmp_path):
+    found = workbench.train_text(ciphered(shuffled=True), tmp_path / "model", base=base, controls=[], **LEARN | {"epochs": 2})
+    assert not found.gate.accepted
+    assert found.gate.advice
+    assert json.loads((tmp_path / "model" / "training.json").read_text())["gate"]["accepted"] is False
+
+
+def test_what_forgets_other_data_is_rejected(ciphered, base, tmp_path):
+    """The control: texts whose likeness the base tells, and the cipher does not."""
+    texts = [json.loads(line)["question"] for line in ciphered().read_text().splitlines()[:60]]
+    encoder = encoders.make(base)
+    vectors = encoder.encode(texts, normalize_embeddings=True)
+    rows = [{"text1": texts[i], "text2": texts[i + 1], "score": float(vectors[i] @ vectors[i + 1])} for i in range(59)]
+    control = tmp_path / "alike.jsonl"
+    control.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = workbench.train_text(ciphered(), tmp_path / "model", base=base, controls=[control], **LEARN)
+    assert found.gate.gain.difference.low > 0
+    assert not found.gate.accepted
+    assert "worse by more than 0.01 on other data, Spearman on" in found.gate.sentence
+
+
+def test_what_was_interrupted_goes_on_to_the_same_weights(ciphered, base, tmp_path, monkeypatch):
+    from vicino.training import text
+
+    changes = {**LEARN, "base": base, "controls": [], "epochs": 3}
+    whole = workbench.train_text(ciphered(), tmp_path / "whole", **changes)
+    loss, calls = text._loss, []
+
+    def interrupted(*given, **more):
+        calls.append(1)
+        if len(calls) == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(*given, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(text, "_loss", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            workbench.train_text(ciphered(), tmp_path / "model", **changes)
+    assert not (tmp_path / "model").exists()
+    found = workbench.train_text(ciphered(), tmp_path / "model", **changes)
+    assert found.run.resumed == 20
+    assert found.run.losses == whole.run.losses
+    texts = ["wings lift an aeroplane"]
+    np.testing.assert_array_equal(encoders.load(found.path).encode(texts), encoders.load(whole.path).encode(texts))
+    calls.clear()  # and a checkpoint of another call is not gone on from
+    monkeypatch.setattr(text, "_loss", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        workbench.train_text(ciphered(), tmp_path / "third", **changes)
+    with pytest.raises(VicinoError, match="another run"):
+        workbench.train_text(ciphered(), tmp_path / "third", **changes | {"learning_rate": 1e-3})
+
+
+def test_the_command_tells_the_verdict_and_ends_with_it(ciphered, base, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("VICINO_DATA", raising=False)
+    told = "batch_size=16,learning_rate=1e-2,temperature=0.1,precision=float32"
+    command = ["train", "text", "--base", base, "--epochs", "8", "--set", told, "--threads", "1", "--quiet"]
+    for shuffled, code, verdict in ((False, 0, "accepted: "), (True, 1, "rejected: ")):
+        out = tmp_path / verdict[:3]
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*command, str(ciphered(shuffled=shuffled)), "--out", str(out)])
+        shown = capsys.readouterr()
+        assert int(ended.value.code or 0) == code
+        assert verdict in shown.out
+        assert "bm25" in shown.out
+        assert "loss by default: info_nce" in shown.err
+        assert encoders.load(out).dim == 32
+
+
+def test_a_dry_run_plans_and_writes_nothing(ciphered, base, tmp_path):
+    plan = workbench.train_text(ciphered(), tmp_path / "model", base=base, controls=[], dry_run=True, **LEARN)
+    assert (plan.steps, plan.processes) == (12 * plan.epoch_steps, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"negatives": 0},
+        {"mine": "none"},
+        {"mine": "bm25", "negatives": 2},
+        {"dims": [8, 16]},
+        {"small_batch": 8},
+        {"margin": 0.1},
+        {"dropout": None},
+    ],
+    ids=str,
+)
+def test_every_way_of_training_runs(ciphered, base, tmp_path, changes):
+    found = workbench.train_text(ciphered(n=120), tmp_path / "model", base=base, controls=[], **LEARN | {"epochs": 1} | changes)
+    assert found.run.steps > 2
+    assert np.isfinite(found.run.losses).all()
+
+
+def test_the_first_dimensions_learn_too_where_they_are_asked_to(ciphered, base, tmp_path):
+    task = gather(ciphered(), seed=1).judge
+
+    def short(changes, name):
+        found = workbench.train_text(ciphered(), tmp_path / name, base=base, controls=[], **LEARN | changes)
+        vectors = encoders.load(found.path)
+        asked, told = vectors.encode([q.text for q in task.queries]), vectors.encode([d.text for d in task.documents])
+        best = (asked[:, :4] @ told[:, :4].T).argsort(axis=1)[:, -10:]
+        ids = [d.id for d in task.documents]
+        return np.mean([any(ids[row] in task.qrels[q.id] for row in rows) for q, rows in zip(task.queries, best, strict=True)])
+
+    assert short({"dims": [4]}, "matryoshka") > short({}, "plain")
+
+
+def test_parameters_that_cannot_be_are_named(ciphered, base, tmp_path):
+    with pytest.raises(UnknownName, match="learning_rate"):
+        workbench.train_text(ciphered(), tmp_path / "m", base=base, learning_rat=1)
+    for changes in ({"mine": "luck"}, {"negatives": -1}, {"temperature": 0}, {"epochs": 0}):
+        with pytest.raises(InputError):
+            workbench.train_text(ciphered(), tmp_path / "m", base=base, **changes)
+
+
+def test_questions_are_cut_so_that_nothing_is_asked_that_was_learnt(ciphered):
+    material = gather(ciphered(), seed=3)
+    learnt = set(material.learn.query_ids)
+    choose, judge = ({query.id for query in task.queries} for task in (material.choose, material.judge))
+    assert not learnt & choose
+    assert not learnt & judge
+    assert not choose & judge
+    assert len(material.judge.queries) >= 45
+    answers = set(material.learn.document_ids)
+    assert not any(answers & set(grades) for grades in material.judge.rows)
+
+
+def test_equal_texts_are_one_question_and_one_document():
+    from vicino.data.examples import Examples
+
+    found = as_judged(Examples("triplets", ["a?", "a?", "b?"], ["x", "y", "x"], [["z"], [], ["y"]]))
+    assert found.query_ids == ["q0", "q0", "q1"]
+    assert found.document_ids == ["d0", "d1", "d0"]
+    assert [one.text for one in found.corpus.documents] == ["x", "y", "z"]
+    assert found.corpus.qrels == {"q0": {"d0": 1, "d1": 1}, "q1": {"d0": 1}}
+
+
+def test_too_few_examples_are_named(tmp_path, base):
+    path = tmp_path / "few.jsonl"
+    path.write_text("".join(json.dumps({"question": f"q{n} {n}", "answer": f"a{n}"}) + "\n" for n in range(20)))
+    with pytest.raises(InputError, match="are left"):
+        workbench.train_text(path, tmp_path / "m", base=base)
