@@ -244,6 +244,8 @@ def head(shape: object, kind: str = "<f4") -> bytes:
         ("a.bin", BINARY.replace("東京".encode(), b"tea"), DuplicateIds, "'tea'"),
         ("a.txt", "0 3\n", EmptyInput, "no vectors"),
         ("a.bin", b"0 3\n", EmptyInput, "no vectors"),
+        ("a.txt", "0 999999999999999999\n", EmptyInput, "no vectors"),
+        ("a.bin", b"0 999999999999999999\n", EmptyInput, "no vectors"),
     ],
 )
 def test_a_file_that_lies_or_is_broken_is_named(tmp_path, name, data, error, says):
@@ -341,5 +343,17 @@ def test_a_header_takes_no_memory(tmp_path):
         with pytest.raises(InputError):
             read_vectors(path)
         assert tracemalloc.get_traced_memory()[1] < 150e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_long_first_line_takes_no_memory(tmp_path):
+    import tracemalloc
+
+    path = write(tmp_path / "a.txt", "word " + "1 " * 1_000_000 + "\n")
+    tracemalloc.start()
+    try:
+        assert read_vectors(path).vectors.shape == (1, 1_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 500e6
     finally:
         tracemalloc.stop()

@@ -91,6 +91,16 @@ def test_the_vector_is_of_the_word_alone_or_of_both(family):
     assert abs(vectors(components=1).mean(axis=0)).max() < 1e-6 < abs(both.mean(axis=0)).max()
 
 
+@every_family
+def test_as_many_components_as_dimensions_are_named_before_anything_is_counted(family, monkeypatch):
+    monkeypatch.setattr("vicino.encoders.cooccurrence.cooccurrence", None)
+    for components in (4, 9):
+        with pytest.raises(InputError, match=f"components={components}"):
+            family(vector_size=4, components=components).fit(sentences())
+    with pytest.raises(InputError, match="components=2"):
+        without_common(np.eye(2, dtype=np.float32), 2)
+
+
 def test_few_vectors_keep_what_they_have_in_common():
     few = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
     np.testing.assert_array_equal(without_common(few, 2), few)
@@ -107,7 +117,17 @@ def test_what_cannot_be_learnt_from_is_named(family, source):
 @every_family
 @pytest.mark.parametrize(
     "params",
-    [{"vector_size": 0}, {"window": 0}, {"epochs": 0}, {"memory": 0}, {"components": -1}, {"learning_rate": -1}, {"threads": 0}],
+    [
+        {"vector_size": 0},
+        {"vector_size": "x"},
+        {"window": 0},
+        {"window": 10**9},
+        {"epochs": 0},
+        {"memory": 0},
+        {"components": -1},
+        {"learning_rate": -1},
+        {"threads": 0},
+    ],
     ids=str,
 )
 def test_parameters_that_cannot_be_are_named(family, params):

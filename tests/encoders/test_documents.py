@@ -8,12 +8,13 @@ import lzma
 import numpy as np
 import pytest
 
-from vicino import encoders, workbench
+from vicino import artifacts, encoders, workbench
 from vicino.data.corpus import read_corpus
 from vicino.data.records import Document
 from vicino.encoders.documents import Doc2Vec
-from vicino.errors import EmptyInput, InputError, UnknownName, UnreadableSource
+from vicino.errors import ArtifactCorrupt, EmptyInput, InputError, UnknownName, UnreadableSource
 from vicino.learning import documents_kernels as kernels
+from vicino.learning import draw_kernels
 
 # Two subjects that share no word but "the".
 KITCHEN, SKY = ("tea", "coffee", "milk", "sugar", "cup"), ("kite", "plane", "wing", "cloud", "wind")
@@ -80,6 +81,16 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     for name in ("a.txt.xz", "none.txt"):
         with pytest.raises(UnreadableSource, match=name):
             Doc2Vec().fit(tmp_path / name)
+
+
+def test_no_line_of_a_file_is_held_whole(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("tea cup tea cup\nmilk\n")
+    monkeypatch.setattr("vicino.encoders.documents.MAX_CHARACTERS", 8)
+    corpus = Doc2Vec()._corpus(tmp_path / "a.txt")
+    assert [[corpus.vocabulary.terms[word] for word in corpus[row]] for row in range(len(corpus))] == [
+        *([["tea", "cup"]] * 2),
+        ["milk"],
+    ]
 
 
 def test_a_long_document_is_not_cut():
@@ -151,9 +162,26 @@ def test_epochs_and_rate_of_a_new_document(model):
     for wrong in ({"epochs": 0}, {"alpha": -1}):
         with pytest.raises(InputError):
             model.infer_vector("tea milk", **wrong)
-    for wrong in (5, None, b"tea"):
+    for wrong in (5, None, b"tea", ["tea", ["milk"]], ["tea", None], ["tea", 5]):
         with pytest.raises(InputError):
             model.infer_vector(wrong)
+
+
+@pytest.mark.parametrize("way", ["bag", "mean", "tree"])
+def test_a_second_text_makes_nothing_that_is_as_large_as_the_vocabulary(way, monkeypatch):
+    model, made = fitted(epochs=2, **WAYS[way]), []
+    first = model.encode("tea milk")
+    monkeypatch.setattr(draw_kernels, "alias_table", made.append)
+    monkeypatch.setattr(draw_kernels, "huffman", made.append)
+    np.testing.assert_array_equal(model.encode("tea milk"), first)
+    assert not made
+
+
+@pytest.mark.parametrize(("way", "epochs"), [("bag", 100), ("mean", 120)])
+def test_a_new_document_is_not_read_as_often_as_a_small_corpus(way, epochs):
+    model = fitted(epochs=120, **WAYS[way])
+    np.testing.assert_array_equal(model.encode("tea milk"), model.infer_vector("tea milk", epochs=epochs))
+    assert (model.infer_vector("tea milk", epochs=epochs + 1) != model.encode("tea milk")).any()
 
 
 # Words ----------------------------------------------------------------------------------------------------------------
@@ -187,6 +215,27 @@ def test_a_saved_model_is_the_same_to_the_bit(way, tmp_path):
     for name in ("vectors_", "contexts_", "document_vectors_", "counts_"):
         np.testing.assert_array_equal(getattr(opened, name), getattr(model, name), strict=True)
     np.testing.assert_array_equal(opened.encode(documents()[:9]), model.encode(documents()[:9]))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_folder_whose_arrays_do_not_belong_together_is_named(way, tmp_path):
+    model = fitted(epochs=1, **WAYS[way])
+    saved = artifacts.read(model.save(tmp_path / "model"))
+    many = [f"t{number}" for number in range(9999)]
+    for changes in (
+        {"terms": many, "counts": np.ones(9999, np.int64)},
+        {"terms": many},
+        {"counts": model.counts_[:1]},
+        {"counts": model.counts_[:0]},
+        {"contexts": model.contexts_[:1]},
+        {"contexts": np.ascontiguousarray(model.contexts_[:, :8])},
+        {"documents": np.zeros((5, 8), np.float32)},
+        {"epochs": np.zeros(2, np.int64)},
+    ):
+        arrays = {**saved.arrays, **changes}
+        artifacts.write(saved.path, kind=saved.kind, data=saved.data, arrays=arrays)
+        with pytest.raises(ArtifactCorrupt, match="do not belong to the rest"):
+            encoders.load(saved.path)
 
 
 def test_what_only_training_reads_is_not_of_the_space(model):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vicino import encoders
+from vicino import artifacts, encoders
 from vicino.encoders.fasttext import FastText
 from vicino.encoders.words import UnknownWord
-from vicino.errors import InputError
+from vicino.errors import ArtifactCorrupt, InputError
 
 # Two subjects; the words of each share an ending, and are used with each other only.
 KITCHEN, SKY = (
@@ -83,6 +83,22 @@ def test_kept_and_opened_it_says_the_same(words, tmp_path):
     assert opened.space == words.space
     for word in ("teaspoon", *UNSEEN):
         np.testing.assert_array_equal(opened[word], words[word])
+
+
+@pytest.mark.parametrize("wrong", ["few n-grams", "narrow n-grams", "few own", "falling buckets", "no buckets"])
+def test_a_folder_whose_arrays_do_not_belong_together_is_named(words, wrong, tmp_path):
+    changes = {
+        "few n-grams": {"ngrams": words.ngrams_[:1]},
+        "narrow n-grams": {"ngrams": words.ngrams_[:, :4]},
+        "few own": {"own": words.own_[:1]},
+        "falling buckets": {"buckets": words.buckets_[::-1]},
+        "no buckets": {"buckets": words.buckets_[:0]},
+    }[wrong]
+    saved = artifacts.read(words.save(tmp_path / "words"))
+    arrays = {name: array for name, array in {**saved.arrays, **changes}.items() if np.size(array)}
+    artifacts.write(saved.path, kind=saved.kind, data=saved.data, arrays=arrays)
+    with pytest.raises(ArtifactCorrupt, match="do not belong to the rest"):
+        encoders.load(saved.path)
 
 
 def test_more_text_brings_new_words_and_new_n_grams(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from vicino import encoders
 from vicino.data.corpus import read_corpus
+from vicino.encoders.cooccurrence import GloVe
 from vicino.encoders.means import MeanOfWords
 from vicino.encoders.words import Word2Vec
 from vicino.errors import InputError, NotFitted, UnknownName
@@ -97,6 +98,15 @@ def test_words_come_from_a_family_a_folder_a_file_or_an_encoder(file, tmp_path):
     assert MeanOfWords.of(words=str(file)).words == str(file.resolve())
 
 
+@pytest.mark.parametrize("words", [Word2Vec(vector_size=12, epochs=2, analyzer="code"), GloVe(vector_size=12, weighting="flat")])
+def test_a_copy_of_an_opened_one_learns_words_as_the_first_did(words, tmp_path):
+    means = MeanOfWords(words=words).fit(TEXTS)
+    opened = encoders.load(means.save(tmp_path / "means"))
+    assert opened.clone().fit(TEXTS).space == means.space
+    again = encoders.load(opened.save(tmp_path / "again"))
+    assert (again.get_params(), again.space) == (opened.get_params(), means.space)
+
+
 def test_words_that_have_learnt_do_not_learn_again(tmp_path):
     learnt = Word2Vec(vector_size=8, epochs=3).fit(TEXTS)
     before = learnt.vectors_.copy()
@@ -120,6 +130,8 @@ def test_bad_parameters_are_named(file):
         ({"a": 0.0}, "a=0.0"),
         ({"a": float("nan")}, "a=nan"),
         ({"components": -1}, "components=-1"),
+        ({"components": 3}, "components=3 of vectors of 3"),
+        ({"components": 8, "words": "word2vec(vector_size=8)"}, "components=8"),
         ({"words": "tfidf"}, "gives no vectors of words"),
         ({"words": "word3vec"}, "did you mean word2vec"),
     ):

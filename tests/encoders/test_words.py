@@ -7,12 +7,12 @@ import logging
 import numpy as np
 import pytest
 
-from vicino import encoders
+from vicino import artifacts, encoders
 from vicino.data.corpus import Rules, read_corpus
 from vicino.data.records import Document
 from vicino.data.text import Vocabulary
 from vicino.encoders.words import Word2Vec
-from vicino.errors import EmptyInput, InputError, NotFitted, UnknownName, UnreadableSource
+from vicino.errors import ArtifactCorrupt, EmptyInput, InputError, NotFitted, UnknownName, UnreadableSource
 from vicino.learning import skipgram_kernels as kernels
 
 # Two subjects that share no word but "the"; words of one subject are used alike.
@@ -75,7 +75,12 @@ def test_a_vocabulary_that_min_count_empties_is_named():
 
 
 @pytest.mark.parametrize(
-    "params", [{"vector_size": 0}, {"window": 0}, {"negative": 0}, {"epochs": -1}, {"min_count": 0}], ids=str
+    "params",
+    [
+        *({"vector_size": 0}, {"vector_size": 2.5}, {"vector_size": "x"}, {"window": 0}, {"window": 10**9}),
+        *({"negative": 0}, {"negative": 10**9}, {"epochs": -1}, {"min_count": 0}),
+    ],
+    ids=str,
 )
 def test_parameters_that_cannot_be_are_named(params):
     with pytest.raises(InputError):
@@ -142,6 +147,9 @@ def test_questions_that_cannot_be_answered_are_named(words):
         words.most_similar()
     with pytest.raises(InputError, match="1 words with 2 weights"):
         words.most_similar("tea", weights=[1, 2])
+    for weight in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match="no numbers to multiply with"):
+            words.most_similar("tea", weights=[weight])
     with pytest.raises(InputError, match="list of words"):
         words.doesnt_match("tea")
     for ask in (lambda model: "tea" in model, lambda model: model["tea"], lambda model: model.most_similar("tea")):
@@ -207,6 +215,28 @@ def test_what_was_interrupted_is_a_whole_model(words, monkeypatch, caplog):
     assert model.encode("tea").any()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"vectors": np.zeros((5, 20), np.float32)},
+        {"vectors": np.zeros(11, np.float32)},
+        {"vectors": np.zeros((11, 20))},
+        {"counts": np.ones(12, np.int64)},
+        {"contexts": np.zeros((1, 20), np.float32)},
+        {"contexts": np.zeros((11, 16), np.float32)},
+        {"terms": ["tea"] * 11},
+        {"terms": np.zeros(11)},
+    ],
+    ids=lambda changes: f"{next(iter(changes))} {np.shape(next(iter(changes.values())))}",
+)
+def test_a_folder_whose_arrays_do_not_belong_together_is_named(words, changes, tmp_path):
+    """Its SHA-256 is right: somebody made it again."""
+    saved = artifacts.read(words.save(tmp_path / "words"))
+    artifacts.write(saved.path, kind=saved.kind, data=saved.data, arrays={**saved.arrays, **changes})
+    with pytest.raises(ArtifactCorrupt, match=next(iter(changes))):
+        encoders.load(saved.path)
+
+
 # Files of others ------------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +271,23 @@ def test_what_cannot_be_exported_is_named(words, tmp_path):
     spaced = Word2Vec(vector_size=4, epochs=1).fit([["New York", "is"]])
     with pytest.raises(InputError, match="New York"):
         spaced.export(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["word2vec", "word2vec-binary", "glove"])
+def test_words_that_are_not_utf8_are_exported_as_they_came(form, tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"2 2\na " + bytes(8) + b"caf\xe9 " + bytes(8))
+    model = Word2Vec.import_(path)
+    again = model.export(tmp_path / ("b.bin" if "binary" in form else "b.txt"), form)
+    assert b"\ncaf\xe9 " in again.read_bytes() or form == "word2vec-binary"
+    assert Word2Vec.import_(again).vocabulary_.terms == model.vocabulary_.terms
+
+
+def test_a_word_that_is_no_text_is_named(tmp_path):
+    model = Word2Vec(vector_size=4, epochs=1).fit([["\ud800", "is"]])
+    with pytest.raises(InputError, match="no text"):
+        model.export(tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -168,7 +168,22 @@ def test_ids_outside_are_named(ids):
         cooccurrence(*packed([ids]), 3)
 
 
-@pytest.mark.parametrize("params", [{"window": 0}, {"window": 2.5}, {"memory": 0}, {"threads": 0}], ids=str)
+@pytest.mark.parametrize("offsets", [[0, 10**7], [500, 400, 300, 0, 1000], [0, 999], []], ids=str)
+def test_offsets_that_are_not_those_of_the_ids_are_named(offsets):
+    with pytest.raises(InputError, match="do not lead from 0 to 1,000"):
+        cooccurrence(np.zeros(1000, np.int32), np.array(offsets), 1)
+
+
+def test_no_memory_makes_stretches_that_int32_cannot_number(monkeypatch):
+    seen = []
+    monkeypatch.setattr(room._Counting, "_count", lambda counting, begin, end, *rest: seen.append(end - begin))
+    monkeypatch.setattr(room._Counting, "_added", lambda counting, runs: None)
+    ids = np.broadcast_to(np.int32(0), 2**32)  # four numbers of memory
+    room._Counting(ids, np.array([0, 2**32]), 1, np.ones(5), True, 2**50, None, 1).counted("counting")
+    assert (sum(seen), max(seen)) == (2**32, 2**29)
+
+
+@pytest.mark.parametrize("params", [{"window": 0}, {"window": 10**9}, {"window": 2.5}, {"memory": 0}, {"threads": 0}], ids=str)
 def test_parameters_that_cannot_be_are_named(params):
     with pytest.raises(InputError, match=f"{next(iter(params))}="):
         cooccurrence(*packed([[0, 1]]), 2, **params)

@@ -10,7 +10,7 @@ import pytest
 from vicino.errors import EmptyInput, InputError
 from vicino.learning import documents_kernels as kernels
 from vicino.learning import draw_kernels
-from vicino.learning.documents import TOGETHER, Embedding, Recipe, infer, new_embedding, train
+from vicino.learning.documents import TOGETHER, Chances, Embedding, Recipe, infer, new_embedding, train
 from vicino.learning.skipgram import keep_probabilities
 from vicino.progress import listen
 
@@ -223,7 +223,7 @@ def test_new_documents_are_learnt_as_the_oracle_learns_them_and_nothing_else_cha
     oracle.documents[:] = 0
     for epoch in range(recipe.epochs):
         oracle.run(texts, epoch=epoch, frozen=True)
-    found = infer(ids, offsets, counts, embedding, recipe)
+    found = infer(ids, offsets, Chances.of(counts, recipe), embedding, recipe)
     np.testing.assert_allclose(found, oracle.documents, atol=1e-5)
     assert not found[12].any()  # it has no words
     for matrix, old in zip((embedding.inputs, embedding.outputs, embedding.documents), before, strict=True):
@@ -302,7 +302,7 @@ def test_documents_of_a_subject_come_together(topics, way, threads):
     assert (training.ended, len(training.losses)) == ("whole", 10)
     assert training.losses[-1] < 0.95 * training.losses[0]
     assert apart(embedding.document_vectors) > 0.3
-    assert apart(infer(*topics, embedding, recipe)) > 0.5
+    assert apart(infer(*topics[:2], Chances.of(topics[2], recipe), embedding, recipe)) > 0.5
 
 
 def test_one_thread_is_the_same_to_the_bit_and_a_seed_is_not(topics):
@@ -322,13 +322,13 @@ def test_a_new_document_depends_on_its_words_and_the_seed_alone(topics, way):
     recipe = Recipe(epochs=2, window=2, **WAYS[way])
     embedding = begun(recipe)
     train(*topics, embedding, recipe)
-    found = infer(ids, offsets, counts, embedding, recipe)
+    found = infer(ids, offsets, Chances.of(counts, recipe), embedding, recipe)
     threads = Recipe(epochs=2, window=2, threads=3, **WAYS[way])
-    np.testing.assert_array_equal(infer(ids, offsets, counts, embedding, threads), found)
+    np.testing.assert_array_equal(infer(ids, offsets, Chances.of(counts, recipe), embedding, threads), found)
     backwards = packed([ids[offsets[row] : offsets[row + 1]].tolist() for row in (2999, 7, 7, 5)])
-    np.testing.assert_array_equal(infer(*backwards, counts, embedding, recipe), found[[2999, 7, 7, 5]])
+    np.testing.assert_array_equal(infer(*backwards, Chances.of(counts, recipe), embedding, recipe), found[[2999, 7, 7, 5]])
     other = Recipe(epochs=2, window=2, seed=1, **WAYS[way])
-    assert (infer(ids, offsets, counts, embedding, other) != found).any()
+    assert (infer(ids, offsets, Chances.of(counts, recipe), embedding, other) != found).any()
 
 
 def test_the_words_read_are_told(topics):
@@ -336,7 +336,7 @@ def test_the_words_read_are_told(topics):
     with listen(seen.append):
         embedding = begun(Recipe())
         train(*topics, embedding, Recipe(epochs=2))
-        infer(*topics, embedding, Recipe(epochs=2))
+        infer(*topics[:2], Chances.of(topics[2], Recipe()), embedding, Recipe(epochs=2))
     ended = [event for event in seen if event.state == "finish"]
     assert [event.done for event in ended] == [240_000, 240_000]
     assert ended[0].label.startswith("learning documents, loss ")
@@ -393,7 +393,7 @@ def test_a_rate_that_is_too_large_is_named(topics):
         train(*topics, embedding, Recipe(alpha=1e20))
     train(*topics, embedding, Recipe(epochs=1))
     with pytest.raises(InputError, match="past all bounds"):
-        infer(*topics, embedding, Recipe(alpha=1e38))
+        infer(*topics[:2], Chances.of(topics[2], Recipe()), embedding, Recipe(alpha=1e38))
 
 
 @pytest.mark.parametrize(
@@ -416,12 +416,46 @@ def test_what_cannot_be_learnt_from_is_named():
     embedding = new_embedding(3, 1, 4, recipe)
     with pytest.raises(EmptyInput, match="no document has a word"):
         train(*packed([[]]), counts, embedding, recipe)
-    assert infer(*packed([[]]), counts, embedding, recipe).tolist() == [[0, 0, 0, 0]]
-    for texts in ([[0, 3]], [[-1, 0]], [[0], [1]]):
-        with pytest.raises(InputError, match="a vector for each"):
+    assert infer(*packed([[]]), Chances.of(counts, recipe), embedding, recipe).tolist() == [[0, 0, 0, 0]]
+    for texts, what in (([[0, 3]], "of 3 words"), ([[-1, 0]], "of 3 words"), ([[0], [1]], "documents .* no 2 rows")):
+        with pytest.raises(InputError, match=what):
             train(*packed(texts), counts, embedding, recipe)
-    with pytest.raises(InputError, match="dimensions"):
-        new_embedding(3, 1, 0, recipe)
+    for dim in (0, 2.5, "x"):
+        with pytest.raises(InputError, match="dimensions"):
+            new_embedding(3, 1, dim, recipe)
+
+
+@pytest.mark.parametrize(
+    ("made", "used", "what"),
+    [
+        ({}, {"hs": True}, "outputs .* no 5 rows"),
+        ({}, {"skip_gram": False}, "inputs .* no 3 rows"),
+        ({"skip_gram": False}, {"skip_gram": False, "concat": True, "window": 2}, "outputs .* no 3 rows of 80"),
+    ],
+    ids=str,
+)
+def test_an_embedding_made_by_another_recipe_is_named(made, used, what):
+    recipe, texts = Recipe(**used), packed([[0, 1, 2]])
+    embedding = new_embedding(3, 1, 4, Recipe(**made))
+    with pytest.raises(InputError, match=what):
+        train(*texts, np.ones(3, int), embedding, recipe)
+    with pytest.raises(InputError, match=what):
+        infer(*texts, Chances.of(np.ones(3, int), recipe), embedding, recipe)
+
+
+@pytest.mark.parametrize("offsets", [[0, 2_000_000], [1, 3], [0, 2], []], ids=str)
+def test_offsets_that_are_not_those_of_the_ids_are_named(offsets):
+    recipe, ids = Recipe(), np.array([0, 1, 2], np.int32)
+    for learn, chance in ((train, np.ones(3, int)), (infer, Chances.of(np.ones(3, int), recipe))):
+        with pytest.raises(InputError, match="do not lead from 0 to 3"):
+            learn(ids, np.array(offsets), chance, new_embedding(3, 1, 4, recipe), recipe)
+
+
+def test_where_subsampling_leaves_nothing_it_is_told(topics, caplog):
+    recipe = Recipe(epochs=2, sample=1e-30)
+    with caplog.at_level(logging.WARNING):
+        train(*topics, begun(recipe), recipe)
+    assert "nothing was learnt" in caplog.text
 
 
 def test_very_long_and_one_word_documents():
@@ -431,4 +465,4 @@ def test_very_long_and_one_word_documents():
         recipe = Recipe(epochs=1, threads=2, **way)
         embedding = new_embedding(3, 3, 4, recipe)
         assert np.isfinite(train(*texts, embedding, recipe).losses).all()
-        assert np.isfinite(infer(*texts, embedding, recipe)).all()
+        assert np.isfinite(infer(*texts[:2], Chances.of(texts[2], recipe), embedding, recipe)).all()

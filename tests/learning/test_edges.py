@@ -162,6 +162,25 @@ def test_a_graph_without_edges_is_named():
 
 
 @pytest.mark.parametrize("order", [1, 2])
+def test_arrays_that_do_not_belong_together_are_named(order):
+    n = 100_000
+    ring = np.arange(n + 1), np.roll(np.arange(n, dtype=np.int32), 1), np.ones(n, np.float32)
+    for place, wrong, what in (
+        (0, np.append(ring[0][:-1], 10**7), "do not lead from 0 to 100,000"),
+        (0, ring[0][::-1], "do not lead"),
+        (1, ring[1] + 1, "of 100000 nodes"),
+        (1, ring[1] - 1, "of 100000 nodes"),
+        (2, ring[2][:5], "weights"),
+        (2, ring[2] * np.nan, "weights"),
+        (2, -ring[2], "weights"),
+    ):
+        with pytest.raises(InputError, match=what):
+            train(*ring[:place], wrong, *ring[place + 1 :], new_embedding(n, 4, 0, order), Recipe(epochs=1))
+    with pytest.raises(InputError, match="new_embedding"):
+        train(*ring, new_embedding(2, 4, 0, order), Recipe(epochs=1))
+
+
+@pytest.mark.parametrize("order", [1, 2])
 def test_a_rate_that_is_too_large_is_named_or_the_last_whole_epoch_kept(order, caplog):
     graph = some_graph()
     with pytest.raises(InputError, match="lower alpha"):

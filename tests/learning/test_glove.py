@@ -254,8 +254,9 @@ def test_what_ends_too_early_keeps_the_last_whole_epoch(topics, monkeypatch, cap
         training = train(topics, found, Recipe(epochs=5))
     assert (training.ended, len(training.losses)) == (ended, 2)
     assert f"{ended} in epoch 3 of 5: epoch 2 is kept" in caplog.text
-    np.testing.assert_array_equal(found.vectors, expected.vectors)
-    np.testing.assert_array_equal(found.biases, expected.biases)
+    for mine, theirs in ((found.inputs, expected.inputs), (found.outputs, expected.outputs)):
+        for name in mine._fields:  # the squares too
+            np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name))
 
 
 def test_a_rate_that_is_too_large_is_named_and_leaves_the_beginning(topics):
@@ -285,6 +286,12 @@ def test_a_recipe_that_cannot_be_is_named(changes):
         Recipe(**changes)
 
 
-def test_vectors_without_dimensions_are_named():
+@pytest.mark.parametrize("dim", [0, 2.5, "x"])
+def test_vectors_of_dimensions_that_cannot_be_are_named(dim):
     with pytest.raises(InputError, match="dimensions"):
-        new_embedding(np.arange(3), 0, seed=0)
+        new_embedding(np.arange(3), dim, seed=0)
+
+
+def test_an_embedding_of_other_words_is_named(topics):
+    with pytest.raises(InputError, match="tiles"):
+        train(topics, new_embedding(np.arange(2), 10, seed=1), Recipe())

@@ -446,8 +446,59 @@ def test_nothing_to_predict_is_named(sentences):
 
 @pytest.mark.parametrize("ids", [[0, 3], [-1, 0]])
 def test_ids_without_a_vector_are_named(ids):
-    with pytest.raises(InputError, match="a count and a vector"):
+    with pytest.raises(InputError, match="of 3 words"):
         train(np.array(ids, np.int32), np.array([0, 2]), np.ones(3, int), new_embedding(3, 4, 0), Recipe())
+
+
+@pytest.mark.parametrize("offsets", [[0, 2_000_000], [0, 3, 2, 4], [1, 4], [-1, 4], [0, 3], [], [0.0, 4.0]], ids=str)
+def test_offsets_that_are_not_those_of_the_ids_are_named(offsets):
+    with pytest.raises(InputError, match="do not lead from 0 to 4"):
+        train(np.array([0, 1, 2, 0], np.int32), np.array(offsets), np.ones(3, int), new_embedding(3, 4, 0), Recipe())
+
+
+WRONG_ROWS = {
+    "no rows for the tree": (new_embedding(3, 4, 0), Recipe(hs=True)),
+    "few vectors": (Embedding(4, new_embedding(2, 4, 0).inputs, new_embedding(3, 4, 0).outputs), Recipe()),
+    "few outputs": (Embedding(4, new_embedding(3, 4, 0).inputs, new_embedding(2, 4, 0).outputs), Recipe()),
+    "other widths": (Embedding(4, new_embedding(3, 4, 0).inputs, new_embedding(3, 40, 0).outputs), Recipe()),
+    "no padding": (Embedding(4, np.zeros((3, 4), np.float32), np.zeros((3, 4), np.float32)), Recipe()),
+    "float64": (Embedding(4, np.zeros((3, 16)), np.zeros((3, 16))), Recipe()),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_ROWS)
+def test_an_embedding_made_for_something_else_is_named(what):
+    embedding, recipe = WRONG_ROWS[what]
+    with pytest.raises(InputError, match="new_embedding"):
+        train(np.array([0, 1, 2, 0], np.int32), np.array([0, 4]), np.ones(3, int), embedding, recipe)
+
+
+@pytest.mark.parametrize(
+    ("starts", "rows"),
+    [
+        ([0, 1, 2, 4], [0, 1, 2, 5]),
+        ([0, 1, 1, 2], [0, 1]),
+        ([0, 1, 2], [0, 1]),
+        ([0, 1, 2, 9], [0, 1, 2]),
+        ([0, 2, 1, 3], [0, 1, 2]),
+    ],
+    ids=str,
+)
+def test_parts_out_of_range_are_named(starts, rows):
+    parts = kernels.Parts(np.array(starts), np.array(rows, np.uint32))
+    text = np.array([0, 1, 2, 0], np.int32), np.array([0, 4]), np.ones(3, int)
+    with pytest.raises(InputError):
+        train(*text, new_embedding(3, 4, 0, parts=2), Recipe(), parts=parts)
+
+
+def test_where_subsampling_leaves_nothing_it_is_told(topics, caplog):
+    embedding = new_embedding(20, 8, seed=0)
+    begun = embedding.vectors
+    for sample, told in ((1e-30, True), (0, False)):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            train(*topics, embedding, Recipe(epochs=2, sample=sample))
+        assert ("nothing was learnt" in caplog.text) == told == (embedding.vectors == begun).all()
 
 
 def test_very_long_and_one_word_sentences():
@@ -462,7 +513,9 @@ def test_very_long_and_one_word_sentences():
     "changes",
     [
         {"window": 0},
+        {"window": 10**9},
         {"negative": -1},
+        {"negative": 10**9},
         {"negative": 0},
         {"epochs": 0},
         {"epochs": 1.5},
@@ -479,6 +532,7 @@ def test_a_recipe_that_cannot_be_is_named(changes):
         Recipe(**changes)
 
 
-def test_vectors_without_dimensions_are_named():
+@pytest.mark.parametrize("dim", [0, -1, 2.5, "x", 10**9])
+def test_vectors_of_dimensions_that_cannot_be_are_named(dim):
     with pytest.raises(InputError, match="dimensions"):
-        new_embedding(3, 0, seed=0)
+        new_embedding(3, dim, seed=0)

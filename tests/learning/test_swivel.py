@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import signal
 
 import numpy as np
 import pytest
 
-from vicino.errors import InputError
+from vicino.errors import ArtifactError, InputError, VicinoError
+from vicino.learning import swivel
 from vicino.learning import swivel_kernels as kernels
 from vicino.learning.cooccurrence import Cooccurrence, cooccurrence
 from vicino.learning.strata import strata
@@ -171,6 +175,25 @@ def test_a_rate_that_is_too_large_is_named_by_several_processes_too(topics):
         learnt(topics, learning_rate=1e30, processes=2)
 
 
+def test_a_full_disk_is_named(topics, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(ArtifactError, match="No space left"):
+        learnt(topics, processes=2)
+
+
+def test_a_process_that_is_killed_is_named(topics, monkeypatch):
+    monkeypatch.setattr(swivel, "_learn_from", _killed)
+    with pytest.raises(VicinoError, match="killed from outside"):
+        learnt(topics, processes=2)
+
+
+def _killed(*_) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_processes_need_no_guard_in_the_program_that_starts_them(python):
     """Where others demand `if __name__ == "__main__"`."""
     program = """
@@ -200,6 +223,7 @@ def test_what_ends_too_early_keeps_the_last_whole_epoch(topics, monkeypatch, cap
     assert (training.ended, len(training.losses)) == (ended, 2)
     assert "epoch 2 is kept" in caplog.text
     np.testing.assert_array_equal(found.inputs, expected.inputs)
+    np.testing.assert_array_equal(found.squares, expected.squares)
 
 
 def test_a_rate_that_is_too_large_is_named(topics):
@@ -225,6 +249,12 @@ def test_a_recipe_that_cannot_be_is_named(changes):
         Recipe(**changes)
 
 
-def test_vectors_without_dimensions_are_named():
+@pytest.mark.parametrize("dim", [0, 2.5, "x"])
+def test_vectors_of_dimensions_that_cannot_be_are_named(dim):
     with pytest.raises(InputError, match="dimensions"):
-        new_embedding(np.arange(3), 0, seed=0)
+        new_embedding(np.arange(3), dim, seed=0)
+
+
+def test_an_embedding_of_other_words_is_named(topics):
+    with pytest.raises(InputError, match="tiles"):
+        train(topics, tiled(topics, 5), new_embedding(np.arange(2), 10, seed=1), Recipe())

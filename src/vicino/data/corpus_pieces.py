@@ -112,18 +112,22 @@ def _items(source: Any) -> Iterator[Any]:
 
 
 def _path_blocks(path: Path, reading: Reading) -> Iterator[bytes]:
-    """The blocks of a file or a folder. In a folder, what cannot be read is counted."""
+    """The blocks of a file or a folder. In a folder, what cannot be read is counted, and what was read of it ends there."""
     if not path.is_dir() or is_beir(path):
         yield from _file_blocks(path, reading)
         return
     for file in _files(path, reading):
+        block = b""
         try:
             if kind_of(file.name) is None:
                 reading.skip(file.name, None, "unknown kind of file")
-            else:
-                yield from _file_blocks(file, reading)
+                continue
+            for block in _file_blocks(file, reading):
+                yield block
         except (InputError, MissingExtra) as error:
-            reading.skip(file.name, None, error.what)
+            reading.skip(file.name, None, f"{error.what}; what comes before was read" if block else error.what)
+            if block and not block.endswith(b"\0"):
+                yield b"\0"
 
 
 def _file_blocks(path: Path, reading: Reading) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vicino import progress
 from vicino.data.files import COMPRESSED, opened
-from vicino.errors import DimensionMismatch, UnreadableSource
+from vicino.errors import DimensionMismatch, EmptyInput, UnreadableSource
 
 __all__ = ["Rows", "read_word2vec_binary", "read_word2vec_text"]
 
@@ -63,7 +63,7 @@ class Rows:
 def read_word2vec_text(path: Path) -> Block:
     """A word and its numbers a line; the first line may say how many (GloVe's files have none).
 
-    Raises UnreadableSource and DimensionMismatch, which say the line.
+    Raises UnreadableSource and DimensionMismatch, which say the line, and EmptyInput for a first line that promises no words.
     """
     with opened(path) as stream:
         first = _line(stream)
@@ -82,7 +82,7 @@ def read_word2vec_text(path: Path) -> Block:
 def read_word2vec_binary(path: Path) -> Block:
     """A first line with the numbers of words and dimensions; then each word, a space, and little-endian float32.
 
-    Raises UnreadableSource.
+    Raises UnreadableSource, and EmptyInput for a first line that promises no words.
     """
     with opened(path) as stream:
         header = _header(stream.readline(64))
@@ -98,7 +98,7 @@ def read_word2vec_binary(path: Path) -> Block:
 def _collected(blocks: Iterator[Block], header: tuple[int, int] | None, dim: int) -> Block:
     promised = header[0] if header else None
     words: list[str] = []
-    rows = Rows(dim, promised or 1024)
+    rows = Rows(dim, promised or max(1, _BLOCK // dim))
     with progress.task("Reading vectors", total=promised, unit="words") as work:
         for names, block in blocks:
             words += names
@@ -118,6 +118,8 @@ def _header(line: bytes) -> tuple[int, int] | None:
 
 def _require_possible(path: Path, n: int, dim: int, *, row_bytes: int) -> None:
     """Hold the first line against the size of the file, before anything is made of it."""
+    if n == 0:
+        raise EmptyInput("no vectors in there: its first line promises 0 words", mend=_AGAIN)
     holds = path.stat().st_size * (_SQUEEZED if path.suffix.lower() in COMPRESSED else 1)
     if n * row_bytes > holds + 2:
         raise UnreadableSource(

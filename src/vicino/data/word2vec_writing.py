@@ -23,15 +23,21 @@ def write_word_vectors(path: Path, words: Sequence[str], vectors: NDArray[np.flo
     """Write a row a word, whole or not at all. Numbers in text have nine digits, from which the same float32 is read.
 
     "word2vec": a line with the numbers of words and dimensions, then a line a word. "word2vec-binary": the same first line, then
-    of each word its name, a space and little-endian float32. "glove": "word2vec" without the first line.
+    of each word its name, a space and little-endian float32. "glove": "word2vec" without the first line. Bytes that were no UTF-8
+    where words were read are written as they were.
 
-    Raises UnknownName for another format, InputError for a word with white space in it, ArtifactError for a full disk.
+    Raises UnknownName for another format, InputError for a word with white space in it or that is no text (a lone surrogate),
+    ArtifactError for a full disk.
     """
     if form not in get_args(WordFormat):
         raise UnknownName.among(form, get_args(WordFormat), kind="format of word vectors")
     for word in words:
         if not word or any(character.isspace() for character in word):
             raise InputError(f"the word {word!r} cannot stand in this format", mend='join its parts with "_", then learn again')
+        try:
+            _encoded(word)
+        except UnicodeEncodeError as error:
+            raise InputError(f"the word {word!r} is no text: {error.reason}", mend="learn again without it") from error
     head = b"" if form == "glove" else f"{len(words)} {vectors.shape[1]}\n".encode()
     rows = _binary(words, vectors) if form == "word2vec-binary" else _text(words, vectors)
     try:
@@ -50,12 +56,17 @@ def write_word_vectors(path: Path, words: Sequence[str], vectors: NDArray[np.flo
     return path
 
 
+def _encoded(word: str) -> bytes:
+    """As the readers decode it."""
+    return word.encode("utf-8", "surrogateescape")
+
+
 def _text(words: Sequence[str], vectors: NDArray[np.float32]) -> Iterator[bytes]:
-    line = " ".join(["%s", *["%.9g"] * vectors.shape[1]]) + "\n"
+    line = b" ".join([b"%s", *[b"%.9g"] * vectors.shape[1]]) + b"\n"
     for word, row in zip(words, vectors, strict=True):
-        yield (line % (word, *row.tolist())).encode()
+        yield line % (_encoded(word), *row.tolist())
 
 
 def _binary(words: Sequence[str], vectors: NDArray[np.float32]) -> Iterator[bytes]:
     for word, row in zip(words, vectors.astype("<f4", copy=False), strict=True):
-        yield word.encode() + b" " + row.tobytes() + b"\n"
+        yield _encoded(word) + b" " + row.tobytes() + b"\n"

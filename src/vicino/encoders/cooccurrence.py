@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino.data.corpus import Corpus
+from vicino.encoders.named import saved_array
 from vicino.encoders.words import WordEncoder
 from vicino.errors import InputError
 from vicino.learning import glove, swivel
+from vicino.learning.bounds import require_dimensions
 from vicino.learning.cooccurrence import Cooccurrence, Weighting, cooccurrence
 from vicino.learning.epochs import Training
 from vicino.learning.tiles import Tiles, tiled
@@ -48,6 +50,8 @@ class _Counted(WordEncoder):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise InputError(f"{name}={value!r} cannot be", mend=mend)
+        require_dimensions(self.vector_size)
+        _require_fewer(self.components, self.vector_size)
         share = self.memory * _MEGABYTE // 2  # one for the counts, one for the tiles that they are put in
         counts = cooccurrence(
             corpus.ids,
@@ -74,7 +78,7 @@ class _Counted(WordEncoder):
 
     def _restore(self, folder: Any, data: Any, arrays: Any) -> None:
         super()._restore(folder, data, arrays)
-        self.nonzeros_ = int(arrays["nonzeros"][0])
+        self.nonzeros_ = int(saved_array(folder, arrays, "nonzeros", np.int64, (1,))[0])
 
 
 class GloVe(_Counted):
@@ -236,15 +240,24 @@ def without_common(vectors: NDArray[np.float32], components: int) -> NDArray[np.
     """Vectors (n, d) less their mean, and less their projection on the `components` directions in which they differ most.
 
     Mu and Viswanath 2018, "All-but-the-top: simple and effective postprocessing for word representations". 0 components leave
-    them as they are, and so do fewer vectors than dimensions, whose mean says nothing.
+    them as they are, and so do fewer vectors than dimensions, whose mean says nothing. Raises InputError for as many components
+    as dimensions, or more: nothing would be left.
 
     >>> square = np.array([[5, 1], [5, -1], [-3, 1], [-3, -1]], np.float32)
     >>> without_common(square, 1).tolist()
     [[0.0, 1.0], [0.0, -1.0], [0.0, 1.0], [0.0, -1.0]]
     """
+    _require_fewer(components, vectors.shape[1])
     if not components or len(vectors) < vectors.shape[1]:
         return vectors
     centred = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     _, directions = np.linalg.eigh((centred.T @ centred).astype(np.float64))  # ascending
     top = directions[:, -components:].astype(np.float32)
     return np.asarray(centred - (centred @ top) @ top.T)
+
+
+def _require_fewer(components: int, dim: int) -> None:
+    if components >= dim:
+        raise InputError(
+            f"components={components} of vectors of {dim} dimensions leave nothing", mend="give fewer, such as components=1"
+        )

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,19 +15,21 @@ from numpy.typing import NDArray
 
 from vicino import artifacts
 from vicino.data.corpus import Corpus, Rules, open_corpus, read_corpus
-from vicino.data.files import opened, text_stream
+from vicino.data.files import MAX_CHARACTERS, opened, text_stream
 from vicino.data.formats import kind_of
 from vicino.data.text import TokenIds, Vocabulary, encode_corpus
 from vicino.encoders.base import Role
+from vicino.encoders.named import saved_array
 from vicino.encoders.words import WordEncoder
 from vicino.errors import InputError, UnreadableSource
-from vicino.learning.documents import Embedding, Recipe, infer, new_embedding, train
+from vicino.learning.documents import Chances, Embedding, Recipe, infer, new_embedding, train
 from vicino.learning.epochs import Training
 
 __all__ = ["Doc2Vec"]
 
 _MUCH = 40_000_000  # words to read before the vectors have found their places: a smaller corpus is read so often
 _EPOCHS = 10, 1000  # at least and at most
+_ENOUGH = 100  # epochs for a new document of PV-DBOW: more were no better, where training had more; of PV-DM they were
 
 Float32 = NDArray[np.float32]
 
@@ -37,9 +40,10 @@ class Doc2Vec(WordEncoder):
     In PV-DM the document and `window` words on each side are averaged, summed with `dm_mean=0`, or joined with `dm_concat=1`.
     `dbow_words=1` learns words by skip-gram beside PV-DBOW; without it a word's vector is what documents are multiplied with to
     predict it, so that words of the same documents are near. A text that is encoded is learnt as a new document, with all else
-    frozen: equal text gives the equal vector, whatever stands beside it, and a text without a known word zeros. The vectors that
-    the documents of the corpus had in training are `document_vectors_`, in their order, and zeros for those without a word. Of a
-    plain text file, each line is a document; of a folder, each file, and each row of .jsonl and the like.
+    frozen (see `infer_vector`): equal text gives the equal vector, whatever stands beside it, and a text without a known word
+    zeros. The vectors that the documents of the corpus had in training are `document_vectors_`, in their order, and zeros for
+    those without a word. Of a plain text file, each line is a document (one of more than 20 million characters is several); of a
+    folder, each file, and each row of .jsonl and the like.
 
     The names are gensim's, and so are the defaults, but: PV-DBOW, which on 20 Newsgroups is far better and four times faster;
     `threads` 1, with which equal text gives equal vectors to the bit; `min_count` as for `Word2Vec`; and `epochs` None, as many
@@ -100,7 +104,7 @@ class Doc2Vec(WordEncoder):
     document_vectors_: Float32 | None = None
     recipe_: Recipe | None = None
     training_: Training | None = None
-    embedding_: Embedding | None = None
+    frozen_: tuple[Chances, Embedding] | None = None
 
     # Learning ---------------------------------------------------------------------------------------------------------
 
@@ -146,14 +150,15 @@ class Doc2Vec(WordEncoder):
         self.document_vectors_ = np.where(corpus.lengths[:, None] > 0, made.document_vectors, 0)
         self.contexts_ = made.contexts
         self.vectors_ = made.vectors if self.recipe_.reads_words else self.contexts_[: len(corpus.counts)]
-        self.embedding_ = None
+        self.frozen_ = None
 
     # Texts ------------------------------------------------------------------------------------------------------------
 
     def infer_vector(self, document: Any, *, epochs: int | None = None, alpha: float | None = None) -> Float32:
         """The vector (d,) of one new document, a text or a list of words that are then taken as they are.
 
-        `epochs` and `alpha` are those of training where they are None. Raises InputError where they cannot be.
+        `epochs` and `alpha` are those of training where they are None, but in PV-DBOW no more than 100 epochs. Raises InputError
+        where they cannot be, and for what is neither text nor a list of str.
         """
         vector: Float32 = self.infer_vectors([document], epochs=epochs, alpha=alpha)[0]
         return vector
@@ -163,6 +168,9 @@ class Doc2Vec(WordEncoder):
         vocabulary: Vocabulary = self._require("vocabulary_")
         analyzer = self._analyzer()
         terms = [analyzer.terms(item) if isinstance(item, str) else item for item in self._sentences(documents)]
+        for term in chain.from_iterable(terms):
+            if not isinstance(term, str):
+                raise InputError(f"{term!r} is of type {type(term).__name__}, not str", mend="give texts, or lists of str")
         ids = np.array([vocabulary.get(term) for each in terms for term in each], np.int32)
         offsets = np.cumsum([0, *map(len, terms)], dtype=np.int64)
         return self._infer(TokenIds(ids, offsets, vocabulary), epochs, alpha)
@@ -171,25 +179,26 @@ class Doc2Vec(WordEncoder):
         return self._infer(encode_corpus(items, self._analyzer(), self._require("vocabulary_"), grow=False))
 
     def _infer(self, texts: TokenIds, epochs: int | None = None, alpha: float | None = None) -> Float32:
-        recipe: Recipe = self._require("recipe_")
-        recipe = replace(
-            recipe,
-            threads=self.threads,
-            epochs=recipe.epochs if epochs is None else epochs,
-            alpha=recipe.alpha if alpha is None else alpha,
-        )
+        given: dict[str, Any] = {name: value for name, value in (("epochs", epochs), ("alpha", alpha)) if value is not None}
+        recipe = replace(self._reading(), threads=self.threads, **given)
         known = texts.ids >= 0
         offsets = np.concatenate([[0], np.cumsum(known)])[texts.offsets]
-        return infer(texts.ids[known], offsets, self._require("counts_"), self._embedding(), recipe)
+        return infer(texts.ids[known], offsets, *self._frozen(), recipe)
 
-    def _embedding(self) -> Embedding:
-        """What was learnt but documents, as the kernel reads it; made when it is first asked for."""
-        if self.embedding_ is None:
+    def _reading(self) -> Recipe:
+        """How a new document is learnt."""
+        recipe: Recipe = self._require("recipe_")
+        return replace(recipe, epochs=min(recipe.epochs, _ENOUGH)) if recipe.skip_gram else recipe
+
+    def _frozen(self) -> tuple[Chances, Embedding]:
+        """All that is as large as the vocabulary and that new documents are read by; made when it is first asked for."""
+        if self.frozen_ is None:
             recipe: Recipe = self._require("recipe_")
             words = self._require("vectors_") if recipe.reads_words else None
             n, dim = self._require("vectors_").shape
-            self.embedding_ = new_embedding(n, 0, dim, recipe, vectors=words, contexts=self._require("contexts_"))
-        return self.embedding_
+            made = new_embedding(n, 0, dim, recipe, vectors=words, contexts=self._require("contexts_"))
+            self.frozen_ = Chances.of(self._require("counts_"), recipe), made
+        return self.frozen_
 
     def _unit_vectors(self) -> Float32:
         recipe: Recipe = self._require("recipe_")
@@ -201,7 +210,7 @@ class Doc2Vec(WordEncoder):
 
     def _identity(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         plain, arrays = super()._identity()
-        recipe = asdict(self._require("recipe_"))
+        recipe = asdict(self._reading())
         around = ("window", "shrink_windows", "mean", "concat")
         for name in ("threads", "words", *(around if recipe["skip_gram"] else ())):  # what a new document does not depend on
             del recipe[name]
@@ -220,15 +229,17 @@ class Doc2Vec(WordEncoder):
         }
 
     def _restore(self, folder: Path, data: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-        self.contexts_, self.document_vectors_ = arrays["contexts"], arrays["documents"]
-        self.recipe_ = replace(self._recipe(1), epochs=int(arrays["epochs"]))
-        own = arrays["contexts"][: len(arrays["counts"])]
-        super()._restore(folder, data, {"vectors": own, **arrays})
+        self.recipe_ = recipe = replace(self._recipe(1), epochs=int(saved_array(folder, arrays, "epochs", np.int64, ())))
+        n = len(saved_array(folder, arrays, "counts", np.int64, (None,)))
+        contexts = saved_array(folder, arrays, "contexts", np.float32, (2 * n - 1 if recipe.hs else n, None))
+        super()._restore(folder, data, arrays if recipe.reads_words else {**arrays, "vectors": contexts[:n]})
+        self.contexts_ = saved_array(folder, arrays, "contexts", np.float32, (len(contexts), recipe.slots * self.dim))
+        self.document_vectors_ = saved_array(folder, arrays, "documents", np.float32, (None, self.dim))
 
 
 def _lines(path: Path) -> Iterator[str]:
     try:
         with opened(path) as stream, text_stream(stream, newline="\n", errors="replace") as decoded:
-            yield from decoded
+            yield from iter(lambda: decoded.readline(MAX_CHARACTERS), "")
     except UnreadableSource as error:
         raise UnreadableSource(f"{path}: {error.what}", mend=error.mend) from error

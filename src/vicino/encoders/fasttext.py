@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vicino.data.corpus import Corpus
 from vicino.data.text import Vocabulary, encode_corpus
 from vicino.encoders.base import Role, Tokens
+from vicino.encoders.named import damaged, saved_array
 from vicino.encoders.words import Word2Vec
 from vicino.learning.skipgram import new_embedding, train
 from vicino.learning.subwords import Subwords, parts
@@ -182,4 +183,9 @@ class FastText(Word2Vec):
 
     def _restore(self, folder: Path, data: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         super()._restore(folder, data, arrays)
-        self.own_, self.ngrams_, self.buckets_ = (arrays.get(name) for name in ("own", "ngrams", "buckets"))
+        if {"own", "ngrams", "buckets"} & set(arrays):  # not where words came from a file of others
+            self.own_ = saved_array(folder, arrays, "own", np.float32, self._require("vectors_").shape)
+            self.ngrams_ = saved_array(folder, arrays, "ngrams", np.float32, (None, self.dim))
+            self.buckets_ = saved_array(folder, arrays, "buckets", np.uint32, (len(self.ngrams_),))
+            if (self.buckets_[1:] <= self.buckets_[:-1]).any():
+                raise damaged(folder, "buckets")

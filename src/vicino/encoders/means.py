@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +16,10 @@ from vicino.data.corpus import Corpus
 from vicino.data.text import TokenIds, Vocabulary, encode_corpus
 from vicino.data.vector_files import ending
 from vicino.encoders.base import Encoder, Role, Tokens
+from vicino.encoders.named import damaged, saved_array
 from vicino.encoders.words import Word2Vec, WordEncoder
 from vicino.errors import InputError, UnknownName
+from vicino.learning.bounds import require_dimensions
 from vicino.learning.spectral import truncated_svd
 
 __all__ = ["MeanOfWords"]
@@ -40,7 +43,9 @@ class MeanOfWords(Encoder):
     `components` leading singular directions of the texts is taken away (Arora, Liang and Ma 2017, "A simple but tough-to-beat
     baseline for sentence embeddings"; 2 to 5 directions suit long texts). A text without known words is zeros.
 
-    Raises UnknownName for another weighting, InputError for `words` that have no vectors of words, and what reading them raises.
+    Raises UnknownName for another weighting, InputError for `words` that have no vectors of words and for as many `components` as
+    these have dimensions, and what reading them raises. A saved model notes the family and the parameters of its words: a
+    copy that is fitted again learns them from its texts.
 
     >>> texts = ["the red wine", "the white wine", "the red tea", "the black tea"]
     >>> means = MeanOfWords(words="word2vec(vector_size=8, epochs=5)").fit(texts)
@@ -95,9 +100,14 @@ class MeanOfWords(Encoder):
             mend = "give a=1e-3 and components=1, or weighting=average"
             raise InputError(f"a={self.a} with components={self.components} cannot be", mend=mend)
         words = self._open()
+        dim = words.vector_size if words.vocabulary_ is None else words.dim
+        require_dimensions(dim)
+        if self.weighting == "sif" and self.components >= dim:
+            what = f"components={self.components} of vectors of {dim} dimensions leave nothing"
+            raise InputError(what, mend="give fewer, such as components=1")
         if words.vocabulary_ is None:
             corpus = words._corpus(items)
-            words.fit(corpus)
+            words.fit_whole(corpus)
         else:
             corpus = words.clone().set_params(min_count=1, max_vocab=None)._corpus(items)
         self.words_, self.vocabulary_ = words, corpus.vocabulary
@@ -183,16 +193,24 @@ class MeanOfWords(Encoder):
         from vicino import encoders
 
         words = encoders.load(folder / "words")
-        self.words_ = words if isinstance(words, WordEncoder) else None
-        self.vocabulary_, self.unseen_ = Vocabulary(arrays["terms"]), float(data["unseen"])
-        self.weights_, self.common_ = arrays["weights"], arrays["common"]
+        if not isinstance(words, WordEncoder):
+            raise damaged(folder, "words")
+        self.words_, self.vocabulary_, self.unseen_ = words, Vocabulary(arrays["terms"]), float(data["unseen"])
+        self.weights_ = saved_array(folder, arrays, "weights", np.float32, (len(self.vocabulary_),))
+        self.common_ = saved_array(folder, arrays, "common", np.float32, (words.dim, None))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a folder with the words in it; `vicino.load(path)` opens it."""
         words: WordEncoder = self._require("words_")
-        params = self.get_params() | {"words": words.family if isinstance(self.words, WordEncoder) else str(self.words)}
+        params = self.get_params() | {"words": _spelled(words) if isinstance(self.words, WordEncoder) else str(self.words)}
         data = {"encoder": self.family, "params": params, "space": self.space.to_json(), "unseen": self.unseen_}
         return artifacts.write(path, kind="encoder", data=data, arrays=self._arrays(), parts={"words": words.save})
+
+
+def _spelled(words: WordEncoder) -> str:
+    """The family with its parameters, as `vicino.catalog.call` reads them: "word2vec(vector_size=12)"."""
+    changed = ", ".join(f"{name}={json.dumps(value)}" for name, value in words.changed().items())
+    return f"{words.family}({changed})" if changed else words.family
 
 
 def _texts_with_each(corpus: Corpus) -> NDArray[np.int64]:

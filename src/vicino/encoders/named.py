@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from vicino.data.text import Vocabulary
 from vicino.data.word2vec_writing import WordFormat, write_word_vectors
 from vicino.encoders.base import Encoder
-from vicino.errors import InputError, UnknownName
+from vicino.errors import ArtifactCorrupt, DuplicateIds, InputError, UnknownName
 from vicino.vectors import normalise, top_k
 
-__all__ = ["NamedVectors"]
+__all__ = ["NamedVectors", "damaged", "saved_array"]
 
 _NEAR = 10_000  # names looked at for a near spelling, the first of those that could be: a tenth of a second
 
@@ -62,7 +62,8 @@ class NamedVectors(Encoder):
         """The `topn` names nearest to a sum of names, with their cosines, best first; the names given are left out.
 
         The sum is of unit vectors, those of `negative` subtracted ("3CosAdd": Mikolov, Yih and Zweig 2013); `weights` multiply
-        them, one a name of `positive`, then of `negative`. Raises `unknown`, and InputError for nothing given.
+        them, one a name of `positive`, then of `negative`. Raises `unknown`, and InputError for nothing given, for weights that
+        are no numbers, and for a sum without a direction, such as the zeros of a node without edges.
         """
         plus, minus = ([names] if isinstance(names, str) else list(names) for names in (positive, negative))
         names = plus + minus
@@ -73,8 +74,15 @@ class NamedVectors(Encoder):
                 f"{len(names)} {self.thing}s with {factors.size} weights",
                 mend=f"give at least one {self.thing}, and a weight for each",
             )
+        if not np.isfinite(factors).all():
+            raise InputError(f"weights {factors.tolist()} are no numbers to multiply with", mend="give finite ones, such as 1.0")
         units = self._unit_vectors()
         sought = (np.repeat([1.0, -1.0], [len(plus), len(minus)]) * factors) @ of_names
+        if not np.linalg.norm(sought) > 0:
+            raise InputError(
+                f"the vector of {', '.join(map(repr, names))} has no direction, so that nothing is near",
+                mend=f"give a {self.thing} whose vector is not zeros, and weights that do not cancel out",
+            )
         scores = units @ normalise(sought[None])[0]
         scores[rows] = -np.inf
         best, cosines = top_k(scores[None], min(topn, max(len(units) - len(set(rows)), 1)))
@@ -141,5 +149,34 @@ class NamedVectors(Encoder):
         return {"terms": list(self._require("vocabulary_")), "vectors": vectors, "counts": self.counts_}
 
     def _restore(self, folder: Path, data: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:  # noqa: ARG002
-        self.vectors_ = arrays["vectors"]
-        self._take(Vocabulary(arrays["terms"]), arrays["counts"])
+        """Raises ArtifactCorrupt where the arrays do not belong together."""
+        try:
+            vocabulary = Vocabulary(arrays["terms"])
+        except (DuplicateIds, KeyError, TypeError) as error:
+            raise damaged(folder, "terms") from error
+        n = len(vocabulary)
+        self.vectors_ = saved_array(folder, arrays, "vectors", np.float32, (n, None))
+        counted = n if len(arrays.get("counts", ())) else 0  # words from a file of others were not
+        self._take(vocabulary, saved_array(folder, arrays, "counts", np.int64, (counted,)))
+
+
+def saved_array(
+    folder: Path, arrays: Mapping[str, Any], name: str, kind: type[np.generic], shape: tuple[int | None, ...]
+) -> NDArray[Any]:
+    """An array of a saved folder, known to be of this kind and shape, in which None stands for any length.
+
+    What it is not would be read past its end by compiled code: who makes a folder can make its SHA-256 too. Raises
+    ArtifactCorrupt.
+    """
+    array: Any = arrays.get(name)
+    fits = isinstance(array, np.ndarray) and array.dtype == kind and array.ndim == len(shape)
+    if not fits or any(wanted not in (None, size) for wanted, size in zip(shape, array.shape, strict=True)):
+        raise damaged(folder, name)
+    return np.asarray(array)
+
+
+def damaged(folder: Path, name: str) -> ArtifactCorrupt:
+    """The error for an array of a saved folder that cannot be what was written."""
+    return ArtifactCorrupt(
+        f"{folder} is damaged: its {name} do not belong to the rest", mend="restore it from a copy, or make it again"
+    )

@@ -20,7 +20,7 @@ from vicino.data.corpus import Corpus, Rules, open_corpus, read_corpus
 from vicino.data.text import Analyzer, Vocabulary, encode_corpus
 from vicino.data.vector_files import read_vectors
 from vicino.encoders.base import Role, Tokens
-from vicino.encoders.named import NamedVectors
+from vicino.encoders.named import NamedVectors, saved_array
 from vicino.errors import InputError, UnknownName
 from vicino.learning.epochs import Training
 from vicino.learning.skipgram import Recipe, new_embedding, train
@@ -41,13 +41,14 @@ class UnknownWord(UnknownName, KeyError):
 class WordEncoder(NamedVectors):
     """A vector a word, and the mean of its known words' vectors for a text; zeros for a text without any.
 
-    A family writes `_learn`, which sets `vectors_` (n, d) for the words of a corpus; `analyzer` and `lowercase` are parameters
-    that each must have, and `min_count` and `max_vocab` those of `vicino.data.corpus.Rules`.
+    A family writes `_learn`, which sets `vectors_` (n, d) for the words of a corpus; `vector_size`, `analyzer` and `lowercase`
+    are parameters that each must have, and `min_count` and `max_vocab` those of `vicino.data.corpus.Rules`.
     """
 
     thing: ClassVar[str] = "word"
     unknown: ClassVar[type[UnknownName]] = UnknownWord
 
+    vector_size: int
     analyzer: Literal["words", "code"]
     lowercase: bool
     min_count: int | None
@@ -252,7 +253,9 @@ class Word2Vec(WordEncoder):
 
     def _restore(self, folder: Path, data: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
         super()._restore(folder, data, arrays)
-        self.contexts_ = arrays.get("contexts")
+        if "contexts" in arrays:
+            n, dim = self._require("vectors_").shape
+            self.contexts_ = saved_array(folder, arrays, "contexts", np.float32, (2 * n - 1 if self.hs else n, dim))
 
 
 def _spelled(corpus: Corpus) -> Iterator[list[str]]:

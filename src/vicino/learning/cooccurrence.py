@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from vicino import progress
 from vicino.errors import EmptyInput, InputError, UnknownName
+from vicino.learning.bounds import require_members, require_offsets
 from vicino.learning.piles import Pile
 
 __all__ = ["Cooccurrence", "Weighting", "cooccurrence", "distance_weights", "in_turn"]
@@ -33,6 +34,8 @@ Weighting = Literal["harmonic", "linear", "flat"]
 MEMORY = 1 << 30  # bytes
 _UNIT = 720_720  # the least common multiple of 1 to 16
 _STRETCH = 1 << 20  # tokens that are counted at once, at least
+_LONGEST = 1 << 29  # and at most: with what stands between sentences they are numbered by int32
+_WIDEST = 1_000_000  # words on a side
 _BLOCK = 1 << 21  # nonzeros that one call of a kernel may find
 
 Item = TypeVar("Item")
@@ -99,7 +102,8 @@ def cooccurrence(  # noqa: PLR0913 - a corpus is three things
 
     Takes about `memory` bytes beside the text, and 24 bytes a word and thread; what is more goes to files without a name in
     `folder`, by default the system's for temporary files. Raises EmptyInput where no word has a neighbour, InputError for ids
-    outside of 0 to n - 1 and for parameters that cannot be, ArtifactError for a full disk or a folder that cannot be written.
+    outside of 0 to n - 1, for offsets that are not those of the ids and for parameters that cannot be, ArtifactError for a full
+    disk or a folder that cannot be written.
 
     >>> counts = cooccurrence(np.array([0, 1, 2, 0], np.int32), np.array([0, 3, 4]), 3)
     >>> counts.rows.tolist(), counts.columns.tolist(), counts.values.tolist()
@@ -109,10 +113,10 @@ def cooccurrence(  # noqa: PLR0913 - a corpus is three things
     for name, value in (("memory", memory), ("threads", threads)):
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{name}={value!r} cannot be", mend="give a whole number from 1 on")
+    require_offsets(offsets, len(ids))
+    require_members(ids, n)
     if not len(ids):
         raise _lonely()
-    if not 0 <= ids.min() <= ids.max() < n:
-        raise InputError(f"ids reach from {ids.min()} to {ids.max()}, of {n} words", mend="give ids from 0 to n - 1")
     counting = _Counting(np.asarray(ids), np.asarray(offsets), n, np.rint(weights * _UNIT), symmetric, memory, folder, threads)
     found = counting.counted(label)
     if not len(found):
@@ -127,13 +131,13 @@ def _lonely() -> EmptyInput:
 def distance_weights(window: int, weighting: Weighting = "harmonic") -> NDArray[np.float64]:
     """What a neighbour counts that is 1, 2, ... `window` words away.
 
-    Raises InputError for a window under 1, UnknownName for another weighting.
+    Raises InputError for a window that is not in 1 to 1,000,000, UnknownName for another weighting.
 
     >>> distance_weights(4).round(2).tolist(), distance_weights(4, "linear").tolist()
     ([1.0, 0.5, 0.33, 0.25], [1.0, 0.75, 0.5, 0.25])
     """
-    if not isinstance(window, int) or window < 1:
-        raise InputError(f"window={window!r} cannot be", mend="give a whole number from 1 on")
+    if not isinstance(window, int) or not 1 <= window <= _WIDEST:
+        raise InputError(f"window={window!r} cannot be", mend=f"give a whole number from 1 to {_WIDEST}")
     away = np.arange(1, window + 1)
     if weighting == "harmonic":
         return 1 / away
@@ -178,7 +182,7 @@ class _Counting:
 
     def counted(self, label: str) -> Cooccurrence:
         """Count stretch by stretch, and add up what the stretches gave."""
-        stretch = max(self.memory // 32, _STRETCH)  # 8 bytes a token
+        stretch = min(max(self.memory // 32, _STRETCH), _LONGEST)  # 8 bytes a token
         bounds = [*range(0, len(self.ids), stretch), len(self.ids)]
         alone = len(bounds) <= 2
         # A run holds sums that are still whole numbers, and too large for float32.

@@ -15,16 +15,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vicino.errors import EmptyInput, InputError
 from vicino.learning import skipgram
+from vicino.learning.bounds import require_dimensions, require_members, require_offsets, require_rows
 from vicino.learning.epochs import Epochs, Job, Training
-from vicino.learning.skipgram import aligned, keep_probabilities
+from vicino.learning.skipgram import aligned, keep_probabilities, tell_nothing
 
-__all__ = ["TOGETHER", "Embedding", "Recipe", "infer", "new_embedding", "train"]
+if TYPE_CHECKING:
+    from vicino.learning.draw_kernels import Paths
+
+__all__ = ["TOGETHER", "Chances", "Embedding", "Recipe", "infer", "new_embedding", "train"]
 
 TOGETHER = 4  # words that meet a document at once
 _BLOCK = 50_000  # words that a thread learns from before it looks up
@@ -93,6 +98,33 @@ class Embedding:
         return slots[:, :, : self.dim].reshape(len(slots), slots.shape[1] * self.dim)
 
 
+@dataclass(frozen=True, eq=False)
+class Chances:
+    """What counts decide: how probably each word is read, the cells to draw words from, and the paths of the Huffman tree.
+
+    All are as large as the vocabulary. Who reads new documents again and again makes them once.
+    """
+
+    keep: Float32
+    noise: NDArray[np.uint64]
+    paths: Paths
+
+    @classmethod
+    def of(cls, counts: NDArray[np.int64], recipe: Recipe) -> Self:
+        """From (words,) counts, by `sample`, `ns_exponent` and `hs` of the recipe.
+
+        >>> Chances.of(np.array([9, 1]), Recipe(sample=0)).keep.tolist()
+        [1.0, 1.0]
+        """
+        from vicino.learning import draw_kernels as draw
+
+        return cls(
+            keep_probabilities(counts, recipe.sample),
+            draw.alias_table(np.maximum(counts, 1) ** float(recipe.ns_exponent)),
+            draw.huffman(counts) if recipe.hs else draw.no_paths(),
+        )
+
+
 def new_embedding(
     n_words: int,
     n_documents: int,
@@ -111,8 +143,7 @@ def new_embedding(
     >>> start.document_vectors.shape, start.vectors.shape, start.contexts.shape
     ((2, 3), (0, 3), (5, 3))
     """
-    if dim < 1:
-        raise InputError(f"vectors of {dim} dimensions cannot be", mend="give vector_size=100")
+    require_dimensions(dim)
     documents, inputs = aligned(n_documents, dim), aligned(n_words if recipe.reads_words else 0, dim)
     width = inputs.shape[1]
     outputs = aligned(2 * n_words - 1 if recipe.hs else n_words, recipe.slots * width)
@@ -139,25 +170,27 @@ def train(
 
     Document d is `ids[offsets[d]:offsets[d + 1]]`, and may be empty; `counts` (words,) are what negatives, subsampling and the
     Huffman tree are made from. The loss so far stands in the label of the progress events. Ctrl-C and a rate that is too large
-    are as in `vicino.learning.skipgram.train`. Raises EmptyInput where there is no word, InputError for ids or documents that
-    have no row.
+    are as in `vicino.learning.skipgram.train`. Raises EmptyInput where there is no word, InputError for arrays that do not belong
+    together, such as ids or documents that have no row.
 
     >>> ids, offsets = np.array([0, 1, 0, 1], np.int32), np.array([0, 2, 4])
     >>> start = new_embedding(2, 2, 4, Recipe())
     >>> train(ids, offsets, np.array([2, 2]), start, Recipe(epochs=2, sample=0)).ended
     'whole'
     """
+    chances = Chances.of(counts, recipe)
+    _require_sound(ids, offsets, chances, embedding, recipe)
     if not len(ids):
         raise EmptyInput("no document has a word", mend="give longer texts, or lower min_count")
-    _require_rows(ids, offsets, counts, embedding, recipe)
-    course = _Course(ids, offsets, counts, embedding, recipe)
-    return Epochs(course.weights, recipe.epochs, len(ids), recipe.threads, label, "tokens", recipe.mend).run(course.waves)
+    course = _Course(ids, offsets, chances, embedding, recipe)
+    epochs = Epochs(course.weights, recipe.epochs, len(ids), recipe.threads, label, "tokens", recipe.mend)
+    return tell_nothing(epochs.run(course.waves), recipe)
 
 
 def infer(
     ids: NDArray[np.int32],
     offsets: NDArray[np.int64],
-    counts: NDArray[np.int64],
+    chances: Chances,
     embedding: Embedding,
     recipe: Recipe,
     *,
@@ -165,29 +198,30 @@ def infer(
 ) -> Float32:
     """The vectors (n, dim) of new documents, learnt from zero; nothing in `embedding` changes. Arguments as for `train`.
 
-    A document's vector depends on its words and on the recipe: not on the other documents, and not on the threads. One without
-    words stays zero. Raises InputError for ids that have no row, and for a rate that is too large.
+    `chances` are those of the counts that `embedding` was learnt with. A document's vector depends on its words and on the
+    recipe: not on the other documents, and not on the threads. One without words stays zero. Takes as long as its words take,
+    whatever the vocabulary. Raises InputError for ids that have no row, and for a rate that is too large.
     """
-    found = replace(embedding, documents=aligned(len(offsets) - 1, embedding.dim))
+    found = replace(embedding, documents=aligned(max(len(offsets) - 1, 0), embedding.dim))
+    _require_sound(ids, offsets, chances, found, recipe)
     if len(ids):
-        _require_rows(ids, offsets, counts, found, recipe)
-        course = _Course(ids, offsets, counts, found, recipe, frozen=True)
+        course = _Course(ids, offsets, chances, found, recipe, frozen=True)
         learnt = [found.documents]
         epochs = Epochs(learnt, recipe.epochs, len(ids), recipe.threads, label, "tokens", recipe.mend, partial=False)
         epochs.run(course.waves)
     return found.document_vectors
 
 
-def _require_rows(
-    ids: NDArray[np.int32], offsets: NDArray[np.int64], counts: NDArray[np.int64], embedding: Embedding, recipe: Recipe
+def _require_sound(
+    ids: NDArray[np.int32], offsets: NDArray[np.int64], chances: Chances, embedding: Embedding, recipe: Recipe
 ) -> None:
-    rows = len(embedding.inputs) if recipe.reads_words else len(counts)
-    if ids.min() < 0 or ids.max() >= len(counts) or rows != len(counts) or len(embedding.documents) != len(offsets) - 1:
-        raise InputError(
-            f"ids reach from {ids.min()} to {ids.max()} in {len(offsets) - 1} documents, with {len(counts)} counts, "
-            f"{rows} vectors of words and {len(embedding.documents)} of documents",
-            mend="give a count and a vector for each id from 0 on, and a vector for each document",
-        )
+    n, width = len(chances.keep), embedding.documents.shape[-1]
+    targets = 2 * n - 1 if len(chances.paths.starts) else n
+    require_offsets(offsets, len(ids))
+    require_members(ids, n)
+    require_rows(embedding.documents, len(offsets) - 1, width, "documents")
+    require_rows(embedding.inputs, n if recipe.reads_words else 0, width, "inputs")
+    require_rows(embedding.outputs, targets, recipe.slots * width, "outputs")
 
 
 class _Course:
@@ -197,14 +231,13 @@ class _Course:
         self,
         ids: NDArray[np.int32],
         offsets: NDArray[np.int64],
-        counts: NDArray[np.int64],
+        chances: Chances,
         embedding: Embedding,
         recipe: Recipe,
         *,
         frozen: bool = False,
     ) -> None:
         from vicino.learning import documents_kernels as kernels
-        from vicino.learning import draw_kernels as draw
 
         if recipe.skip_gram:  # where outputs are frozen, a document learns nothing from the words beside it
             way = kernels.BESIDE if recipe.words and not frozen else kernels.GROUPED
@@ -213,10 +246,9 @@ class _Course:
         mean = recipe.mean and not recipe.concat
         self.settings = kernels.Settings(way, TOGETHER, recipe.window, recipe.shrink_windows, recipe.negative, mean, frozen)
         order = np.arange(len(offsets) - 1)
-        self.texts = kernels.Texts(np.asarray(ids), np.asarray(offsets), keep_probabilities(counts, recipe.sample), order)
+        self.texts = kernels.Texts(np.asarray(ids), np.asarray(offsets), chances.keep, order)
         self.weights = kernels.Weights(embedding.inputs, embedding.outputs, embedding.documents)
-        self.noise = draw.alias_table(np.maximum(counts, 1) ** float(recipe.ns_exponent))
-        self.paths = draw.huffman(counts) if recipe.hs else draw.no_paths()
+        self.noise, self.paths = chances.noise, chances.paths
         self.recipe = recipe
         self._learn = kernels.learn
 

@@ -98,7 +98,7 @@ def learn(
     together = settings.together if way == GROUPED else 1
     m = together + settings.negative + 2  # as many targets as a window may have, and two more
     if paths.starts.size:
-        m += together * np.diff(paths.starts).max()
+        m += together * _deepest(texts, span, paths)
     targets, labels, drawn = np.empty(m, np.uint32), np.empty(m, np.float32), np.empty(settings.negative, np.uint32)
     rows, places, here = np.empty(2 * window, np.uint32), np.zeros(2 * window, np.uint32), np.empty(1, np.uint32)
     shares = np.ones(2 * window, np.float32)
@@ -149,6 +149,16 @@ def _longest(texts: Texts, span: tuple[int, int]) -> int:
     most = 0
     for document in texts.order[span[0] : span[1]]:
         most = max(most, texts.offsets[document + 1] - texts.offsets[document])
+    return most
+
+
+@compiled
+def _deepest(texts: Texts, span: tuple[int, int], paths: Paths) -> int:
+    """The longest path of a word in the documents at these places; of all words it would cost what the vocabulary costs."""
+    most = 0
+    for document in texts.order[span[0] : span[1]]:
+        for at in range(texts.offsets[document], texts.offsets[document + 1]):
+            most = max(most, paths.starts[texts.ids[at] + 1] - paths.starts[texts.ids[at]])
     return most
 
 

@@ -14,8 +14,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino.errors import EmptyInput
+from vicino.errors import EmptyInput, InputError
 from vicino.learning import skipgram
+from vicino.learning.bounds import require_members, require_offsets, require_rows
 from vicino.learning.epochs import Epochs, Job, Training
 from vicino.learning.skipgram import Embedding, Recipe
 from vicino.learning.walks import links
@@ -54,17 +55,31 @@ def train(
     there are entries, by weight; negatives are drawn by the sum of weights of each row to the power `ns_exponent`. Of the recipe
     `negative`, `alpha`, `min_alpha`, `epochs`, `seed` and `threads` hold here too; nothing has windows.
 
-    Raises EmptyInput where there is no edge, and what `vicino.learning.skipgram.train` raises where nothing was learnt.
+    Raises EmptyInput where there is no edge, InputError for arrays that do not belong together, such as nodes that have no row,
+    and what `vicino.learning.skipgram.train` raises where nothing was learnt.
 
     >>> triangle = np.array([0, 2, 4, 6]), np.array([1, 2, 0, 2, 0, 1], np.int32), None
     >>> train(*triangle, new_embedding(3, 4, 0, order=2), Recipe(epochs=3)).ended
     'whole'
     """
+    _require_sound(offsets, neighbours, weights, embedding)
     if not len(neighbours):
         raise EmptyInput("a graph without edges", mend="give at least one edge")
     course = _Course(offsets, neighbours, weights, embedding, recipe)
     epochs = Epochs(course.weights, recipe.epochs, len(neighbours), recipe.threads, label, "edges", recipe.mend)
     return epochs.run(course.waves)
+
+
+def _require_sound(
+    offsets: NDArray[np.int64], neighbours: NDArray[np.int32], weights: NDArray[np.float32] | None, embedding: Embedding
+) -> None:
+    n, width = len(offsets) - 1, embedding.inputs.shape[-1]
+    require_offsets(offsets, len(neighbours))
+    require_members(neighbours, n, "nodes")
+    require_rows(embedding.inputs, n, width, "inputs")
+    require_rows(embedding.outputs, n, width, "outputs")
+    if weights is not None and (weights.shape != neighbours.shape or not (np.isfinite(weights) & (weights > 0)).all()):
+        raise InputError(f"weights {weights.shape} of {len(neighbours):,} edges", mend="give each edge a number above 0")
 
 
 class _Course:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino.errors import InputError
+from vicino.learning.bounds import require_dimensions, require_same_places
 from vicino.learning.epochs import Epochs, Training
 from vicino.learning.skipgram import aligned
 from vicino.learning.strata import Tour
@@ -98,8 +99,7 @@ def new_embedding(place: NDArray[np.int64], dim: int, seed: int) -> Embedding:
     """
     from vicino.learning.glove_kernels import Side
 
-    if not isinstance(dim, int) or dim < 1:
-        raise InputError(f"vectors of {dim} dimensions cannot be", mend="give vector_size=100")
+    require_dimensions(dim)
     n, random = len(place), np.random.default_rng(seed)
     sides = []
     for _ in range(2):
@@ -114,7 +114,8 @@ def train(tiles: Tiles, embedding: Embedding, recipe: Recipe, *, label: str = "l
     """Learn from nonzeros in tiles, changing `embedding`, which was made for the same `tiles.place`, where it is.
 
     `Training.losses` is J divided by the number of nonzeros, as each was met. For what stands in the progress events, and what
-    ends a training early, see `vicino.learning.epochs.Epochs.run`, which says too what is raised.
+    ends a training early, see `vicino.learning.epochs.Epochs.run`, which says too what is raised; what is put back is put back
+    with its sums of squares. Raises InputError for an embedding of other words.
 
     >>> from vicino.learning.cooccurrence import cooccurrence
     >>> from vicino.learning.tiles import tiled
@@ -126,13 +127,14 @@ def train(tiles: Tiles, embedding: Embedding, recipe: Recipe, *, label: str = "l
     """
     from vicino.learning import glove_kernels as kernels
 
+    require_same_places(embedding.place, tiles.place)
     weighing = kernels.Weighing(float(recipe.x_max), float(recipe.alpha), float(recipe.learning_rate))
 
     def learn(some: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.float64]:
         costs: NDArray[np.float64] = kernels.learn(tiles.cells, some, seeds, embedding.inputs, embedding.outputs, weighing)
         return costs
 
-    weights = [each for side in (embedding.inputs, embedding.outputs) for each in (side.vectors, side.biases)]
+    weights = [*embedding.inputs, *embedding.outputs]  # with the squares, so that learning can go on from what is put back
     mend = f"lower learning_rate, which is {recipe.learning_rate:g}"
     epochs = Epochs(weights, recipe.epochs, int(tiles.sizes.sum()), recipe.threads, label, "pairs", mend)
     return epochs.run(Tour(tiles.sizes, learn, recipe.seed, 1 if recipe.threads == 1 else 2 * recipe.threads).waves)

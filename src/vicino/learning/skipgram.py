@@ -10,6 +10,7 @@ Wright and Niu 2011, "Hogwild!"): as good, faster, and never twice the same.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,25 +22,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino.errors import EmptyInput, InputError
+from vicino.learning.bounds import LANES, require_dimensions, require_members, require_offsets, require_rows
 from vicino.learning.epochs import Epochs, Job, Training
 
 if TYPE_CHECKING:
     from vicino.learning.skipgram_kernels import Parts
 
-__all__ = ["Embedding", "Recipe", "aligned", "keep_probabilities", "new_embedding", "train"]
+__all__ = ["Embedding", "Recipe", "aligned", "keep_probabilities", "new_embedding", "tell_nothing", "train"]
+
+logger = logging.getLogger(__name__)
 
 _BLOCK = 50_000  # tokens that a thread learns from before it looks up; part of what the seed means
-_LANES = 16  # numbers in the widest register: rows are that aligned, and a multiple of it long
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How to learn. Names and defaults are gensim's, but `skip_gram` for sg=1 and `mean` for cbow_mean=1.
 
-    `window` words on each side are neighbours, of which with `shrink_windows` each centre takes 1 to `window` by chance.
-    `negative` words are drawn against each centre, by their counts to the power `ns_exponent`; 0 draws none, and needs `hs`,
-    hierarchical softmax. `sample` is the share of the text above which a word is left out at times; 0 leaves all in. The rate
-    falls from `alpha` to `min_alpha`, linearly, over all `epochs`.
+    `window` words on each side are neighbours (at most 10,000), of which with `shrink_windows` each centre takes 1 to `window` by
+    chance. `negative` words (at most 1,000) are drawn against each centre, by their counts to the power `ns_exponent`; 0 draws
+    none, and needs `hs`, hierarchical softmax. `sample` is the share of the text above which a word is left out at times; 0
+    leaves all in. The rate falls from `alpha` to `min_alpha`, linearly, over all `epochs`.
 
     Raises InputError where a value cannot be.
     """
@@ -59,7 +62,11 @@ class Recipe:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("window", 1), ("negative", 0), ("epochs", 1), ("threads", 1), ("seed", 0)):
+        for name, least, most in (("window", 1, 10_000), ("negative", 0, 1_000)):  # what a kernel takes room for
+            value = getattr(self, name)
+            if not isinstance(value, int) or not least <= value <= most:
+                raise InputError(f"{name}={value!r} cannot be", mend=f"give a whole number from {least} to {most}")
+        for name, least in (("epochs", 1), ("threads", 1), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise InputError(f"{name}={value!r} cannot be", mend=f"give a whole number from {least} on")
@@ -124,8 +131,7 @@ def new_embedding(
     >>> start.inputs.shape, float(abs(start.vectors).max()) < 1 / 3, start.outputs.any()
     ((2, 16), True, np.False_)
     """
-    if dim < 1:
-        raise InputError(f"vectors of {dim} dimensions cannot be", mend="give vector_size=100")
+    require_dimensions(dim)
     inputs, outputs = aligned(n + parts, dim), aligned(2 * n - 1 if hs else n, dim)
     inputs[:, :dim] = (np.random.default_rng(seed).random((n + parts, dim), np.float32) * 2 - 1) / dim
     if vectors is not None:
@@ -142,9 +148,9 @@ def aligned(n: int, dim: int) -> NDArray[np.float32]:
     >>> aligned(2, 5).shape
     (2, 16)
     """
-    width = -(-dim // _LANES) * _LANES
-    room = np.zeros(n * width + _LANES, np.float32)
-    start = -room.ctypes.data // room.itemsize % _LANES
+    width = -(-dim // LANES) * LANES
+    room = np.zeros(n * width + LANES, np.float32)
+    start = -room.ctypes.data // room.itemsize % LANES
     return room[start : start + n * width].reshape(n, width)
 
 
@@ -165,22 +171,48 @@ def train(
     others too. The loss so far stands in the label of the progress events.
 
     What ends a training early, Ctrl-C or an `alpha` that is too large, is told in `vicino.learning.epochs.Epochs.run`, which says
-    too what is raised. Raises EmptyInput where no sequence has two members, InputError for ids that have no row.
+    too what is raised. Where subsampling left no two words to meet, a warning is logged. Raises EmptyInput where no sequence has
+    two members, InputError for arrays that do not belong together, such as ids that have no row.
 
     >>> pairs = np.array([0, 1, 0, 1], np.int32), np.array([0, 2, 4])
     >>> start = new_embedding(2, 4, seed=0)
     >>> train(*pairs, np.array([2, 2]), start, Recipe(epochs=2, sample=0)).ended
     'whole'
     """
+    _require_sound(ids, offsets, counts, embedding, recipe, parts)
     if not len(ids) or np.diff(offsets).max() < 2:
         raise EmptyInput("no sequence has two members that are neighbours", mend="give longer texts, or lower min_count")
-    if ids.min() < 0 or ids.max() >= len(counts) or len(counts) > min(len(embedding.inputs), len(embedding.outputs)):
-        raise InputError(
-            f"ids reach from {ids.min()} to {ids.max()}, with {len(counts)} counts and {len(embedding.inputs)} vectors",
-            mend="give a count and a vector for each id from 0 on",
-        )
     course = _Course(ids, offsets, counts, embedding, recipe, parts)
-    return Epochs(course.weights, recipe.epochs, len(ids), recipe.threads, label, "tokens", recipe.mend).run(course.waves)
+    epochs = Epochs(course.weights, recipe.epochs, len(ids), recipe.threads, label, "tokens", recipe.mend)
+    return tell_nothing(epochs.run(course.waves), recipe)
+
+
+def tell_nothing(training: Training, recipe: Recipe) -> Training:
+    """The same training; a warning is logged where nothing was met, for then all vectors are what they were."""
+    if not any(training.losses):
+        logger.warning("nothing was learnt: sample=%g left too few words to learn from; give sample=0", recipe.sample)
+    return training
+
+
+def _require_sound(
+    ids: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    embedding: Embedding,
+    recipe: Recipe,
+    parts: Parts | None,
+) -> None:
+    n, width = len(counts), embedding.inputs.shape[-1]
+    require_offsets(offsets, len(ids))
+    require_members(ids, n)
+    made_of = parts if parts is not None and len(parts.starts) else None
+    require_rows(embedding.inputs, 0 if made_of else n, width, "inputs")
+    require_rows(embedding.outputs, 2 * n - 1 if recipe.hs else n, width, "outputs")
+    if made_of:
+        require_offsets(made_of.starts, len(made_of.rows))
+        require_members(made_of.rows, len(embedding.inputs), "inputs")
+        if len(made_of.starts) != n + 1 or (np.diff(made_of.starts) < 1).any():
+            raise InputError(f"parts of {len(made_of.starts) - 1} words, of {n}", mend="give each word at least one part")
 
 
 class _Course:

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import math
 import signal
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -26,7 +26,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino.errors import InputError
+from vicino.data.scratch import scratch
+from vicino.errors import ArtifactError, InputError, VicinoError
+from vicino.learning.bounds import require_dimensions, require_same_places
 from vicino.learning.epochs import Epochs, Training
 from vicino.learning.strata import Learn, Tour
 
@@ -102,8 +104,7 @@ def new_embedding(place: NDArray[np.int64], dim: int, seed: int) -> Embedding:
     >>> new_embedding(np.array([1, 0]), 3, seed=0).vectors.shape
     (2, 3)
     """
-    if not isinstance(dim, int) or dim < 1:
-        raise InputError(f"vectors of {dim} dimensions cannot be", mend="give vector_size=100")
+    require_dimensions(dim)
     random = np.random.default_rng(seed)
     inputs, outputs = np.empty((2, len(place), dim), np.float32)
     for side in (inputs, outputs):
@@ -115,8 +116,10 @@ def train(counts: Cooccurrence, tiles: Tiles, embedding: Embedding, recipe: Reci
     """Learn from the `tiles` of `counts`, changing `embedding`, which was made for the same `tiles.place`, where it is.
 
     `Training.losses` is the mean over all n² pairs, as each was met. For what stands in the progress events, and what ends a
-    training early, see `vicino.learning.epochs.Epochs.run`, which says too what is raised. Several processes need room for the
-    counts and vectors in the folder of temporary files.
+    training early, see `vicino.learning.epochs.Epochs.run`, which says too what is raised; what is put back is put back with its
+    sums of squares. Raises InputError for an embedding of other words. Several processes need room for the counts and vectors in
+    the folder of temporary files: ArtifactError where there is none, and VicinoError where one of them is killed; either leaves
+    `embedding` as it was.
 
     >>> from vicino.learning.cooccurrence import cooccurrence
     >>> from vicino.learning.tiles import tiled
@@ -128,6 +131,7 @@ def train(counts: Cooccurrence, tiles: Tiles, embedding: Embedding, recipe: Reci
     """
     from threadpoolctl import threadpool_limits
 
+    require_same_places(embedding.place, tiles.place)
     confidence = recipe.confidence_base, recipe.confidence_scale, recipe.confidence_exponent
     numbers = np.array([*confidence, recipe.learning_rate], np.float64)
     cells = tiles.cells
@@ -144,19 +148,29 @@ def train(counts: Cooccurrence, tiles: Tiles, embedding: Embedding, recipe: Reci
 
     if recipe.processes == 1:
         with threadpool_limits(1, user_api="blas"):  # threads learn from tiles of their own
-            return run(matrix.learn, matrix[:2])
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    with (
-        tempfile.TemporaryDirectory(prefix="vicino-swivel-") as folder,
-        ProcessPoolExecutor(recipe.processes, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool,
-    ):
-        matrix.save(Path(folder))
-        shared = _Matrix.opened(folder)
-        training = run(partial(_learn_from, folder), shared[:2], pool)
-        for mine, theirs in zip(matrix[:4], shared[:4], strict=True):
+            return run(matrix.learn, learnt)
+    with scratch("swivel") as folder, _workers(recipe.processes) as pool:
+        matrix.save(folder)
+        shared = _Matrix.opened(folder)[:4]
+        training = run(partial(_learn_from, folder), shared, pool)
+        for mine, theirs in zip(learnt, shared, strict=True):
             np.copyto(mine, theirs)
         return training
+
+
+@contextmanager
+def _workers(processes: int) -> Iterator[Any]:
+    """A pool of processes that leave Ctrl-C to this one. Raises VicinoError where one of them is killed."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    try:
+        with ProcessPoolExecutor(processes, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+            yield pool
+    except BrokenProcessPool as error:  # loky's too
+        mend = "if memory was short, give fewer processes, or a smaller max_vocab"
+        raise VicinoError("a process that learnt was killed from outside", mend=mend) from error
 
 
 class _Matrix(NamedTuple):
@@ -200,17 +214,24 @@ class _Matrix(NamedTuple):
         return losses
 
     def save(self, folder: Path) -> None:
-        for name, array in self._asdict().items():
-            np.save(folder / f"{name}.npy", array)
+        """Write it for the processes. Raises ArtifactError for a full disk."""
+        try:
+            for name, array in self._asdict().items():
+                np.save(folder / f"{name}.npy", array)
+        except OSError as error:
+            mend = "free some space, set TMPDIR to a folder with room, or learn by threads"
+            raise ArtifactError(
+                f"{folder.parent} cannot take what processes share: {error.strerror or error}", mend=mend
+            ) from error
 
     @classmethod
-    def opened(cls, folder: str) -> Self:
+    def opened(cls, folder: Path) -> Self:
         """Mapped: whoever opens the same folder sees what the others learn."""
-        return cls(*(np.asarray(np.load(Path(folder) / f"{name}.npy", mmap_mode="r+")) for name in cls._fields))
+        return cls(*(np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r+")) for name in cls._fields))
 
 
 @lru_cache(maxsize=1)
-def _opened_alone(folder: str) -> _Matrix:
+def _opened_alone(folder: Path) -> _Matrix:
     """In a worker: the matrix of a folder, whose products will take one thread."""
     from threadpoolctl import threadpool_limits
 
@@ -218,7 +239,7 @@ def _opened_alone(folder: str) -> _Matrix:
     return _Matrix.opened(folder)
 
 
-def _learn_from(folder: str, some: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.float64]:
+def _learn_from(folder: Path, some: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.float64]:
     return _opened_alone(folder).learn(some, seeds)
 
 
