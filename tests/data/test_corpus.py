@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import lzma
@@ -172,6 +173,21 @@ def test_paths_that_cannot_be_read_are_named(tmp_path):
         read_corpus(tmp_path / "cut.txt.gz")
 
 
+@pytest.mark.parametrize("lines", [True, False])
+@pytest.mark.parametrize("last", [True, False])
+def test_a_file_that_breaks_off_ends_its_document(lines, last, tmp_path):
+    """What was read of it was learnt from, which is said; and no word of it meets one of another file."""
+    text = b"".join(b"before%d and " % number for number in range(300_000))
+    whole = gzip.compress(text, 1)
+    (tmp_path / "b.txt.gz").write_bytes(whole[: len(whole) * 3 // 4])
+    (tmp_path / "a.txt" if last else tmp_path / "c.txt").write_text("a whole file")
+    corpus = read_corpus(tmp_path, Rules(min_count=1, lines=lines, max_sentence=10**9))
+    assert len(corpus) == 2
+    assert words_of(corpus)[0 if last else 1] == ["a", "whole", "file"]
+    assert words_of(corpus)[1 if last else 0][:3] == ["before0", "and", "before1"]
+    assert "ends too early; what comes before was read (1, first b.txt.gz)" in corpus.left_out
+
+
 # Which words, which sentences -----------------------------------------------------------------------------------------
 
 
@@ -242,6 +258,21 @@ def test_a_temporary_folder_goes_with_the_corpus():
     assert folder.is_dir()
     del corpus
     assert not folder.parent.exists()
+
+
+@pytest.mark.parametrize("folder", [None, "corpus"])
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, monkeypatch, folder):
+    """Ids are written through a map of their file: a disk that gets full meanwhile would kill the process."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(ArtifactError, match=f"{tmp_path}.* has no room for") as caught:
+        read_corpus(["some words"], ALL, folder=folder and tmp_path / folder)
+    assert "TMPDIR" in caught.value.mend
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_folder_is_named(tmp_path):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import json
 import lzma
+import tracemalloc
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.sparse import csr_array, save_npz
+from scipy.sparse import coo_array, csr_array, save_npz
 
 from vicino.data.edge_lists import as_graph, read_graph
 from vicino.data.graphs import Graph, UnknownNode
@@ -77,6 +81,41 @@ def test_isolated_nodes_are_named():
     assert graph.neighbours_of("alone") == []
     with pytest.raises(UnknownNode, match="did you mean alone"):
         graph.row("alona")
+    for other in (5, None):
+        with pytest.raises(UnknownNode, match="names are str"):
+            graph.row(other)
+
+
+def test_nodes_named_by_numbers_are_spelt_out():
+    for graph in (
+        Graph.of_edges([0], [1], nodes=[7, np.int64(8), np.str_("c")]),
+        Graph.of_adjacency(np.diag([1, 1], 1), nodes=[7, np.int64(8), "c"]),
+    ):
+        assert list(map(type, graph.nodes)) == [str] * 3
+        assert graph.row("8") == 1
+
+
+def test_gaps_between_numbers_are_no_obstacle_within_reason_or_with_names(monkeypatch):
+    monkeypatch.setattr("vicino.data.graphs._NAMELESS", 100)
+    assert len(Graph.of_edges([0], [109])) == 110
+    assert len(Graph.of_edges([0], [110], nodes=range(111))) == 111
+    with pytest.raises(InputTooLarge, match="111 nodes for 1 edges"):
+        Graph.of_edges([0], [110])
+
+
+BROKEN = [  # of which compiled code would read and write outside of its arrays
+    ("indices", [0, 10**9, 2]),
+    ("indices", [0, -1, 2]),
+    ("indptr", [0, 10**8, 10**9, 3]),
+    ("indptr", [0, 3, 3, 0]),
+]
+
+
+def broken(part: str, numbers: list[int]) -> csr_array:
+    """The identity of three rows, spoilt."""
+    matrix = csr_array(np.eye(3))
+    getattr(matrix, part)[:] = numbers
+    return matrix
 
 
 @pytest.mark.parametrize(
@@ -92,6 +131,22 @@ def test_isolated_nodes_are_named():
         (lambda: Graph.of_edges([0], [1], nodes=["a", "a"]), DuplicateIds, "twice"),
         *((lambda w=w: Graph.of_edges([0, 0], [1, 2], [1, w]), InputError, "edge 1") for w in (-1, np.nan, np.inf, 1e39)),
         (lambda: Graph.of_edges([0, 0], [1, 1], [3e38, 3e38]), InputError, "cannot be"),
+        (lambda: Graph.of_edges([0, 0], [1, 2], [1, 1e-50]), InputError, "too small for float32 (first: edge 1, 1e-50)"),
+        (lambda: as_graph([("a", "b", 1e-40)]), InputError, "too small"),
+        *(
+            (lambda each=each: Graph.of_edges([0], [1], nodes=["a", each]), InputError, f"node 1 is named {each!r}")
+            for each in (None, float("nan"), True, "", ("b",))
+        ),
+        (lambda: Graph.of_adjacency(np.eye(2), nodes=["a", None]), InputError, "node 1 is named None"),
+        (lambda: Graph.of_edges([0], [1], nodes=[1, "1"]), DuplicateIds, "twice"),
+        (lambda: Graph.of_edges([0], [2**31 - 2]), InputTooLarge, "2,147,483,647 nodes for 1 edges"),
+        (lambda: Graph.of_adjacency(coo_array(([1.0], ([0], [1])), shape=(2**31 - 1,) * 2)), InputTooLarge, "2,147,483,647"),
+        (lambda: Graph.of_adjacency(np.eye(2) * 1j), InputError, "complex128"),
+        (lambda: Graph.of_adjacency([["a", "b"], ["c", "d"]]), InputError, "<U1"),
+        (lambda: Graph.of_adjacency([[1, 2], [3]]), InputError, "no matrix"),
+        (lambda: Graph.of_adjacency(np.ones(3)), DimensionMismatch, "(3,)"),
+        (lambda: Graph.of_adjacency(np.empty((0, 0))), EmptyInput, "without nodes"),
+        *((lambda part=part: Graph.of_adjacency(broken(*part)), InputError, "matrix") for part in BROKEN),
         (lambda: as_graph(5), InputError, "int is no graph"),
         (lambda: as_graph([("a",)]), UnreadableSource, "edge 0"),
         (lambda: as_graph(["ab"]), UnreadableSource, "edge 0"),
@@ -175,6 +230,8 @@ def test_columns_and_nodes_are_named_by_the_caller(tmp_path):
         read_graph(path, source="who", target="whon")
     with pytest.raises(UnknownNode, match="'b'"):
         read_graph(path, source="who", target="whom", nodes=["a"])
+    with pytest.raises(InputError, match=r"e\.csv: node 1 is named None"):
+        read_graph(path, source="who", target="whom", nodes=["a", None])
 
 
 def test_a_matrix_of_scipy_is_read_and_nothing_else_in_npz(tmp_path):
@@ -185,6 +242,98 @@ def test_a_matrix_of_scipy_is_read_and_nothing_else_in_npz(tmp_path):
     for name in ("other.npz", "broken.npz"):
         with pytest.raises(UnreadableSource, match=name):
             read_graph(tmp_path / name)
+
+
+GOOD = {"format": b"csr", "shape": [3, 3], "data": np.ones(3), "indices": [0, 1, 2], "indptr": [0, 1, 2, 3]}
+
+
+@pytest.mark.parametrize(
+    ("parts", "error"),
+    [
+        *(({name: numbers}, InputError) for name, numbers in BROKEN),
+        ({"format": b"coo", "shape": [2**31 - 1] * 2, "row": [0, 1, 2], "col": [1, 2, 0]}, InputTooLarge),
+        ({"format": b"coo", "row": [0, 1, 2], "col": [1, 2, 3]}, UnreadableSource),
+        ({"shape": [3.0, 3.0]}, UnreadableSource),
+        ({"shape": [3, 4]}, DimensionMismatch),
+        ({"indices": [0.0, 1, 2]}, UnreadableSource),
+        ({"data": ["a", "b", "c"]}, UnreadableSource),
+        ({"data": np.ones(3) * 1j}, UnreadableSource),
+        ({"data": np.array([None] * 3)}, UnreadableSource),
+        ({"format": [1, 2]}, UnreadableSource),
+        ({"format": b"lil"}, UnreadableSource),
+    ],
+    ids=str,
+)
+def test_a_matrix_whose_parts_contradict_each_other_is_named(tmp_path, parts, error):
+    np.savez(tmp_path / "m.npz", **{name: np.array(each) for name, each in GOOD.items()})
+    assert len(read_graph(tmp_path / "m.npz")) == 3
+    np.savez(tmp_path / "m.npz", **{name: np.array(each) for name, each in (GOOD | parts).items()})
+    with pytest.raises(error, match=r"m\.npz") as caught:
+        read_graph(tmp_path / "m.npz")
+    assert type(caught.value) is error
+
+
+def test_a_header_that_promises_more_than_there_is_takes_no_memory(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**9,)})
+    np.savez(tmp_path / "m.npz", **{name: np.array(each) for name, each in GOOD.items() if name != "data"})
+    with ZipFile(tmp_path / "m.npz", "a") as archive:
+        archive.writestr("data.npy", header.getvalue() + bytes(80))
+    tracemalloc.start()
+    with pytest.raises(UnreadableSource, match="not a sparse matrix"):
+        read_graph(tmp_path / "m.npz")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    tracemalloc.stop()
+
+
+@settings(max_examples=200)
+@given(kind=st.sampled_from(["csr", "csc", "coo", "bsr", "dia"]), harm=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255))))
+def test_any_bytes_of_a_matrix_are_a_graph_or_named(tmp_path_factory, kind, harm):
+    path = tmp_path_factory.mktemp("matrix") / "m.npz"
+    save_npz(path, coo_array(np.diag(np.ones(4), 1)).asformat(kind), compressed=False)
+    content = bytearray(path.read_bytes())
+    for place, byte in harm:
+        content[int(place * (len(content) - 1))] = byte
+    path.write_bytes(content)
+    with contextlib.suppress(InputError):
+        assert len(read_graph(path))
+
+
+@pytest.mark.parametrize("name", ["u v", "from to", "End Start"])
+@pytest.mark.parametrize(("name_of", "cell"), [("e.tsv", "\t"), ("e.txt", " "), ("e.csv", ",")])
+def test_names_of_columns_that_may_be_nodes_are_an_edge_where_one_comes_again(tmp_path, name, name_of, cell):
+    path, (source, target) = tmp_path / name_of, name.split()
+    lines = [[source, target], ["a", "b"], [target, "c"]]
+    path.write_text("\n".join(map(cell.join, lines)))
+    assert told(read_graph(path)).keys() == {source, target, "a", "b", "c"}
+    assert read_graph(path, source=source, target=target).n_edges == 2  # who names columns has some
+    path.write_text("\n".join(map(cell.join, lines[:2])))
+    assert told(read_graph(path)).keys() == {"a", "b"}
+    path.write_text("\n".join(cell.join([*line, weight]) for line, weight in zip(lines, ["weight", "1", "2"], strict=True)))
+    assert told(read_graph(path)).keys() == {"a", "b", target, "c"}  # no number, so no edge
+    path.write_text("\n".join(cell.join([*line, "2"]) for line in lines))
+    assert read_graph(path).n_edges == 3
+
+
+def test_names_that_can_only_be_columns_are_never_nodes(tmp_path):
+    (tmp_path / "e.tsv").write_text("source\ttarget\ntarget\tsource\n")
+    assert told(read_graph(tmp_path / "e.tsv")) == {"target": {"source": 1}, "source": {"target": 1}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("e.tsv", "a\tb\n# a comment\n%\n#b\tc\n# with\ttab\nc\td\n# the end"),
+        ("e.txt", "a b\n# comment\n #b c\n#a longer comment\nc d\n#\n"),
+        ("e.csv", "a,b\r\n# one, two\r\n#b,c\r\n%a,b,c\r\nc,d\r\n"),
+        ("e.csv", "source,target\n# c,d\na,b\n#b,c\nc,d\n"),
+    ],
+)
+def test_comments_between_edges_are_passed_over_and_nodes_are_not(tmp_path, name, text):
+    (tmp_path / name).write_bytes(text.encode())
+    assert told(read_graph(tmp_path / name)) == {
+        "a": {"b": 1}, "b": {"a": 1}, "#b": {"c": 1}, "c": {"#b": 1, "d": 1}, "d": {"c": 1}
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -202,6 +351,8 @@ def test_a_matrix_of_scipy_is_read_and_nothing_else_in_npz(tmp_path):
         ("e.csv", "a,b,1\nb,c,-2\n", InputError, "line 2: the weight -2"),
         ("e.csv", "a,b,1\nb,c,nan\n", InputError, "line 2: the weight nan"),
         ("e.csv", "a,b,1\nb,c,inf\n", InputError, "line 2: the weight inf"),
+        ("e.csv", "a,b\n# c\n,c\n", UnreadableSource, "line 3: a node without a name"),
+        ("e.csv", "a,b\rc,d\r", UnreadableSource, "new-line character"),
         ("e.csv", "a,b\n,c\n", UnreadableSource, "line 2: a node without a name"),
         ("e.tsv", f"a\tb\n{'x' * 200_000}\n", InputTooLarge, "line 2: more than"),
         ("e.jsonl", '["a", "b"]\n{"source": "a"}\n', UnreadableSource, "line 2: no source and target"),

@@ -7,7 +7,7 @@ import pytest
 
 from vicino import encoders
 from vicino.data.graphs import Graph, UnknownNode
-from vicino.encoders.graphs import LINE, DeepWalk, Node2Vec, NodeEncoder
+from vicino.encoders.graphs import LINE, DeepWalk, Node2Vec, NodeEncoder, _counted
 from vicino.errors import DuplicateIds, EmptyInput, InputError, UnknownName, UnreadableSource
 
 FAMILIES = [DeepWalk, Node2Vec, LINE]
@@ -16,6 +16,7 @@ SMALL = {
     Node2Vec: {"vector_size": 16, "num_walks": 10, "walk_length": 20, "window": 5, "epochs": 8, "p": 0.5, "q": 2.0},
     LINE: {"vector_size": 16, "epochs": 150},
 }
+bincount = np.bincount
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
 
@@ -62,6 +63,56 @@ def test_both_orders_are_those_that_are_learnt_alone():
         for order, size in (("both", 16), (1, 8), (2, 8))
     )
     np.testing.assert_array_equal(both, np.hstack([first, second]))
+
+
+def stopped(monkeypatch, at: int) -> LINE:
+    """LINE of both orders, of 4 epochs each; Ctrl-C is pressed in the epoch `at`, counted from 0 over both."""
+    from vicino.learning.edges import _Course
+
+    started = []
+    waves = _Course.waves
+
+    def until(course, epoch):
+        started.append(epoch)
+        if len(started) > at:
+            raise KeyboardInterrupt
+        return waves(course, epoch)
+
+    monkeypatch.setattr(_Course, "waves", until)
+    nodes = LINE(vector_size=16, epochs=4).fit(communities())
+    assert len(started) == at + 1
+    return nodes
+
+
+@pytest.mark.parametrize(("at", "first", "second"), [(2, 2, 0), (4, 4, 0), (6, 4, 2)])
+def test_ctrl_c_stops_both_orders_of_line_and_keeps_what_is_learnt(monkeypatch, caplog, at, first, second):
+    nodes = stopped(monkeypatch, at)
+    lengths = np.linalg.norm(nodes.vectors_.reshape(24, 2, 8), axis=2)
+    np.testing.assert_allclose(lengths, np.broadcast_to([1, second > 0], (24, 2)), atol=1e-5)
+    assert nodes.training_.ended == "interrupted"
+    assert len(nodes.training_.losses) == (second or first)
+    assert ("order 2 are zeros" in caplog.text) == (second == 0)
+
+
+def test_ctrl_c_before_anything_is_learnt_is_raised(monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        stopped(monkeypatch, 0)
+
+
+def test_the_training_of_line_is_that_of_both_orders():
+    both, first, second = (LINE(order=order, vector_size=8, epochs=3).fit(communities()) for order in ("both", 1, 2))
+    losses = [first.training_.losses, second.training_.losses]
+    np.testing.assert_allclose(both.training_.losses, np.mean(losses, axis=0), rtol=0.1)  # of vectors half as long
+    assert both.training_.ended == "whole"
+
+
+def test_what_comes_how_often_is_counted_piece_by_piece(monkeypatch):
+    monkeypatch.setattr("vicino.encoders.graphs._COUNTED", 7)
+    asked = []
+    monkeypatch.setattr("numpy.bincount", lambda ids, **more: asked.append(len(ids)) or bincount(ids, **more))
+    ids = np.random.default_rng(0).integers(0, 5, 40).astype(np.int32)
+    np.testing.assert_array_equal(_counted(ids, 6), bincount(ids, minlength=6))
+    assert asked == [7, 7, 7, 7, 7, 5]
 
 
 def test_node2vec_with_p_and_q_of_one_is_deepwalk_and_otherwise_not():
@@ -113,6 +164,17 @@ def test_nodes_without_edges_have_zeros(fitted):
     assert not nodes["alone"].any()
     assert nodes.vectors_[:3].any(axis=1).all()
     assert nodes.counts_.tolist() == [2, 4, 2, 0]
+    with pytest.raises(InputError, match="'alone' has no direction"):
+        nodes.most_similar("alone")
+    assert len(nodes.most_similar(["alone", "a"])) == 2
+
+
+def test_nodes_named_by_numbers_are_spelt_out_encoded_and_saved(fitted, tmp_path):
+    import vicino
+
+    nodes = fitted.clone().fit(Graph.of_edges([0, 1], [1, 2], nodes=[1, 2, 3]))
+    nodes.save(tmp_path / "nodes")
+    np.testing.assert_array_equal(vicino.load(tmp_path / "nodes").encode(["3", "1"]), nodes.encode(["3", "1"]))
 
 
 def test_parts_that_do_not_hang_together_are_learnt_too(fitted):
@@ -161,6 +223,7 @@ def test_documents_teach_nothing_and_are_not_encoded(family, documents):
         (Node2Vec, {"q": float("inf")}),
         (LINE, {"order": 3}),
         (LINE, {"vector_size": 7}),
+        (LINE, {"vector_size": "8"}),
         (LINE, {"epochs": 0}),
     ],
     ids=str,

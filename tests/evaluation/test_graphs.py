@@ -10,7 +10,7 @@ from sklearn.multiclass import OneVsRestClassifier
 
 from vicino.data.graphs import Graph, UnknownNode
 from vicino.encoders.graphs import LINE, DeepWalk
-from vicino.errors import DimensionMismatch, InputError
+from vicino.errors import DimensionMismatch, DuplicateIds, InputError
 from vicino.evaluation.graphs import _neighbourhoods, classify_nodes, cluster_nodes, indicators, link_features, predict_links
 from vicino.metrics.classification import roc_auc
 
@@ -85,6 +85,7 @@ def test_labels_that_all_or_none_of_the_teaching_nodes_have_are_no_obstacle():
         (lambda v, y: classify_nodes(v * np.nan, y), InputError),
         (lambda v, y: cluster_nodes(v, y | 1), InputError),
         (lambda v, y: indicators(["a"], {"b": "x"}), UnknownNode),
+        (lambda v, y: indicators(["a", "a"], {"a": "x"}), DuplicateIds),
         (lambda v, y: link_features(v, np.array([[0, 1]]), "product"), InputError),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from scipy.stats import chisquare
 
 from vicino.data.graphs import Graph
-from vicino.errors import InputError
+from vicino.errors import ArtifactError, InputError
 from vicino.learning import walks_kernels as kernels
 from vicino.learning.draw_kernels import alias_table
 from vicino.learning.skipgram import Recipe, new_embedding, train
@@ -70,18 +71,35 @@ class Oracle:
         back, away = 1 / self.plan.p, 1 / self.plan.q
         if last is None or (back == away == 1):
             return self.neighbour(node)
+        if len(self.rows[node]) == 1:
+            return self.rows[node][0]
         most, beside = max(1, away), 0.0
         if back > most and last in self.rows[node]:
             at = self.rows[node].index(last)
-            share = 1 / len(self.rows[node]) if self.weights is None else self.weights[node][at] / self.weights[node].sum()
-            beside = (back - most) * float(np.float32(share) if self.weights is not None else share)
-        while True:
+            beside = (back - most) * self.shares(node)[at]
+        for _ in range(max(16, min(len(self.rows[node]), len(self.rows[last])))):
             height = (self.bits() >> 11) * 2.0**-53 * (most + beside)
             if height >= most:
                 return last
             drawn = self.neighbour(node)
             if height < (back if drawn == last else 1 if drawn in self.rows[last] else away):
                 return drawn
+        shares = dict(zip(self.rows[node], self.shares(node).tolist(), strict=True))
+        known = {x: shares[x] * (back if x == last else 1) for x in [last, *self.rows[last]] if x in shares}
+        if len(self.rows[last]) < len(shares) and sum(shares[x] for x in known) <= 0.5:
+            height = (self.bits() >> 11) * 2.0**-53 * (sum(known.values()) + (1 - sum(shares[x] for x in known)) * away)
+            while height >= sum(known.values()):
+                if (drawn := self.neighbour(node)) not in known:
+                    return drawn
+            return list(known)[int(np.searchsorted(np.cumsum(list(known.values())), height, side="right"))]
+        heights = np.cumsum([known.get(x, each * away) for x, each in shares.items()])
+        return self.rows[node][int(np.searchsorted(heights, (self.bits() >> 11) * 2.0**-53 * heights[-1], side="right"))]
+
+    def shares(self, node: int) -> np.ndarray:
+        """Of all that is drawn at a node, by weight alone."""
+        if self.weights is None:
+            return np.full(len(self.rows[node]), 1 / len(self.rows[node]))
+        return (self.weights[node] / self.weights[node].sum()).astype(np.float32).astype(float)
 
     def walk(self, number: int, start: int) -> list[int]:
         self.state = mixed((mixed(self.plan.seed) + number * GOLDEN) % U64)
@@ -95,7 +113,7 @@ class Oracle:
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("directed", [False, True])
-@pytest.mark.parametrize(("p", "q"), [(1, 1), (0.25, 4), (4, 0.25), (0.02, 1), (0.5, 0.5), (1, 3)])
+@pytest.mark.parametrize(("p", "q"), [(1, 1), (0.25, 4), (4, 0.25), (0.02, 1), (0.5, 0.5), (1, 3), (9, 9), (900, 300)])
 def test_the_kernel_walks_as_the_oracle_does(weighted, directed, p, q):
     graph = some_graph(weighted=weighted, directed=directed)
     plan = Plan(num_walks=4, walk_length=12, p=p, q=q, seed=5)
@@ -116,7 +134,7 @@ def exact(graph: Graph, last: int, node: int, p: float, q: float) -> dict[int, f
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(("p", "q"), [(1, 1), (0.25, 4), (4, 0.25), (0.05, 0.5), (3, 3)])
+@pytest.mark.parametrize(("p", "q"), [(1, 1), (0.25, 4), (4, 0.25), (0.05, 0.5), (3, 3), (90, 60)])
 def test_steps_have_the_probabilities_of_the_paper(weighted, p, q):
     graph = some_graph(weighted=weighted, n=9)
     plan = Plan(num_walks=400, walk_length=30, p=p, q=q, seed=1)
@@ -135,6 +153,33 @@ def test_steps_have_the_probabilities_of_the_paper(weighted, p, q):
     assert len(p_values) > 10
     assert min(p_values) > 1e-3 / len(p_values)  # the seed is fixed: this holds or it does not
     assert 0.25 < np.mean(p_values) < 0.75
+
+
+@pytest.mark.parametrize("draw", [kernels.weighing, kernels.apart])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_what_is_weighed_has_these_probabilities_too(weighted, draw):
+    graph = some_graph(weighted=weighted, n=9)
+    ways, bias = links(graph.offsets, graph.neighbours, graph.weights), kernels.Bias(0.2, 3.0)
+    last = min(graph.neighbours_of("0"), key=lambda node: (node == "0", len(graph.neighbours_of(node))))
+    state, found, wanted = 0, np.zeros(9), exact(graph, int(last), 0, 5, 1 / 3)
+    for _ in range(5000):
+        drawn, state = draw(ways, int(last), 0, bias, np.uint64(state))
+        found[drawn] += 1
+    assert set(np.flatnonzero(found)) == set(wanted)
+    assert chisquare(found[list(wanted)], np.array(list(wanted.values())) * 5000).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("p", [1e7, 1e300])
+def test_where_nearly_every_draw_would_be_refused_walks_go_on(p):
+    """A tree has no triangles: with a large p and q together all steps are unlikely, and equally so."""
+    size = 200
+    graph = Graph.of_edges(np.arange(size) // 2, np.arange(size) + 1)
+    plan = Plan(num_walks=20, walk_length=20, p=p, q=p)
+    ids, offsets = walks(graph.offsets, graph.neighbours, None, plan)
+    assert (np.diff(offsets) == 20).all()
+    back = ids.reshape(-1, 20)
+    forks = graph.degrees[back[:, 1:-1]] == 3
+    assert (back[:, 2:] == back[:, :-2])[forks].mean() == pytest.approx(1 / 3, abs=0.02)
 
 
 def test_weights_are_drawn_by_alias_cells_of_each_node():
@@ -181,6 +226,13 @@ def test_threads_and_blocks_change_nothing_and_the_seed_does(monkeypatch):
     assert not np.array_equal(walks(*rows, Plan(seed=4, p=0.5))[0], first[0])
 
 
+def test_any_seed_will_do():
+    graph = some_graph()
+    rows = graph.offsets, graph.neighbours, None
+    found = [walks(*rows, Plan(num_walks=1, seed=seed))[0] for seed in (7, 2**63, 2**64, 2**70 + 7)]
+    assert len({each.tobytes() for each in found}) == 4
+
+
 def test_walks_too_many_for_memory_go_through_a_file(monkeypatch):
     graph = some_graph(directed=True)
     rows = graph.offsets, graph.neighbours, graph.weights
@@ -190,6 +242,20 @@ def test_walks_too_many_for_memory_go_through_a_file(monkeypatch):
         expected = walks(*rows, Plan())
         np.testing.assert_array_equal(ids, expected[0])
         np.testing.assert_array_equal(offsets, expected[1])
+
+
+def test_a_disk_without_room_for_walks_is_named(monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    graph = some_graph()
+    monkeypatch.setattr("vicino.learning.walks._IN_MEMORY", 1)
+    with pytest.raises(ArtifactError, match="no room") as caught, walked(graph.offsets, graph.neighbours, None, Plan()):
+        pass
+    assert "TMPDIR" in caught.value.mend
+    assert not list(tmp_path.iterdir())
 
 
 def test_walks_are_sentences_for_skip_gram():

@@ -8,8 +8,6 @@ once, so that memory holds the vocabulary and not the text.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from vicino import artifacts
 from vicino.data.corpus_pieces import Spool, read_pieces
+from vicino.data.scratch import reserve, scratch
 from vicino.data.text import Analyzer, TokenIds, Vocabulary
 from vicino.errors import ArtifactCorrupt, EmptyInput, InputError
 
@@ -189,10 +188,7 @@ def _written(spool: Spool, found: Vocabulary, known: int, rules: Rules, folder: 
     data = {"rules": asdict(rules), "size": size, "undecodable": spool.undecodable, "left_out": spool.left_out}
     arrays = {"terms": [found.terms[word] for word in kept.tolist()], "counts": counts[kept]}
     with ExitStack() as stack:
-        temporary = Path(tempfile.mkdtemp(prefix="vicino-corpus-")) if folder is None else None
-        if temporary:
-            stack.callback(shutil.rmtree, temporary, ignore_errors=True)
-        path = temporary / "corpus" if temporary else Path(folder or "")
+        path = stack.enter_context(scratch("corpus")) / "corpus" if folder is None else Path(folder)
         artifacts.write(path, kind="corpus", data=data, arrays=arrays, parts={"tokens": write_tokens})
         corpus = open_corpus(path)
         weakref.finalize(corpus, stack.pop_all().close)
@@ -235,6 +231,7 @@ def _place(spool: Spool, flat: Sequence[tuple[NDArray[np.int64], Ids]], rules: R
 
     limit = rules.max_sentence if rules.lines else 0
     ids = np.lib.format.open_memmap(target / "ids.npy", "w+", np.int32, (total,))
+    reserve(target / "ids.npy", ids.offset + ids.nbytes)
     offsets = np.zeros(spool.ends + (total // limit if limit else 0) + 1, np.int64)
     done = 0, 0
     for table, stream in spool:

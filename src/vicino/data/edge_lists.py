@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino.data.files import COMPRESSED, Lines, opened, text_stream
-from vicino.data.graphs import Graph, UnknownNode
+from vicino.data.graphs import Graph, UnknownNode, node_names
+from vicino.data.sparse_files import load_matrix
 from vicino.data.text import Vocabulary
 from vicino.errors import EmptyInput, InputError, InputTooLarge, UnknownName, UnreadableSource
 from vicino.progress import Task, task
@@ -38,6 +39,9 @@ _WEIGHT = str.split("weight w value count strength")
 _SEPARATED = {".csv": ",;\t|", ".tsv": "\t", ".txt": "\t,; ", ".edges": "\t,; ", ".edgelist": "\t,; "}
 _JSON = (".jsonl", ".ndjson")
 _COMMENTS = ("#", "%")  # as SNAP and KONECT begin their files
+_COMMENT = re.compile(r"^[#%].*\n?", re.MULTILINE)
+_COULD_BE_NODES = {"u", "v", "from", "to", "start", "end"}
+_SHOWN = 100  # lines that are looked at first
 _LONGEST = 100_000  # characters of a line
 _BLOCK = 1 << 22  # characters
 
@@ -78,12 +82,13 @@ def read_graph(
 ) -> Graph:
     """The graph of a file of edges, by its ending.
 
-    `.tsv`, `.csv`, `.txt`, `.edges`, `.edgelist`: an edge a line, parted by tabs, commas, semicolons or spaces; lines of `#`
-    or `%` before the first edge are passed over. A first line that names columns (source, target, weight; from, to; src, dst
+    `.tsv`, `.csv`, `.txt`, `.edges`, `.edgelist`: an edge a line, parted by tabs, commas, semicolons or spaces. Lines that begin
+    with `#` or `%` are passed over, those after the first edge only where a space or nothing comes after the mark, or where they
+    have another number of columns: "#python" may be a node. A first line that names columns (source, target, weight; src, dst
     ...) says which are read, and `source`, `target` and `weight` name others; without one there are two columns, or a third
-    of weights (a first line without any number, before lines of numbers, is taken for names). `.jsonl`: {"source": ...,
-    "target": ..., "weight": ...} or [source, target, weight] a line. All these may end in .gz or .xz. `.npz`: a matrix that
-    `scipy.sparse.save_npz` wrote.
+    of weights (a first line without any number, before lines of numbers, is taken for names). "u v", "from to" and "start end"
+    are an edge where one of both names comes again in the next lines. `.jsonl`: {"source": ..., "target": ..., "weight": ...} or
+    [source, target, weight] a line. All these may end in .gz or .xz. `.npz`: a matrix that `scipy.sparse.save_npz` wrote.
 
     Nodes are numbered as they come, those of the first column first; `nodes` lists them all instead, those without edges too.
     Raises UnreadableSource, naming the line, where the file is not what it should be, UnknownName for a column that there is
@@ -94,7 +99,7 @@ def read_graph(
     kind = _kind(file)
     try:
         if kind == ".npz":
-            return _read_matrix(file, nodes, directed)
+            return Graph.of_adjacency(load_matrix(file), nodes=nodes, directed=directed or None)
         with task(f"reading {file.name}", unit="edges") as work:
             edges = _gathered(_json_lines(file, columns), work) if kind in _JSON else _Table(file, columns).read(work)
         return _graph(edges, nodes, directed)
@@ -115,9 +120,9 @@ def _kind(path: Path) -> str:
 class _Columns:
     """The names of columns that were asked for; None: recognise it."""
 
-    source: str | None
-    target: str | None
-    weight: str | None
+    source: str | None = None
+    target: str | None = None
+    weight: str | None = None
 
     def found(self, header: Sequence[str]) -> list[int] | None:
         """The places of source, target and (where there is one) weight; None where the first line is no header."""
@@ -152,7 +157,7 @@ def _graph(edges: _Edges, nodes: Sequence[str] | None, directed: bool) -> Graph:
         if not len(edges.sources):
             raise EmptyInput("no edges", mend="give at least one edge, or nodes=[...]")
         return Graph.of_edges(edges.sources, edges.targets, edges.weights, nodes=edges.names, directed=directed)
-    known = Vocabulary(map(str, nodes))
+    known = Vocabulary(node_names(nodes))
     rows = np.array([known.get(name) for name in edges.names], dtype=np.int64)
     if (rows < 0).any():
         name = edges.names[int(np.argmin(rows))]
@@ -220,19 +225,6 @@ def _json_lines(path: Path, columns: _Columns) -> Iterator[tuple[int, Any]]:
             yield lines.number, edge
 
 
-def _read_matrix(path: Path, nodes: Sequence[str] | None, directed: bool) -> Graph:
-    from zipfile import BadZipFile
-
-    from scipy.sparse import load_npz
-
-    with opened(path) as stream:
-        try:
-            matrix = load_npz(stream)
-        except (ValueError, KeyError, BadZipFile, RuntimeError, AttributeError) as error:
-            raise UnreadableSource("not a sparse matrix of SciPy", mend="write it with scipy.sparse.save_npz") from error
-    return Graph.of_adjacency(matrix, nodes=nodes, directed=directed or None)
-
-
 # Tables ---------------------------------------------------------------------------------------------------------------
 
 
@@ -244,13 +236,15 @@ class _Table:
         with self._stream() as stream:
             lines = Lines(stream, _LONGEST)
             told = ((lines.number, line) for line in lines if line.strip() and not line.startswith(_COMMENTS))
-            shown = list(islice(told, 2))
+            shown = list(islice(told, _SHOWN))
         if not shown:
             raise EmptyInput("no edges", mend="give at least one edge")
         number, first = shown[0]
         self.separator = self._separator(first)
-        header, row = self._cells(first), self._cells(shown[-1][1])
+        header, row = self._cells(first), self._cells(shown[min(1, len(shown) - 1)][1])
         places = columns.found(header)
+        if places and columns == _Columns() and _could_be_edge(header, (self._cells(line) for _, line in shown[1:])):
+            places = None
         is_header = places is not None or (all(map(_is_number, row)) and not any(map(_is_number, header)))
         self.skipped = number if is_header else number - 1
         self.width = len(header)
@@ -296,8 +290,15 @@ class _Table:
         """The cells of a line; slow, and used for a few lines only, or to find a fault."""
         if self.separator == " ":
             return line.split()
-        cells = next(csv.reader([line], delimiter=self.separator)) if self.kind == ".csv" else line.split(self.separator)
+        try:
+            cells = next(csv.reader([line], delimiter=self.separator)) if self.kind == ".csv" else line.split(self.separator)
+        except csv.Error as error:
+            raise UnreadableSource(f"a line that is none of a table: {error}", mend="write one edge a line") from error
         return [cell.strip() for cell in cells]
+
+    def _is_comment(self, line: str) -> bool:
+        """Of a line after the first edge."""
+        return line.startswith(_COMMENTS) and (line[1:].strip("\r\n")[:1] in ("", " ") or len(self._cells(line)) != self.width)
 
     def _blocks(self) -> Iterator[str]:
         """The lines after the header, some million characters of them at a time."""
@@ -308,6 +309,8 @@ class _Table:
                 text += stream.readline(_LONGEST)
                 if self.separator == " ":  # runs of spaces part two columns, and those at the ends of a line none
                     text = re.sub(r" *\n *", "\n", re.sub(r"[ \t\r]+", " ", text)).strip(" ")
+                if text.startswith(_COMMENTS) or "\n#" in text or "\n%" in text:
+                    text = _COMMENT.sub(lambda found: "" if self._is_comment(found[0]) else found[0], text)
                 if text.strip():
                     yield text
 
@@ -333,7 +336,9 @@ class _Table:
         with self._stream() as stream:
             lines = Lines(stream, _LONGEST)
             for line in lines:
-                if lines.number > self.skipped and line.strip() and (fault := self._fault_of(line, lines)):
+                if lines.number <= self.skipped or not line.strip() or self._is_comment(line):
+                    continue
+                if fault := self._fault_of(line, lines):
                     return fault
         return UnreadableSource("lines that are no table", mend="write one edge a line, with the same columns in each")
 
@@ -353,6 +358,13 @@ class _Table:
         except InputError as error:
             return error
         return None
+
+
+def _could_be_edge(header: list[str], rows: Iterable[list[str]]) -> bool:
+    """Whether a line that names columns may as well name two nodes, because one of them comes again."""
+    if len(header) > 3 or not {cell.casefold() for cell in header[:2]} <= _COULD_BE_NODES:
+        return False
+    return all(map(_is_number, header[2:])) and any(cell in header[:2] for row in rows for cell in row[:2])
 
 
 def _is_number(cell: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -14,11 +14,13 @@ from vicino.data.text import Vocabulary
 from vicino.errors import DimensionMismatch, EmptyInput, InputError, InputTooLarge, UnknownName
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+    from scipy.sparse import coo_array, csr_array
 
-__all__ = ["Graph", "UnknownNode"]
+__all__ = ["Graph", "UnknownNode", "node_names"]
 
 _MOST = 2**31 - 1  # nodes: a neighbour is an int32
+_NAMELESS = 1_000_000  # nodes that are named by their rows, and 10 more an edge
+_SMALLEST = np.finfo(np.float32).tiny
 
 
 class UnknownNode(UnknownName, KeyError):
@@ -57,43 +59,46 @@ class Graph:
         """From (m,) whole numbers `sources` and `targets`: rows of `nodes`, or of as many nodes as the largest number says.
 
         The weights of an edge that is given several times are summed; without weights, it weighs as many as it was given, but
-        where all edges were given equally often, all weigh 1. An edge of weight 0 is no edge.
+        where all edges were given equally often, all weigh 1. An edge of weight 0 is no edge. `nodes` are str, or whole numbers,
+        which are spelt out.
 
-        Raises EmptyInput without nodes, InputError for ids out of range and for weights that are negative, NaN or infinite,
-        DimensionMismatch for arrays of several lengths, DuplicateIds for two nodes of a name.
+        Raises EmptyInput without nodes, InputError for ids out of range, for names of another kind and for weights that are
+        negative, NaN, infinite or too small for float32, DimensionMismatch for arrays of several lengths, DuplicateIds for two
+        nodes of a name, InputTooLarge for numbers with so wide gaps that nearly all nodes would be without edges and names.
         """
         ends = [_whole_numbers(each) for each in (sources, targets)]
         given = None if weights is None else np.asarray(weights, dtype=np.float64)
         if len(ends[0]) != len(ends[1]) or (given is not None and given.shape != ends[0].shape):
             sizes = [len(ends[0]), len(ends[1]), *([] if given is None else [given.size])]
             raise DimensionMismatch(f"edges of {' and '.join(map(str, sizes))} numbers", mend="give as many of each")
-        n = _require_range(ends, None if nodes is None else len(nodes))
-        names = [str(row) for row in range(n)] if nodes is None else list(nodes)
+        names = None if nodes is None else node_names(nodes)
+        n = _require_range(ends, None if names is None else len(names))
         if given is not None:
             _require_weights(given)
-        return cls(*_rows(ends[0], ends[1], given, n, directed), directed, Vocabulary(names).terms)
+        names = Vocabulary(map(str, range(n)) if names is None else names).terms
+        return cls(*_rows(ends[0], ends[1], given, n, directed), directed, names)
 
     @classmethod
     def of_adjacency(cls, matrix: Any, *, nodes: Sequence[str] | None = None, directed: bool | None = None) -> Self:
         """From an (n, n) matrix, sparse (SciPy) or dense: entry (i, j) is the weight of the edge from i to j.
 
         `directed` None is True where the matrix is not symmetric. Raises what `of_edges` raises, and DimensionMismatch where the
-        matrix is not square; InputError where it is not symmetric and `directed` is False.
+        matrix is not square; InputError where it is not symmetric and `directed` is False, holds anything but real numbers, or is
+        a sparse one whose parts contradict each other.
         """
-        from scipy.sparse import coo_array, csr_array
-
-        rows = csr_array(matrix, dtype=np.float64)
-        if rows.ndim != 2 or rows.shape[0] != rows.shape[1]:
-            raise DimensionMismatch(f"a matrix of shape {rows.shape} is no graph", mend="give a row and a column for each node")
+        cells = _cells(matrix)
+        names = None if nodes is None else node_names(nodes)
+        if names is not None and len(names) != cells.shape[0]:
+            raise DimensionMismatch(f"{len(names)} names for {cells.shape[0]} nodes", mend="give a name for each node")
+        n = _require_affordable(cells.shape[0], cells.nnz) if names is None else len(names)
+        _require_weights(cells.data)
+        rows = cells.tocsr()
         symmetric = (rows - rows.T).count_nonzero() == 0
         if directed is False and not symmetric:
             raise InputError("the matrix is not symmetric", mend="give directed=True, or matrix + matrix.T")
         directed = not symmetric if directed is None else directed
-        cells = coo_array(rows)
         some = np.full(cells.nnz, True) if directed else cells.row <= cells.col
-        names = [str(row) for row in range(rows.shape[0])] if nodes is None else nodes
-        if len(names) != rows.shape[0]:
-            raise DimensionMismatch(f"{len(names)} names for {rows.shape[0]} nodes", mend="give a name for each node")
+        names = [str(row) for row in range(n)] if names is None else names
         return cls.of_edges(cells.row[some], cells.col[some], cells.data[some], nodes=names, directed=directed)
 
     def __len__(self) -> int:
@@ -142,6 +147,8 @@ class Graph:
 
     def row(self, node: str) -> int:
         """The row of a node. Raises UnknownNode, a KeyError that names near spellings."""
+        if not isinstance(node, str):
+            raise UnknownNode(f"{node!r} is no name of a node", mend=f"names are str, such as {self.nodes[0]!r}")
         row = self._numbers.get(node)
         if row < 0:
             near = [name for name in self.nodes if abs(len(name) - len(node)) < 2 and name[:1] == node[:1]][:1000]
@@ -167,6 +174,43 @@ class Graph:
         return np.full(len(self.neighbours), True) if self.directed else self._sources <= self.neighbours
 
 
+def node_names(nodes: Iterable[Any]) -> list[str]:
+    """The names of nodes, of which whole numbers are spelt out. Raises InputError for anything else, and for an empty name.
+
+    >>> node_names(["a", 7])
+    ['a', '7']
+    """
+    return [node if type(node) is str and node else _name(row, node) for row, node in enumerate(nodes)]
+
+
+def _name(row: int, node: Any) -> str:
+    if isinstance(node, bool) or not isinstance(node, str | int | np.integer) or node == "":
+        raise InputError(f"node {row} is named {node!r}", mend="name nodes by str or by whole numbers")
+    return str(node)
+
+
+def _cells(matrix: Any) -> coo_array:
+    """The entries of a square matrix of real numbers, each in its bounds: compiled code believes what it is given."""
+    from scipy.sparse import coo_array, issparse
+
+    try:
+        given: Any = matrix if issparse(matrix) else np.asarray(matrix)
+        if given.dtype.kind not in "biuf":
+            raise InputError(f"a matrix of {given.dtype}", mend="give real numbers: the weights of edges")
+        if given.ndim != 2 or given.shape[0] != given.shape[1]:
+            raise DimensionMismatch(f"a matrix of shape {given.shape} is no graph", mend="give a row and a column for each node")
+        if hasattr(given, "indptr"):
+            if (given.indptr[1:] < given.indptr[:-1]).any():  # which check_format does not look at where the last is 0
+                raise InputError("a matrix whose rows end before they begin", mend="make the matrix again")
+            given.check_format(full_check=True)
+        cells = coo_array(given)
+        return coo_array((cells.data.astype(np.float64), cells.coords), shape=cells.shape)  # bounds are looked at only here
+    except (TypeError, ValueError, IndexError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"this is no matrix: {error}", mend="give a sparse matrix of SciPy, or an array of numbers") from error
+
+
 def _whole_numbers(ids: ArrayLike) -> NDArray[np.int64]:
     array = np.asarray(ids)
     if array.size and array.dtype.kind not in "iu":
@@ -177,13 +221,24 @@ def _whole_numbers(ids: ArrayLike) -> NDArray[np.int64]:
 def _require_range(ends: Sequence[NDArray[np.int64]], n: int | None) -> int:
     """How many nodes there are."""
     lowest, highest = (min(map(np.min, ends)), max(map(np.max, ends))) if len(ends[0]) else (0, -1)
-    n = int(highest) + 1 if n is None else n
-    if lowest < 0 or highest >= n:
-        raise InputError(f"ids reach from {lowest} to {highest}, with {n} nodes", mend="number nodes from 0 on; name them all")
+    if lowest < 0 or (n is not None and highest >= n):
+        there = "" if n is None else f", with {n} nodes"
+        raise InputError(f"ids reach from {lowest} to {highest}{there}", mend="number nodes from 0 on; name them all")
+    n = _require_affordable(int(highest) + 1, len(ends[0])) if n is None else n
     if n == 0:
         raise EmptyInput("a graph without nodes", mend="give at least one edge, or nodes")
     if n > _MOST:
         raise InputTooLarge(f"{n:,} nodes", mend=f"{_MOST:,} are the most; number nodes without gaps")
+    return n
+
+
+def _require_affordable(n: int, edges: int) -> int:
+    """`n`, unless a name for each row would take the memory for nodes of which nearly none has an edge."""
+    if n > _NAMELESS + 10 * edges:
+        raise InputTooLarge(
+            f"{n:,} nodes for {edges:,} edges, and no names",
+            mend="give nodes=[...], or number those that have edges: numpy.unique(ids, return_inverse=True)",
+        )
     return n
 
 
@@ -194,6 +249,12 @@ def _require_weights(weights: NDArray[np.float64]) -> None:
         raise InputError(
             f"{len(bad):,} of {len(weights):,} weights cannot be (first: edge {bad[0]}, {weights[bad[0]]:g})",
             mend="give finite numbers of at least 0, or leave these edges out",
+        )
+    small = np.flatnonzero((weights > 0) & (weights < _SMALLEST))
+    if len(small):
+        raise InputError(
+            f"{len(small):,} weights are too small for float32 (first: edge {small[0]}, {weights[small[0]]:g})",
+            mend="multiply all weights by the same number: walks and draws go by their ratios",
         )
 
 

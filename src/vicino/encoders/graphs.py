@@ -5,6 +5,7 @@ Vectors of a whole graph, or of some of its nodes, are pooled from theirs.
 
 from __future__ import annotations
 
+import logging
 import os
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -29,11 +30,15 @@ from vicino.vectors import normalise
 
 __all__ = ["LINE", "DeepWalk", "Node2Vec", "NodeEncoder", "Pool"]
 
+logger = logging.getLogger(__name__)
+
 Float32 = NDArray[np.float32]
 Pool = Literal["mean", "max", "sum"]
 
 _STEPS, _DRAWS = 8_000_000, 60_000_000  # nodes of walks to read, and edges to draw, before vectors have found their places
 _EPOCHS = 1000  # at most
+_COUNTED = 1 << 24  # numbers at a time
+_ENDS = ("whole", "interrupted", "diverged")  # of a training, the worst last
 
 
 class NodeEncoder(NamedVectors):
@@ -66,7 +71,7 @@ class NodeEncoder(NamedVectors):
         graph: Graph = items
         if not len(graph.neighbours):
             raise EmptyInput(f"a graph of {len(graph):,} nodes and no edges", mend="give at least one edge")
-        degrees = graph.degrees + np.bincount(graph.neighbours, minlength=len(graph))
+        degrees = graph.degrees + _counted(graph.neighbours, len(graph))
         vectors = self._learn(graph)
         vectors[degrees == 0] = 0
         self.vectors_ = vectors
@@ -155,7 +160,7 @@ class DeepWalk(NodeEncoder):
     def _learn(self, graph: Graph) -> Float32:
         embedding = new_embedding(len(graph), self.vector_size, self.seed)
         with walked(graph.offsets, graph.neighbours, graph.weights, self._plan()) as (ids, offsets):
-            counts = np.bincount(ids, minlength=len(graph))
+            counts = _counted(ids, len(graph))
             recipe = _recipe(self, _times(self.epochs, len(ids), _STEPS), window=self.window, sample=0)
             self.training_ = train(ids, offsets, counts, embedding, recipe, label="learning nodes")
         return embedding.vectors
@@ -220,6 +225,9 @@ class LINE(NodeEncoder):
     length one. Each epoch draws as many edges as there are, an undirected one counted twice; `epochs` None is as many as draw
     60 million, from 1 to 1000. Order 1 knows no directions. `threads` as for `DeepWalk`.
 
+    Ctrl-C ends the learning: the last whole epoch of the order that is being learnt is kept, and an order that has not begun
+    stays zeros, so that it has no part in cosines. `training_` tells the mean loss of both orders, and the worse end of the two.
+
     >>> nodes = LINE(vector_size=8).fit([("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")])
     >>> nodes.vectors_.shape, float(round(nodes["a"] @ nodes["a"], 3))
     ((4, 8), 2.0)
@@ -261,27 +269,52 @@ class LINE(NodeEncoder):
 
     def _learn(self, graph: Graph) -> Float32:
         orders = {"1": (1,), "2": (2,), "both": (1, 2)}.get(str(self.order))
-        if orders is None or self.vector_size % len(orders):
+        if orders is None or not isinstance(self.vector_size, int) or self.vector_size % len(orders):
             raise InputError(
                 f"order={self.order!r} with vector_size={self.vector_size!r} cannot be",
                 mend='give order=1, order=2, or order="both" with an even vector_size',
             )
-        halves = [self._learn_order(graph, order, self.vector_size // len(orders)) for order in orders]
-        return np.hstack(halves)
+        dim = self.vector_size // len(orders)
+        vectors = np.zeros((len(graph), self.vector_size), np.float32)
+        trainings: list[Training] = []
+        for at, order in enumerate(orders):
+            try:
+                vectors[:, at * dim : (at + 1) * dim], training = self._learn_order(graph, order, dim)
+            except KeyboardInterrupt:
+                if not trainings:
+                    raise
+                training = Training(ended="interrupted")
+            trainings.append(training)
+            if training.ended == "interrupted":
+                break
+        learnt = [each.losses for each in trainings if each.losses]
+        if len(learnt) < len(orders):
+            logger.warning("order 1 is kept, and the vectors of order 2 are zeros")
+        losses = [float(np.mean(each)) for each in zip(*learnt, strict=False)]
+        self.training_ = Training(losses, max((each.ended for each in trainings), key=_ENDS.index))
+        return vectors
 
-    def _learn_order(self, graph: Graph, order: int, dim: int) -> Float32:
+    def _learn_order(self, graph: Graph, order: int, dim: int) -> tuple[Float32, Training]:
         if graph.directed:
             graph = graph.reversed() if order == 2 else graph.undirected()
         embedding = edges.new_embedding(len(graph), dim, self.seed, order)
         recipe = _recipe(self, _times(self.epochs, len(graph.neighbours), _DRAWS))
         label = f"learning edges, order {order}"
-        self.training_ = edges.train(graph.offsets, graph.neighbours, graph.weights, embedding, recipe, label=label)
-        return normalise(embedding.vectors)
+        training = edges.train(graph.offsets, graph.neighbours, graph.weights, embedding, recipe, label=label)
+        return normalise(embedding.vectors), training
 
 
 def _recipe(encoder: DeepWalk | LINE, epochs: int, **more: Any) -> Recipe:
     names = ("negative", "ns_exponent", "alpha", "min_alpha", "seed", "threads")
     return Recipe(epochs=epochs, **{name: getattr(encoder, name) for name in names}, **more)
+
+
+def _counted(ids: NDArray[np.int32], n: int) -> NDArray[np.int64]:
+    """How often each of n numbers comes; some millions at a time, because bincount makes int64 of all that it is given."""
+    counts = np.zeros(n, np.int64)
+    for at in range(0, len(ids), _COUNTED):
+        counts += np.bincount(ids[at : at + _COUNTED], minlength=n)
+    return counts
 
 
 def _times(epochs: int | None, size: int, wanted: int) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from vicino.data.graphs import Graph, UnknownNode
 from vicino.data.splits import EdgeSplit, hold_out_edges, non_edges
 from vicino.encoders.graphs import NodeEncoder
-from vicino.errors import DimensionMismatch, InputError
+from vicino.errors import DimensionMismatch, DuplicateIds, InputError
 from vicino.metrics.classification import as_indicators, macro_f1, micro_f1, roc_auc
 from vicino.metrics.similarity import paired_cosine
 from vicino.progress import track
@@ -53,12 +53,14 @@ class Spread:
 def indicators(nodes: Sequence[str], labels: Mapping[str, str | Iterable[str]]) -> tuple[NDArray[np.bool_], list[str]]:
     """The (n, k) indicators of n nodes' labels, and the k labels, sorted; a node may have one, several or none.
 
-    Raises UnknownNode for a labelled node that is not among `nodes`.
+    Raises UnknownNode for a labelled node that is not among `nodes`, DuplicateIds for two nodes of a name.
 
     >>> indicators(["a", "b", "c"], {"a": "red", "c": ["red", "blue"]})[0].astype(int).tolist()
     [[0, 1], [0, 0], [1, 1]]
     """
     rows = {node: row for row, node in enumerate(nodes)}
+    if len(rows) < len(nodes):
+        raise DuplicateIds(f"{len(nodes)} nodes of {len(rows)} names", mend="give each node a name of its own")
     held = {node: {each} if isinstance(each, str) else set(each) for node, each in labels.items()}
     names = sorted(set().union(*held.values()))
     columns = {name: column for column, name in enumerate(names)}
@@ -138,7 +140,7 @@ def predict_links(
     found: dict[str, list[float]] = {}
     for seed in track(seeds, "predicting links", unit="seeds"):
         split = hold_out_edges(graph, test_share=test_share, seed=seed)
-        rows = encoder.clone().fit(split.train).encode(split.train.nodes)
+        rows = encoder.clone().fit_whole(split.train).encode(split.train.nodes)
         pairs = np.concatenate([split.held_out, split.non_edges])
         truth = np.repeat([1, 0], [len(split.held_out), len(split.non_edges)])
         left, right = rows[pairs[:, 0]], rows[pairs[:, 1]]

@@ -8,18 +8,17 @@ stream of its own.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vicino import progress
+from vicino.data.scratch import reserve, scratch
 from vicino.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def walks(
 
     def block(starts: NDArray[np.int32], first: int) -> int:
         some = slice(first, first + len(starts))
-        kernels.walk(ways, starts, first, bias, plan.seed, ids[some], lengths[some])
+        kernels.walk(ways, starts, first, bias, plan.seed % 2**63, ids[some], lengths[some])
         return len(starts)
 
     with progress.task("walking", total=len(ids), unit="walks") as work, closing(_passes(block, n, plan)) as blocks:
@@ -112,13 +111,17 @@ def walks(
 def walked(
     offsets: NDArray[np.int64], neighbours: NDArray[np.int32], weights: NDArray[np.float32] | None, plan: Plan
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64]]]:
-    """`walks`, in a temporary file for as long as the block runs where they would take more than 2 GB of memory."""
+    """`walks`, in a temporary file for as long as the block runs where they would take more than 2 GB of memory.
+
+    Raises ArtifactError where the disk has no room for them.
+    """
     shape = ((len(offsets) - 1) * plan.num_walks, plan.walk_length)
     if 4 * shape[0] * shape[1] <= _IN_MEMORY:
         yield walks(offsets, neighbours, weights, plan)
         return
-    with tempfile.TemporaryDirectory(prefix="vicino-walks-", ignore_cleanup_errors=True) as folder:
-        room = np.memmap(Path(folder) / "walks", np.int32, "w+", shape=shape)
+    with scratch("walks") as folder:
+        reserve(folder / "walks", 4 * shape[0] * shape[1])
+        room = np.memmap(folder / "walks", np.int32, "r+", shape=shape)
         yield walks(offsets, neighbours, weights, plan, room=room)
 
 

@@ -8,6 +8,9 @@ would not fit into memory, and a step costs a few draws, whatever the degrees.
 Say M is the larger of 1 and 1/q. A neighbour x of the node u, reached from v, is kept with probability 1/q / M, or 1 / M where
 v has an edge to x. To go back weighs 1/p: as far as that is above M it is drawn beside the neighbours, by its share of them all,
 so that a small p does not make every other draw fail.
+
+With a large p and q nearly all draws fail where v has no edge to any x, as in a tree. So after as many of them as u or v has
+neighbours, whichever has fewer, and no fewer than 16, the neighbours are weighed, and one of them is drawn for good.
 """
 
 from __future__ import annotations
@@ -19,8 +22,11 @@ from numpy.typing import NDArray
 
 from vicino.learning.draw_kernels import GOLDEN, Array, Bits, alias_table, below, compiled, inlined, mixed
 
-__all__ = ["Bias", "Links", "biased", "close_gaps", "neighbour", "place", "walk", "weighed"]
+__all__ = [
+    *("Bias", "Links", "apart", "biased", "close_gaps", "neighbour", "place", "share", "walk", "weighed", "weighing", "weight"),
+]
 
+TRIES = 16  # draws that may be refused, at least, before neighbours are weighed
 TOGETHER = 64  # walks that take their steps in turn: none waits for the memory that another one asked for
 
 _11, _32 = np.uint64(11), np.uint64(32)
@@ -89,14 +95,14 @@ def place(links: Links, node: int, sought: int) -> int:
 @compiled
 def biased(links: Links, last: int, node: int, bias: Bias, most: float, extra: float, state: Bits) -> tuple[int, Bits]:
     """The node after `node`, that was reached from `last`; and the next random state."""
+    degree = links.offsets[node + 1] - links.offsets[node]
+    if degree == 1:
+        return links.neighbours[links.offsets[node]], state
     beside = 0.0  # how much the way back is drawn beside the neighbours, where all of these are drawn as much as `most`
     if extra > 0:
-        way = place(links, node, last)
-        if way >= 0:
-            degree = links.offsets[node + 1] - links.offsets[node]
-            beside = extra * (np.float64(links.shares[way]) if links.shares.size else 1.0 / degree)
+        beside = extra * share(links, node, last)
     least = min(1.0, bias.away)
-    while True:
+    for _ in range(max(TRIES, min(degree, links.offsets[last + 1] - links.offsets[last]))):
         state += GOLDEN
         height = np.float64(mixed(state) >> _11) * _UNIT * (most + beside)
         if height >= most:
@@ -108,6 +114,82 @@ def biased(links: Links, last: int, node: int, bias: Bias, most: float, extra: f
                 return drawn, state
         elif height < least or height < (1.0 if place(links, last, drawn) >= 0 else bias.away):
             return drawn, state
+    if links.offsets[last + 1] - links.offsets[last] < degree:
+        drawn, state = apart(links, last, node, bias, state)
+        if drawn >= 0:
+            return drawn, state
+    return weighing(links, last, node, bias, state)
+
+
+@compiled
+def apart(links: Links, last: int, node: int, bias: Bias, state: Bits) -> tuple[int, Bits]:
+    """As `weighing`, at the cost of the row of `last`: the neighbours that are not in there weigh alike, and are drawn together.
+
+    -1 where they are so few that one of them is not soon drawn.
+    """
+    begin, end = links.offsets[last], links.offsets[last + 1]
+    both = share(links, node, last)
+    known = both * bias.back
+    for at in range(begin, end):
+        if links.neighbours[at] != last:
+            own = share(links, node, links.neighbours[at])
+            both, known = both + own, known + own
+    if both > 0.5:
+        return -1, state
+    state += GOLDEN
+    height = np.float64(mixed(state) >> _11) * _UNIT * (known + (1 - both) * bias.away)
+    while height >= known:
+        state += GOLDEN
+        drawn = links.neighbours[neighbour(links, node, mixed(state))]
+        if drawn != last and place(links, last, drawn) < 0:
+            return drawn, state
+    height -= share(links, node, last) * bias.back
+    if height < 0:
+        return last, state
+    for at in range(begin, end):
+        if links.neighbours[at] != last:
+            height -= share(links, node, links.neighbours[at])
+            if height < 0:
+                return links.neighbours[at], state
+    return -1, state  # by rounding
+
+
+@compiled
+def weighing(links: Links, last: int, node: int, bias: Bias, state: Bits) -> tuple[int, Bits]:
+    """As `biased`, but what is drawn is a height among what all neighbours weigh, one on top of the other."""
+    begin, end = links.offsets[node], links.offsets[node + 1]
+    even = 1.0 / (end - begin)
+    total = 0.0
+    for at in range(begin, end):
+        total += weight(links, last, at, bias, even)
+    state += GOLDEN
+    height = np.float64(mixed(state) >> _11) * _UNIT * total
+    for at in range(begin, end - 1):
+        height -= weight(links, last, at, bias, even)
+        if height < 0:
+            return links.neighbours[at], state
+    return links.neighbours[end - 1], state
+
+
+@inlined
+def share(links: Links, node: int, other: int) -> float:
+    """The part of all draws at a node that another one has by its weight alone; 0 where it is no neighbour."""
+    at = place(links, node, other)
+    if at < 0:
+        own = 0.0
+    elif links.shares.size:
+        own = np.float64(links.shares[at])
+    else:
+        own = 1.0 / (links.offsets[node + 1] - links.offsets[node])
+    return own
+
+
+@inlined
+def weight(links: Links, last: int, at: int, bias: Bias, even: float) -> float:
+    """The share of the link at a place (`even` where all weigh the same), times its factor for a walk that came from `last`."""
+    drawn = links.neighbours[at]
+    own = np.float64(links.shares[at]) if links.shares.size else even
+    return own * (bias.back if drawn == last else 1.0 if place(links, last, drawn) >= 0 else bias.away)
 
 
 @compiled
