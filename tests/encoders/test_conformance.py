@@ -42,6 +42,7 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
     ],
     "node2vec": [{"p": 0.5}, {"q": 0.5}, {"vector_size": 16}, {"walk_length": 5}, {"window": 2}, {"directed": True}],
     "line": [{"order": 1}, {"order": 2}, {"vector_size": 16}, {"negative": 2}, {"epochs": 3}, {"directed": True}, {"seed": 1}],
+    "static": [{"n_components": 8}, {"weighting": "zipf"}, {"weighting": "none"}, {"a": 0.1}],
     "ready": [{"path": "more.vec"}, {"path": "fewer.txt"}, {"queries": "more.vec"}, {"words": False}, {"model": "mine"}],
     "callable": [{"function": "functions:other"}, {"query_function": "functions:other"}],
     "remote": [{"model": "other"}, {"dimensions": 16}, {"shape": "ollama"}, {"prompts": {"query": "query: "}}],
@@ -142,6 +143,8 @@ def params(name, request) -> Iterator[dict[str, Any]]:
         request.getfixturevalue("here")
         with request.getfixturevalue("endpoints")() as server:
             yield {"url": f"{server.url}/v1", "model": "test"}
+    elif name == "static":
+        yield {"model": str(request.getfixturevalue("checkpoint")("bert"))}
     elif name in ("deepwalk", "node2vec"):
         yield {"num_walks": 20, "walk_length": 10, "epochs": 5}
     else:

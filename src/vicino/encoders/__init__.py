@@ -31,6 +31,7 @@ ENCODERS = Catalog(
         "deepwalk": Entry("vicino.encoders.graphs:DeepWalk", "nodes of a graph, by random walks (Perozzi et al. 2014)"),
         "node2vec": Entry("vicino.encoders.graphs:Node2Vec", "nodes of a graph, by biased walks (Grover and Leskovec 2016)"),
         "line": Entry("vicino.encoders.graphs:LINE", "nodes of a graph, by its edges, order 1 and 2 (Tang et al. 2015)"),
+        "static": Entry("vicino.encoders.static:Static", "token vectors distilled from a transformer, then without it", "torch"),
         "minilm": Entry("vicino.encoders.transformer:Transformer", "all-MiniLM-L6-v2, works offline", "torch"),
         "transformer": Entry("vicino.encoders.transformer:Transformer", "any sentence-transformers folder or hub name", "torch"),
         "ready": Entry("vicino.encoders.ready:Ready", "vectors made elsewhere: .npy, .parquet, word2vec and GloVe files"),

@@ -97,9 +97,12 @@ def _explained(folder: ModelFolder) -> Iterator[None]:
     """Errors of transformers, by name and with what to do."""
     from safetensors import SafetensorError
 
+    named = (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError)
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError, SafetensorError) as error:
+    except Exception as error:
+        if not (isinstance(error, named) or type(error) is Exception):  # the tokenizers library raises nothing more exact
+            raise
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UnreadableSource(
             f"{folder.body} cannot be opened: {first}",
