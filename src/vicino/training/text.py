@@ -154,8 +154,9 @@ def train_text(
 
     The examples are linted; the base and BM25 are measured on questions that nothing in training gives away; hard negatives are
     mined; the best weights by other held-back questions are kept; and the gate decides. `controls` are other data that must not
-    be forgotten (see `vicino.training.controls`). What was rejected is written all the same, and its manifest says so. A training
-    that was killed goes on where it stopped, by the same call. With `dry_run` only the plan comes back, and nothing is written.
+    be forgotten (see `vicino.training.controls`). What was rejected is written all the same, and its `training.json` says so. A
+    training that was killed goes on where it stopped, by the same call. With `dry_run` only the plan comes back, and nothing is
+    written.
 
     Raises what `gather`, `fit` and the encoder raise.
     """
