@@ -172,25 +172,6 @@ def test_only_parameters_are_rounded():
     assert (module.weight.dtype, module.frequencies.dtype) == (torch.bfloat16, torch.float32)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("processor: 0\nflags\t\t: fpu sse avx512f avx512_bf16 sha_ni\n", True),
-        ("Features\t: fp asimd bf16 i8mm\n", True),
-        ("flags\t\t: fpu sse avx2 avx512f\n", False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_a_processor_says_whether_it_has_bfloat16(monkeypatch, tmp_path, text, expected):
-    if text is not None:
-        (tmp_path / "cpuinfo").write_text(text)
-    monkeypatch.setattr(acceleration, "_CPUINFO", tmp_path / "cpuinfo")
-    acceleration.multiplies_bfloat16.cache_clear()
-    assert acceleration.multiplies_bfloat16() == expected
-    acceleration.multiplies_bfloat16.cache_clear()
-
-
 # The fast network is measured before it is used -----------------------------------------------------------------------
 
 
@@ -202,7 +183,7 @@ def folder(checkpoint) -> str:
 @pytest.fixture
 def native(monkeypatch) -> None:
     """A processor that multiplies bfloat16, whatever this one does."""
-    monkeypatch.setattr(acceleration, "multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr("vicino.learning.processor.multiplies_bfloat16", lambda: True)
 
 
 def test_bfloat16_is_used_where_it_agrees(native, folder, phrases):

@@ -109,7 +109,7 @@ def test_a_limit_cuts_texts(opened, phrases):
 def test_vectors_are_those_of_forward_without_dropout(opened, phrases, monkeypatch):
     trainable, folder = opened("bert", dropout=0.5)
     monkeypatch.setattr("vicino.encoders.transformer.trainable._AT_ONCE", 3)
-    monkeypatch.setattr("vicino.encoders.transformer.trainable.multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr("vicino.learning.devices.multiplies_bfloat16", lambda: False)
     expected = Transformer(model=str(folder), precision="float32").encode(phrases)
     np.testing.assert_allclose(trainable.vectors(trainable.ids(phrases)), expected, atol=1e-5)
     assert trainable.training

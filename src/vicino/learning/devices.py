@@ -15,17 +15,16 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, distributed
 
 from vicino.errors import DimensionMismatch, InputError
+from vicino.learning.processor import multiplies_bfloat16
 
-__all__ = ["Place", "autocast", "find_place", "gathered", "multiplies_bfloat16", "on", "rows", "size", "usual_precision"]
+__all__ = ["Place", "autocast", "find_place", "gathered", "on", "rows", "size", "usual_precision"]
 
-_CPUINFO = Path("/proc/cpuinfo")  # Linux tells what a processor can do
 _BUCKET = 1 << 24  # numbers that one message between processes holds
 
 Precision = Literal["float32", "bfloat16"]
@@ -117,16 +116,6 @@ def find_place(device: str | torch.device | None = None) -> Place:
         raise InputError(f"there is no device {str(device)!r} here: {error}", mend='give device="cpu"') from error
     several = distributed.is_available() and distributed.is_initialized()
     return Place(chosen, distributed.get_rank(), distributed.get_world_size()) if several else Place(chosen)
-
-
-def multiplies_bfloat16() -> bool:
-    """Whether the processor has instructions for products of bfloat16 (AVX-512 BF16, AMX, Armv8.6)."""
-    try:
-        lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return False
-    flags = next((line.split() for line in lines if line.startswith(("flags", "Features"))), [])
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)
 
 
 def usual_precision(device: torch.device) -> Precision:

@@ -17,7 +17,6 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,13 +30,11 @@ __all__ = [
     "attend",
     "can_pack",
     "cast",
-    "multiplies_bfloat16",
     "pack",
     "pieces",
     "unpadded_mask",
 ]
 
-_CPUINFO = Path("/proc/cpuinfo")  # Linux tells what a processor can do
 ATTENTION = "vicino"  # the name under which transformers finds `attend`
 _SCORES = 1 << 19  # attention scores in one piece: 1 MB of bfloat16, which stays in the second-level cache
 _LONG = 1 << 12  # tokens beyond which torch's own attention, slower and of constant memory, takes over
@@ -58,17 +55,6 @@ IDLE = {"dropout", "position_ids", "use_cache", "cache_position", "output_attent
 
 class UnusualAttention(Exception):
     """An attention that `attend` does not compute (windows, caps, sinks): the network keeps its own."""
-
-
-@functools.cache
-def multiplies_bfloat16() -> bool:
-    """Whether the processor has instructions for products of bfloat16 (AVX-512 BF16, AMX, Armv8.6)."""
-    try:
-        lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return False
-    flags = next((line.split() for line in lines if line.startswith(("flags", "Features"))), [])
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)
 
 
 def accelerate(network: nn.Module, dtype: torch.dtype) -> None:

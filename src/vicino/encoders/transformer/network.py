@@ -18,6 +18,7 @@ from vicino.encoders.base import Tokens
 from vicino.encoders.transformer import acceleration, heads, opening
 from vicino.encoders.transformer.folder import ModelFolder
 from vicino.encoders.transformer.tokenising import Ids, Tokenizer
+from vicino.learning import processor
 from vicino.vectors import Ragged, normalise
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ class Network:
         if wanted != "auto":
             return [wanted]
         if self._on_processor:
-            native = acceleration.multiplies_bfloat16()
+            native = processor.multiplies_bfloat16()
         else:
             native = self._device.type != "cuda" or torch.cuda.is_bf16_supported()
         return ["bfloat16", "float32"] if native else ["float32"]

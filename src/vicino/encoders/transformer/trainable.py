@@ -22,11 +22,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vicino.encoders.transformer import heads, opening
-from vicino.encoders.transformer.acceleration import IDLE, UnusualAttention, multiplies_bfloat16, pieces, unpadded_mask
+from vicino.encoders.transformer.acceleration import IDLE, UnusualAttention, pieces, unpadded_mask
 from vicino.encoders.transformer.folder import Dense, ModelFolder
 from vicino.encoders.transformer.network import in_batches
 from vicino.encoders.transformer.saving import write_folder
 from vicino.encoders.transformer.tokenising import Ids, Tokenizer
+from vicino.learning.devices import autocast, usual_precision
 
 __all__ = ["Trainable"]
 
@@ -80,9 +81,9 @@ class Trainable(nn.Module):
         """What `forward` gives, (n, d), without gradients or dropout: to look how good it is as it learns."""
         was = self.training
         self.eval()
-        half = multiplies_bfloat16() if self._device.type == "cpu" else torch.cuda.is_bf16_supported()
+        device = self._device
         try:
-            with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=half):
+            with torch.inference_mode(), autocast(device, usual_precision(device)):
                 found = [self(ids[start : start + _AT_ONCE]).cpu().numpy() for start in range(0, len(ids), _AT_ONCE)]
         finally:
             self.train(was)
