@@ -270,14 +270,15 @@ def train_text(
     base: str = "minilm",
     columns: Mapping[str, str] | None = None,
     split: str = "train",
+    unlabelled: bool = False,
     controls: Sequence[str | PathLike[str]] | None = None,
     dry_run: bool = False,
     **recipe: Any,
 ) -> TextTraining | Plan:
-    """Fine-tune a sentence encoder on pairs, triplets, labelled pairs or judged retrieval; see `vicino.training.text`.
+    """Fine-tune a sentence encoder on pairs, triplets, labelled pairs, judged retrieval, or `unlabelled` texts.
 
-    `recipe` are the parameters of `TextRecipe`, such as epochs=2. `controls` None takes STS-B and Cranfield where VICINO_DATA
-    holds them. Raises MissingExtra without torch, and what `vicino.training.text.train_text` raises.
+    See `vicino.training.text`. `recipe` are the parameters of `TextRecipe`, such as epochs=2. `controls` None takes STS-B and
+    Cranfield where VICINO_DATA holds them. Raises MissingExtra without torch, and what `vicino.training.text.train_text` raises.
     """
     from vicino.encoders.transformer.opening import require_torch
 
@@ -288,7 +289,17 @@ def train_text(
 
     others = known.at_hand() if controls is None else [Path(each) for each in controls]
     made = TextRecipe.of(**recipe)
-    return fine_tune(data, out, base=base, recipe=made, columns=columns, split=split, controls=others, dry_run=dry_run)
+    return fine_tune(
+        data,
+        out,
+        base=base,
+        recipe=made,
+        columns=columns,
+        split=split,
+        unlabelled=unlabelled,
+        controls=others,
+        dry_run=dry_run,
+    )
 
 
 def neighbours(path: str | PathLike[str], expression: str, k: int = 10) -> list[tuple[str, float]]:

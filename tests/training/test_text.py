@@ -199,6 +199,22 @@ def test_equal_texts_are_one_question_and_one_document():
     assert found.corpus.qrels == {"q0": {"d0": 1, "d1": 1}, "q1": {"d0": 1}}
 
 
+def test_texts_without_labels_make_their_own_pairs(base, tmp_path):
+    random = np.random.default_rng(0)
+    words = str.split("wings lift aeroplane air flows faster tea water boiling bread dough violin cello map world")
+    rows = []
+    for number in range(150):
+        own = [f"{word}{number}" for word in random.permutation(words)[:6]]
+        rows.append({"title": " ".join(own[:3]), "text": f"The {' '.join(random.permutation(own))} is near. It is far."})
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    material = gather(path, unlabelled=True)
+    assert "synthetic" in material.judged_by
+    assert set(material.learn.anchors) <= {row["title"] for row in rows}
+    found = workbench.train_text(path, tmp_path / "m", base=base, unlabelled=True, controls=[], **LEARN | {"epochs": 1})
+    assert "synthetic" in found.gate.sentence
+
+
 def test_too_few_examples_are_named(tmp_path, base):
     path = tmp_path / "few.jsonl"
     path.write_text("".join(json.dumps({"question": f"q{n} {n}", "answer": f"a{n}"}) + "\n" for n in range(20)))

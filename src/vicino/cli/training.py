@@ -66,6 +66,9 @@ def text(
     base: Annotated[str, typer.Option(help="What to begin with: minilm, a folder, or a hub name.")] = "minilm",
     columns: Annotated[str, typer.Option(help='Which column is what, where names do not tell: "anchor=q,positive=a".')] = "",
     split: Annotated[str, typer.Option(help="Which part of a folder to learn from.")] = "train",
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="DATA are texts: make pairs of their titles and sentences.")
+    ] = False,
     control: Annotated[
         list[Path] | None, typer.Option(help="Data that must not be forgotten; may be given several times.")
     ] = None,
@@ -88,7 +91,15 @@ def text(
     named = call(f"columns({columns})")[1]
     with bars(quiet, "what was learnt is kept, and the same command goes on from there"):
         made: Any = workbench.train_text(
-            data, out, base=base, columns=named, split=split, controls=control or None, dry_run=dry_run, **recipe
+            data,
+            out,
+            base=base,
+            columns=named,
+            split=split,
+            unlabelled=unlabelled,
+            controls=control or None,
+            dry_run=dry_run,
+            **recipe,
         )
     if dry_run:
         print_json(vars(made)) if as_json else print(made)

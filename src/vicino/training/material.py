@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from vicino.data.examples import Examples, JudgedCorpus, read_examples
 from vicino.data.judged import is_beir, splits_of
+from vicino.data.known_items import known_items
 from vicino.data.lint import Lint, lint
+from vicino.data.readers import read_documents
 from vicino.data.records import Document, Judgement, Query
 from vicino.data.splits import group_queries
 from vicino.errors import InputError
@@ -44,8 +46,19 @@ class Material:
     judged_by: str
 
 
-def gather(data: str | Path, *, columns: Mapping[str, str] | None = None, split: str = "train", seed: int = 0) -> Material:
+def gather(
+    data: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    split: str = "train",
+    unlabelled: bool = False,
+    seed: int = 0,
+) -> Material:
     """Read examples, look at them, and cut them in three.
+
+    `unlabelled` data are texts, of which pairs are made: titles, headings, docstrings and sentences are taken out of documents,
+    and ask for what is left of them (see `vicino.data.known_items`; of sentences: Lee, Chang and Toutanova 2019, "Latent
+    retrieval for weakly supervised open domain question answering", the inverse cloze task).
 
     A folder in BEIR's format is judged by its test split, of which only those questions count that share no answer with what is
     learnt from and do not repeat it; where there is none, and for tables, a fifth of the questions is held back. The best weights
@@ -54,8 +67,11 @@ def gather(data: str | Path, *, columns: Mapping[str, str] | None = None, split:
     Raises what `read_examples` raises, and InputError where too few questions are left to learn from, to choose or to judge by.
     """
     source = Path(data)
-    examples = as_judged(read_examples(source, columns=columns, split=split).as_triplets())
-    others = set(splits_of(source)) - {split} if source.is_dir() and is_beir(source) else set()
+    if unlabelled:
+        examples, others = _asked_of(source, seed), set()
+    else:
+        examples = as_judged(read_examples(source, columns=columns, split=split).as_triplets())
+        others = set(splits_of(source)) - {split} if source.is_dir() and is_beir(source) else set()
     parts = _cut(examples, seed, judge="test" not in others, choose="dev" not in others)
     learn = examples.subset(parts["learn"])
     held = {name: examples.subset(rows) for name, rows in parts.items() if name != "learn"}
@@ -71,6 +87,7 @@ def gather(data: str | Path, *, columns: Mapping[str, str] | None = None, split:
             mend="give more examples, or a dev split",
         )
     told = f"the test split, {kept:,} of {asked:,} questions" if "test" in others else f"{kept:,} questions that were held back"
+    told += " (synthetic: taken out of the texts themselves)" * unlabelled
     return Material(learn, _task(source, held["choose"], examples), _task(source, clean, examples), found, told)
 
 
@@ -99,6 +116,24 @@ def as_judged(examples: Examples) -> Examples:
         [Document(name, text) for text, name in documents.items()], [Query(name, text) for text, name in queries.items()], qrels
     )
     return replace(examples, query_ids=asked, document_ids=answers, corpus=corpus)
+
+
+def _asked_of(source: Path, seed: int) -> Examples:
+    """Pairs of what was taken out of documents, and what is left of these."""
+    made = known_items(read_documents(source), seed=seed)
+    contents = {one.id: one.content for one in made.documents}
+    texts = {one.id: one.text for one in made.queries}
+    asked, answers = [one.query_id for one in made.judgements], [one.document_id for one in made.judgements]
+    qrels = {one.query_id: {one.document_id: one.grade} for one in made.judgements}
+    return Examples(
+        "pairs",
+        [texts[name] for name in asked],
+        [contents[name] for name in answers],
+        query_ids=asked,
+        document_ids=answers,
+        corpus=JudgedCorpus(made.documents, made.queries, qrels),
+        notes=(made.note,),
+    )
 
 
 def _cut(examples: Examples, seed: int, *, judge: bool, choose: bool) -> dict[str, Rows]:

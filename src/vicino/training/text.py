@@ -147,11 +147,13 @@ def train_text(
     recipe: TextRecipe | None = None,
     columns: Mapping[str, str] | None = None,
     split: str = "train",
+    unlabelled: bool = False,
     controls: Sequence[Path] = (),
     dry_run: bool = False,
 ) -> TextTraining | Plan:
     """Fine-tune `base` on the examples of `data` and write a folder to `out` that sentence-transformers opens too.
 
+    `data`, `columns`, `split` and `unlabelled` are those of `vicino.training.material.gather`.
     The examples are linted; the base and BM25 are measured on questions that nothing in training gives away; hard negatives are
     mined; the best weights by other held-back questions are kept; and the gate decides. `controls` are other data that must not
     be forgotten (see `vicino.training.controls`). What was rejected is written all the same, and its `training.json` says so. A
@@ -167,7 +169,7 @@ def train_text(
     def done(name: str) -> None:
         seconds[name] = round(time.monotonic() - began - sum(seconds.values()), 2)
 
-    material = gather(Path(data), columns=columns, split=split, seed=recipe.seed)
+    material = gather(Path(data), columns=columns, split=split, unlabelled=unlabelled, seed=recipe.seed)
     encoder = Transformer() if base == "minilm" else Transformer(model=base)
     done("reading")
     documents = material.judge.documents
