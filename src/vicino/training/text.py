@@ -34,6 +34,7 @@ from vicino.training.batches import TextBatches, embedded, parted
 from vicino.training.controls import METRIC, control
 from vicino.training.material import Material, gather
 from vicino.training.searchable import Searchable
+from vicino.vectors import normalise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -252,7 +253,7 @@ def _mined(examples: Examples, dense: Searchable, lexical: Search, recipe: TextR
             work.advance()
     hits = found[0] if len(found) == 1 else combine(pool(found, "rrf"), np.full(2, 0.5), _CANDIDATES)
     rows = np.array([[-1 if name is None else numbers[name] for name in row] for row in hits.ids], dtype=np.int64)
-    of_queries = dense.encoder.encode_query([one.text for one in queries])
+    of_queries = dense.asked(queries)
     near = np.einsum("qd,qkd->qk", of_queries, dense.vectors[np.maximum(rows, 0)])
     own = np.array([max(of_queries[row] @ dense.vectors[each] for each in answers[name]) for row, name in enumerate(ids)])
     mining = Mining(
@@ -313,12 +314,13 @@ class _Chooser:
         for search in searches:
             names |= {name for row in search(task.queries, _POOLED).ids for name in row if name is not None}
         self.task = replace(task, documents=[one for one in task.documents if one.id in names])
+        self.shape = normalise if encoder.space.similarity == "cosine" else np.asarray
         self.names = np.array([one.id for one in self.task.documents], dtype=object)
         self.documents = model.ids([one.content for one in self.task.documents], encoder.prompt("document"))
         self.queries = model.ids([one.text for one in task.queries], encoder.prompt("query"))
 
     def __call__(self, model: Trainable) -> float:
-        documents, queries = model.vectors(self.documents), model.vectors(self.queries)
+        documents, queries = (self.shape(model.vectors(ids)) for ids in (self.documents, self.queries))
         scores = queries @ documents.T
         best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
         return float(_values(Hits(self.names[best], np.take_along_axis(scores, best, 1)), self.task).mean())
