@@ -1,7 +1,8 @@
-"""Commands that teach: train words, train graph, train text, neighbours."""
+"""Commands that teach, and that ask what was taught: train words, graph, text, classifier; neighbours, classify."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,9 +10,9 @@ import typer
 
 from vicino.cli.app import app
 from vicino.cli.options import AsJson, Quiet
-from vicino.cli.printing import bars, print_json, say, width
+from vicino.cli.printing import bars, print_json, printable, say, width
 
-__all__ = ["graph", "neighbours", "text", "train", "words"]
+__all__ = ["classifier", "classify", "graph", "neighbours", "text", "train", "words"]
 
 train = typer.Typer(name="train", help="Teach an encoder from data.", no_args_is_help=True)
 app.add_typer(train)
@@ -110,6 +111,60 @@ def text(
         _tell(made)
     if not made.gate.accepted:
         raise typer.Exit(1)
+
+
+@train.command()
+def classifier(
+    data: Annotated[
+        Path, typer.Argument(help="Texts with labels (jsonl, csv, parquet), or a folder with a table for each split.")
+    ],
+    out: Out,
+    encoder: Annotated[str, typer.Option(help="Whose vectors to learn on; it stays as it is.")] = "minilm",
+    columns: Annotated[str, typer.Option(help='Which column is what, where names do not tell: "text=body,label=topic".')] = "",
+    split: Annotated[str, typer.Option(help="Which part of a folder to learn from.")] = "train",
+    seed: Seed = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """A classifier of texts, set against counting words. Exit 1 where it was rejected."""
+    from vicino import workbench
+    from vicino.catalog import call
+    from vicino.evaluation.text import table
+
+    with bars(quiet, "nothing was written"):
+        named = call(f"columns({columns})")[1]
+        made = workbench.train_classifier(data, out, encoder=encoder, columns=named, split=split, seed=seed or 0)
+    if as_json:
+        print_json(made.to_json())
+    else:
+        rows = [[name, f"{score:.4f}"] for name, score in made.scores.items()]
+        print(table([f"accuracy on {made.held_out:,} texts that were held back", ""], rows, right=(1,), width=width()))
+        print(f"\n{made.gate.sentence}")
+        for advice in made.gate.advice:
+            say(f"  → {advice}")
+        say(f'Ask it:  vicino classify {out} "a text"')
+    if not made.gate.accepted:
+        raise typer.Exit(1)
+
+
+@app.command()
+def classify(
+    path: Annotated[Path, typer.Argument(help="A trained classifier.")],
+    text: Annotated[str, typer.Argument(help="A text; - reads one from each line of standard input.")],
+    k: Annotated[int, typer.Option("-k", help="How many classes to show for each.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """The most probable classes of a text."""
+    from vicino import workbench
+
+    given = [line.rstrip("\n") for line in sys.stdin] if text == "-" else [text]
+    found = workbench.classify(path, given, k)
+    if as_json:
+        print_json([{"text": each, "classes": [{"class": name, "probability": p} for name, p in best]} for each, best in found])
+        return
+    for each, best in found:
+        told = ", ".join(f"{name} {p:.3f}" for name, p in best)
+        print(told if text != "-" else f"{told}\t{printable(each)}")
 
 
 @app.command()

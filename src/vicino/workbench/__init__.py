@@ -1,9 +1,9 @@
 """The whole story in verbs. Start reading here.
 
 `compare` climbs the ladder, `ingest` keeps documents in a collection, `search` and `context` find them again, `embed` makes
-vectors, `train` teaches an encoder, `train_text` fine-tunes one, `neighbours` finds like words, `evaluate` and `score` measure,
-`load` opens anything saved, `tokens` shows how text becomes numbers, `demo` does it all on Python's own standard library. The
-command line calls nothing else.
+vectors, `evaluate` and `score` measure, `load` opens anything saved, `tokens` shows how text becomes numbers, `demo` does it all
+on Python's own standard library. What teaches stands in `teaching`: `train` for words and nodes, `train_text`,
+`train_classifier`, and what is asked of these. The command line calls nothing else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from vicino.data.judged import read_qrels, read_queries
 from vicino.data.records import Document
 from vicino.encoders import Encoder
 from vicino.encoders.base import Tokens, Truncation
-from vicino.encoders.expressions import parse_sum
 from vicino.errors import ArtifactError, InputError
 from vicino.evaluation import report
 from vicino.evaluation.compare import LADDER, METRICS, Comparison
@@ -43,13 +42,14 @@ from vicino.retrieval.stored import Found, Stored
 from vicino.store.changes import Summary
 from vicino.store.collection import Collection
 from vicino.vectors import as_vectors, quantise
+from vicino.workbench.teaching import classify, neighbours, open_classifier, train, train_classifier, train_text
 
 if TYPE_CHECKING:
-    from vicino.learning.loop import Plan
-    from vicino.training.text import TextTraining
+    from vicino.training.classifier import TextClassifier
 
 __all__ = [
     "Written",
+    "classify",
     "collections",
     "compare",
     "context",
@@ -65,6 +65,7 @@ __all__ = [
     "search",
     "tokens",
     "train",
+    "train_classifier",
     "train_text",
 ]
 
@@ -246,78 +247,6 @@ def embed_to_file(
     return Written(writers.write_vectors(out, items, vectors, made, texts=texts), len(items), made, cut, tuple(notes))
 
 
-def train(data: Any, out: str | PathLike[str], *, family: str = "word2vec", thing: str | None = None, **params: Any) -> Encoder:
-    """Teach an encoder of a family (a name from `vicino encoders`, with parameters in brackets) and save it to a folder.
-
-    `data` is what the family's `fit` takes: for words a path, texts, or lists of tokens; for nodes a path, a graph, or pairs.
-    `thing` ("word", "node") refuses a family that has no vectors of such things. `out` is looked at first, so that an hour of
-    learning is not lost to a folder that cannot be written. Raises UnknownName, InputError, and what `fit` raises.
-    """
-    made = encoders.make(family, **params)
-    if made.pretrained:
-        raise InputError(f"{family} has learnt already", mend="choose a family that learns from data, such as word2vec")
-    if thing is not None and getattr(made, "thing", None) != thing:
-        raise InputError(f"{family} makes no vectors of {thing}s", mend="choose another family: vicino encoders")
-    artifacts.require_writable(out)
-    made.fit(data).save(out)
-    return made
-
-
-def train_text(
-    data: str | PathLike[str],
-    out: str | PathLike[str],
-    *,
-    base: str = "minilm",
-    columns: Mapping[str, str] | None = None,
-    split: str = "train",
-    unlabelled: bool = False,
-    controls: Sequence[str | PathLike[str]] | None = None,
-    dry_run: bool = False,
-    **recipe: Any,
-) -> TextTraining | Plan:
-    """Fine-tune a sentence encoder on pairs, triplets, labelled pairs, judged retrieval, or `unlabelled` texts.
-
-    See `vicino.training.text`. `recipe` are the parameters of `TextRecipe`, such as epochs=2. `controls` None takes STS-B and
-    Cranfield where VICINO_DATA holds them. Raises MissingExtra without torch, and what `vicino.training.text.train_text` raises.
-    """
-    from vicino.encoders.transformer.opening import require_torch
-
-    require_torch()
-    from vicino.training import controls as known
-    from vicino.training.text import TextRecipe
-    from vicino.training.text import train_text as fine_tune
-
-    others = known.at_hand() if controls is None else [Path(each) for each in controls]
-    made = TextRecipe.of(**recipe)
-    return fine_tune(
-        data,
-        out,
-        base=base,
-        recipe=made,
-        columns=columns,
-        split=split,
-        unlabelled=unlabelled,
-        controls=others,
-        dry_run=dry_run,
-    )
-
-
-def neighbours(path: str | PathLike[str], expression: str, k: int = 10) -> list[tuple[str, float]]:
-    """The k words (or nodes) nearest to a sum such as "king - man + 2*woman", with their cosines.
-
-    `path` is a saved encoder of words or nodes, or a file of word vectors. Raises InputError, UnknownName (also a KeyError).
-    """
-    place = Path(path)
-    encoder: Any = encoders.load(place) if place.is_dir() else encoders.ENCODERS["word2vec"].import_(place)
-    if not hasattr(encoder, "most_similar"):
-        raise InputError(f"{path} has no vectors of words or nodes", mend="train some: vicino train words CORPUS --out words/")
-    terms = parse_sum(expression)
-    found: list[tuple[str, float]] = encoder.most_similar(
-        [name for name, _ in terms], topn=k, weights=[weight for _, weight in terms]
-    )
-    return found
-
-
 def doctor() -> list[Finding]:
     """What this machine has and lacks, with the command that mends each finding."""
     return environment(home())
@@ -333,7 +262,7 @@ def tokens(text: str, *, encoder: str | PathLike[str] | Encoder = "minilm") -> T
     return _ready(encoder, [text]).tokens(text)
 
 
-def load(path: str | PathLike[str]) -> Encoder | Index | Retriever:
+def load(path: str | PathLike[str]) -> Encoder | Index | Retriever | TextClassifier:
     """Open anything that vicino saved, or a sentence-transformers folder.
 
     Raises ArtifactError (nothing there, or of an unknown kind), ArtifactCorrupt, ArtifactTooNew.
@@ -341,7 +270,8 @@ def load(path: str | PathLike[str]) -> Encoder | Index | Retriever:
     folder = Path(path)
     if not (folder / artifacts.MANIFEST).exists() and (folder / "config.json").exists():
         return encoders.make(folder)
-    kinds: dict[str, Callable[[Path], Encoder | Index | Retriever]] = {
+    kinds: dict[str, Callable[[Path], Encoder | Index | Retriever | TextClassifier]] = {
+        "classifier": open_classifier,
         "encoder": encoders.load,
         "index": indexes.load,
         "retriever": retrieval.load,

@@ -1,0 +1,126 @@
+"""The verbs that teach, and that ask what was taught."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vicino import artifacts, encoders
+from vicino.encoders import Encoder
+from vicino.encoders.expressions import parse_sum
+from vicino.errors import InputError
+
+if TYPE_CHECKING:
+    from vicino.learning.loop import Plan
+    from vicino.training.classifier import ClassifierTraining, TextClassifier
+    from vicino.training.text import TextTraining
+
+__all__ = ["classify", "neighbours", "open_classifier", "train", "train_classifier", "train_text"]
+
+
+def train(data: Any, out: str | PathLike[str], *, family: str = "word2vec", thing: str | None = None, **params: Any) -> Encoder:
+    """Teach an encoder of a family (a name from `vicino encoders`, with parameters in brackets) and save it to a folder.
+
+    `data` is what the family's `fit` takes: for words a path, texts, or lists of tokens; for nodes a path, a graph, or pairs.
+    `thing` ("word", "node") refuses a family that has no vectors of such things. `out` is looked at first, so that an hour of
+    learning is not lost to a folder that cannot be written. Raises UnknownName, InputError, and what `fit` raises.
+    """
+    made = encoders.make(family, **params)
+    if made.pretrained:
+        raise InputError(f"{family} has learnt already", mend="choose a family that learns from data, such as word2vec")
+    if thing is not None and getattr(made, "thing", None) != thing:
+        raise InputError(f"{family} makes no vectors of {thing}s", mend="choose another family: vicino encoders")
+    artifacts.require_writable(out)
+    made.fit(data).save(out)
+    return made
+
+
+def train_text(
+    data: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    base: str = "minilm",
+    columns: Mapping[str, str] | None = None,
+    split: str = "train",
+    unlabelled: bool = False,
+    controls: Sequence[str | PathLike[str]] | None = None,
+    dry_run: bool = False,
+    **recipe: Any,
+) -> TextTraining | Plan:
+    """Fine-tune a sentence encoder on pairs, triplets, labelled pairs, judged retrieval, or `unlabelled` texts.
+
+    See `vicino.training.text`. `recipe` are the parameters of `TextRecipe`, such as epochs=2. `controls` None takes STS-B and
+    Cranfield where VICINO_DATA holds them. Raises MissingExtra without torch, and what `vicino.training.text.train_text` raises.
+    """
+    from vicino.encoders.transformer.opening import require_torch
+
+    require_torch()
+    from vicino.training import controls as known
+    from vicino.training.text import TextRecipe
+    from vicino.training.text import train_text as fine_tune
+
+    others = known.at_hand() if controls is None else [Path(each) for each in controls]
+    made = TextRecipe.of(**recipe)
+    return fine_tune(
+        data,
+        out,
+        base=base,
+        recipe=made,
+        columns=columns,
+        split=split,
+        unlabelled=unlabelled,
+        controls=others,
+        dry_run=dry_run,
+    )
+
+
+def train_classifier(
+    data: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    encoder: str = "minilm",
+    columns: Mapping[str, str] | None = None,
+    split: str = "train",
+    seed: int = 0,
+) -> ClassifierTraining:
+    """Learn the classes of texts on an encoder's vectors; see `vicino.training.classifier`, which says what is raised."""
+    from vicino.training.classifier import train_classifier as learn
+
+    return learn(data, out, encoder=encoder, columns=columns, split=split, seed=seed)
+
+
+def classify(path: str | PathLike[str], texts: Sequence[str], k: int = 3) -> list[tuple[str, list[tuple[str, float]]]]:
+    """Each text with its k most probable classes and their probabilities, by a saved classifier. Raises ArtifactError."""
+    model = open_classifier(Path(path))
+    found = []
+    for text, shares in zip(texts, model.probabilities(texts), strict=True):
+        best = np.argsort(-shares, kind="stable")[:k]
+        found.append((text, [(model.classes[place], float(shares[place])) for place in best]))
+    return found
+
+
+def neighbours(path: str | PathLike[str], expression: str, k: int = 10) -> list[tuple[str, float]]:
+    """The k words (or nodes) nearest to a sum such as "king - man + 2*woman", with their cosines.
+
+    `path` is a saved encoder of words or nodes, or a file of word vectors. Raises InputError, UnknownName (also a KeyError).
+    """
+    place = Path(path)
+    encoder: Any = encoders.load(place) if place.is_dir() else encoders.ENCODERS["word2vec"].import_(place)
+    if not hasattr(encoder, "most_similar"):
+        raise InputError(f"{path} has no vectors of words or nodes", mend="train some: vicino train words CORPUS --out words/")
+    terms = parse_sum(expression)
+    found: list[tuple[str, float]] = encoder.most_similar(
+        [name for name, _ in terms], topn=k, weights=[weight for _, weight in terms]
+    )
+    return found
+
+
+def open_classifier(path: Path) -> TextClassifier:
+    """What `train_classifier` saved. Raises ArtifactError, ArtifactCorrupt or ArtifactTooNew."""
+    from vicino.training.classifier import TextClassifier
+
+    return TextClassifier.load(path)
