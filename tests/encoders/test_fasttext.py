@@ -138,3 +138,16 @@ def test_vectors_from_a_file_know_their_own_words_only(words, tmp_path):
 def test_parameters_that_cannot_be_are_named_before_anything_is_read(params):
     with pytest.raises(InputError):
         FastText(**params).fit("no such file")
+
+
+def test_compiled_code_gives_the_same_bits_when_it_was_just_made_and_when_it_was_kept(python, tmp_path):
+    """Copies of one function, compiled in several places, must round alike."""
+    program = """
+import hashlib
+from vicino.encoders import FastText
+words = FastText(vector_size=20, epochs=20).fit(["red wine and white wine", "red tea and white tea"] * 5)
+print(hashlib.sha256(words.vectors_.tobytes()).hexdigest())
+"""
+    made, kept = (python(program, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
+    assert made == kept
+    assert list(tmp_path.rglob("*.nbc"))

@@ -3,6 +3,9 @@
 The rows of all weights are a multiple of sixteen long, which a compiler cannot know: it guards its loops against other lengths
 and against arrays that overlap, and does what is left over one by one. So each of these is one instruction, or a few. Lanes fill
 a register of AVX-512, two of AVX, four of NEON. They live in compiled code only.
+
+Nothing is left to a compiler's mood: what is rounded once or twice, and in which order lanes are added, stands here. The same
+function is compiled again wherever it is called, and all copies must give the same bits.
 """
 
 from __future__ import annotations
@@ -25,7 +28,6 @@ LANES = 16  # float32 numbers in the widest register, and in a line of the cache
 
 _NUMBER, _WORD = ir.FloatType(), ir.IntType(32)
 _VECTOR = ir.VectorType(_NUMBER, LANES)
-_FAST = ("fast",)  # as `compiled`: sums in any order
 _ALIGN = 4  # bytes that are promised; what is aligned better is faster without a promise
 
 
@@ -101,22 +103,29 @@ def spread(call: _Call, number: Any) -> Any:
 @_instruction(_lanes)
 def times(call: _Call, a: Any, b: Any) -> Any:
     """a · b, lane by lane."""
-    return call.builder.fmul(a, b, flags=_FAST)
+    return call.builder.fmul(a, b)
 
 
 @_instruction(_lanes)
 def fma(call: _Call, a: Any, b: Any, c: Any) -> Any:
-    """a · b + c, lane by lane, rounded once where the processor can."""
-    return call.builder.fadd(call.builder.fmul(a, b, flags=_FAST), c, flags=_FAST)
+    """a · b + c, lane by lane, rounded once."""
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    once = cgutils.get_or_insert_function(call.builder.module, kind, f"llvm.fma.v{LANES}f32")  # type: ignore[no-untyped-call]
+    return call.builder.call(once, [a, b, c])
 
 
 @_instruction(types.float32)
 def total(call: _Call, lanes: Any) -> Any:
-    """The sum of all lanes."""
-    kind = ir.FunctionType(_NUMBER, [_NUMBER, _VECTOR])
-    name = f"llvm.vector.reduce.fadd.v{LANES}f32"
-    reduce = cgutils.get_or_insert_function(call.builder.module, kind, name)  # type: ignore[no-untyped-call]
-    return call.builder.call(reduce, [ir.Constant(_NUMBER, 0.0), lanes], fastmath=_FAST)
+    """The sum of all lanes: half with half, and so on."""
+    width = LANES
+    while width > 1:
+        width //= 2
+        low, high = (
+            call.builder.shuffle_vector(lanes, lanes, ir.Constant(ir.VectorType(_WORD, width), list(range(start, start + width))))
+            for start in (0, width)
+        )
+        lanes = call.builder.fadd(low, high)
+    return call.builder.extract_element(lanes, ir.Constant(_WORD, 0))
 
 
 @_instruction(types.void)
