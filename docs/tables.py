@@ -158,7 +158,13 @@ def glove(plain: dict[str, Any]) -> str:
 def swivel(plain: dict[str, Any]) -> str:
     """How soon Swivel is as good as GloVe ever is."""
     about = plain["parameters"]
-    head = ["tokens", "GloVe's best WordSim-353", "GloVe, CPU s", "Swivel to the same, CPU s", "Swivel's best"]
+    head = [
+        "tokens",
+        f"GloVe's best WordSim-353 in {about['epochs']} epochs",
+        "GloVe, CPU s",
+        "Swivel to the same, CPU s",
+        "Swivel's best",
+    ]
     rows = []
     for one in plain["results"]:
         same = one["to_the_same"]

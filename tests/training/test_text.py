@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -112,6 +113,42 @@ def test_what_was_interrupted_goes_on_to_the_same_weights(ciphered, base, tmp_pa
         workbench.train_text(ciphered(), tmp_path / "third", **changes)
     with pytest.raises(VicinoError, match="another run"):
         workbench.train_text(ciphered(), tmp_path / "third", **changes | {"learning_rate": 1e-3})
+
+
+def test_what_was_killed_while_it_was_judged_is_judged_again_without_training(ciphered, base, tmp_path, monkeypatch):
+    from vicino.training import text
+
+    changes = {**LEARN, "base": base, "controls": [], "epochs": 2}
+    workbench.train_text(ciphered(), tmp_path / "model", **changes | {"seed": 2})
+    before = (tmp_path / "model" / "training.json").read_text()
+
+    def killed(*_, **__):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(text, "decide", killed)
+        with pytest.raises(SystemExit):
+            workbench.train_text(ciphered(), tmp_path / "model", **changes)
+    assert (tmp_path / "model" / "training.json").read_text() == before  # what stood there still does
+    monkeypatch.setattr(text, "_loss", killed)
+    found = workbench.train_text(ciphered(), tmp_path / "model", **changes)
+    assert found.run.resumed == found.run.steps
+    assert (tmp_path / "model" / "training.json").read_text() != before
+
+
+def test_documents_that_fill_up_are_no_answers():
+    from vicino.data.examples import Examples
+    from vicino.training.text import TextRecipe, _with_negatives
+
+    examples = as_judged(Examples("pairs", ["a?", "a?", "b?"], ["x", "y", "z"]))
+
+    def filled(examples, negatives):
+        documents = SimpleNamespace(documents=examples.corpus.documents)
+        return _with_negatives(examples, documents, None, TextRecipe(mine="none", negatives=negatives))[0]
+
+    assert [set(each) for each in filled(examples, 9)] == [{"z"}, {"z"}, {"x", "y"}]
+    with pytest.raises(InputError, match="all documents answer"):
+        filled(as_judged(Examples("pairs", ["a?", "a?"], ["x", "y"])), 1)
 
 
 def test_the_command_tells_the_verdict_and_ends_with_it(ciphered, base, tmp_path, capsys, monkeypatch):

@@ -103,7 +103,7 @@ def text(
             **recipe,
         )
     if dry_run:
-        print_json(vars(made)) if as_json else print(made)
+        print_json({**vars(made), "bytes": made.bytes, "seconds": made.seconds}) if as_json else print(made)
         return
     if as_json:
         print_json(made.to_json())
@@ -194,6 +194,8 @@ def _tell(made: Any) -> None:
     print(table([f"nDCG@10 on {made.material.judged_by}", ""], rows, right=(1,), width=width()))
     for check in made.gate.controls:
         print(check)
+    if made.run.ended == "diverged":
+        print(f"the loss grew past all bounds after {made.run.steps:,} steps; the weights are those after step {made.run.kept:,}")
     print(f"\n{made.gate.sentence}")
     for advice in made.gate.advice:
         say(f"  → {advice}")

@@ -173,7 +173,9 @@ def _open(told: str) -> Tokenizer:
         raise MissingExtra.named("torch", needed_by="static encoders, for their tokenizers,") from error
     try:
         return Tokenizer.from_str(told)
-    except Exception as error:  # the tokenizers library raises nothing more exact
+    except Exception as error:
+        if type(error) is not Exception:  # the tokenizers library raises nothing more exact
+            raise
         raise UnreadableSource(f"not a tokenizer: {error}", mend="choose another model, or make the encoder again") from error
 
 

@@ -61,8 +61,8 @@ def gather(
     retrieval for weakly supervised open domain question answering", the inverse cloze task).
 
     A folder in BEIR's format is judged by its test split, of which only those questions count that share no answer with what is
-    learnt from and do not repeat it; where there is none, and for tables, a fifth of the questions is held back. The best weights
-    are chosen by the split "dev", or by a tenth of the questions that are held back.
+    learnt from or chosen by, and do not repeat it; where there is none, and for tables, a fifth of the questions is held back.
+    The best weights are chosen by the split "dev", or by a tenth of the questions that are held back.
 
     Raises what `read_examples` raises, and InputError where too few questions are left to learn from, to choose or to judge by.
     """
@@ -78,7 +78,8 @@ def gather(
     for name, its_split in (("judge", "test"), ("choose", "dev")):
         if name not in held:
             held[name] = as_judged(read_examples(source, split=its_split))
-    found = lint(learn, held_out=held["judge"])
+    given = examples.subset(np.concatenate([rows for name, rows in parts.items() if name != "judge"]))  # weights are chosen by it
+    found = lint(given, held_out=held["judge"])
     clean = held["judge"].subset(found.clean if found.clean is not None else np.arange(len(held["judge"])))
     asked, kept = (len(set(each.query_ids or ())) for each in (held["judge"], clean))
     if min(kept, len(set(held["choose"].query_ids or ()))) < _FEWEST:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -198,13 +199,15 @@ def train_text(
     done("training")
     if run.ended == "interrupted":
         raise KeyboardInterrupt
-    tuned = _saved(model, target, workplace)
+    tuned = Transformer(model=str(_written(model, workplace / "model")))
     scores["after"] = _values(Searchable(tuned, documents).search(material.judge.queries, 10), material.judge)
     gain = check_means(f"{METRIC}, {material.judged_by}", scores["before"], scores["after"], seed=recipe.seed)
     gate = decide(gain, [control(each, (encoder, tuned), seed=recipe.seed) for each in controls])
     done("judging")
     found = TextTraining(target, material, mined, run, gate, {name: float(each.mean()) for name, each in scores.items()}, seconds)
+    tuned.save(target)  # last: until it was judged, a kill leaves all that going on needs, and what stood here before
     (target / "training.json").write_text(json.dumps({**about, **found.to_json()}, indent=2) + "\n", encoding="utf-8")
+    shutil.rmtree(workplace)
     return found
 
 
@@ -227,12 +230,16 @@ def _with_negatives(examples: Examples, dense: Searchable, lexical: Search, reci
         mined, told = _mined(examples, dense, lexical, recipe)
         given = [own + more for own, more in zip(given, mined, strict=True)]
     random = np.random.default_rng([recipe.seed, 1])
-    contents = [one.content for one in dense.documents]
-    for own, positive in zip(given, examples.positives, strict=True):
-        while len(own) < recipe.negatives:  # any other document will do, where none is hard
-            other = contents[random.integers(len(contents))]
-            if other != positive or len(contents) == 1:
-                own.append(other)
+    contents = {one.content for one in dense.documents}
+    answers: dict[str, set[str]] = {}
+    for name, positive in zip(examples.query_ids or (), examples.positives, strict=True):
+        answers.setdefault(name, set()).add(positive)
+    for own, name in zip(given, examples.query_ids or (), strict=True):
+        if len(own) < recipe.negatives:  # any other document will do, where none is hard
+            others = sorted(contents - answers[name])
+            if not others:
+                raise InputError(f"all documents answer {name}", mend="give more documents, or negatives=0")
+            own += [others[row] for row in random.integers(len(others), size=recipe.negatives - len(own))]
     return [own[: recipe.negatives] for own in given], told
 
 
@@ -326,14 +333,9 @@ class _Chooser:
         return float(_values(Hits(self.names[best], np.take_along_axis(scores, best, 1)), self.task).mean())
 
 
-def _saved(model: Trainable, target: Path, workplace: Path) -> Transformer:
-    """The folder of the trained model, with vicino's manifest; what the training kept for going on is removed then."""
-    import shutil
-
-    fresh = workplace / "model"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    model.save(fresh)
-    Transformer(model=str(fresh)).save(target)
-    shutil.rmtree(workplace)
-    return Transformer.load(target)
+def _written(model: Trainable, folder: Path) -> Path:
+    """The trained model's folder, written anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    model.save(folder)
+    return folder
