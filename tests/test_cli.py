@@ -53,6 +53,9 @@ def test_compare_prints_a_table_and_a_verdict_and_says_that_queries_are_syntheti
     assert "tfidf" in out
     assert "nDCG@10" in out
     assert "--save winner/" in err
+    assert "queries +better =equal -worse" in out
+    assert "judged@10: share of the answers" in out
+    assert "cut: share of the text beyond what the model reads" in out
 
 
 def test_compare_as_json_is_one_json_value_on_standard_output(notes, capsys):

@@ -30,7 +30,7 @@ def comparison_text(comparison: Comparison, *, width: int = 160) -> str:
     rows = [_row(candidate, comparison) for candidate in ranked]
     kept = len(head) if width >= _WIDE else len(head) - len(_ONLY_WHERE_WIDE)
     shown = table(head[:kept], [row[:kept] for row in rows], right=range(1, kept), width=width)
-    beneath = [f"  {line}" for line in _beneath(comparison.candidates)]
+    beneath = [f"  {line}" for line in (*_legend(comparison, head[:kept]), *_beneath(comparison.candidates))]
     return "\n".join([*lines, "", shown, *beneath, "", comparison.verdict.sentence])
 
 
@@ -74,6 +74,22 @@ def _row(candidate: Candidate, comparison: Comparison) -> list[str]:
     cut = "" if found.truncation is None else f"{found.truncation.share:.1%}"
     times = [f"{speed:,.0f}", f"{p50:.2f}", f"{p95:.2f}"]
     return [candidate.name + mark, *scores, tally, p, *times, f"{found.index_bytes / 1e6:.1f} MB", cut]
+
+
+def _legend(comparison: Comparison, head: Sequence[str]) -> Iterator[str]:
+    """What the columns say that do not speak for themselves."""
+    yield (
+        f"* the choice; [95 % interval]; vs {comparison.baseline}: queries +better =equal -worse, and p, how probably that is "
+        "chance (corrected for several candidates)"
+    )
+    told = {
+        "docs/s": "documents made ready a second",
+        "ms/query": "milliseconds a query, the median",
+        "p95": "that all but 5 % stay under",
+    }
+    told |= {name: "share of the answers that was judged at all" for name in head if name.startswith("judged@")}
+    told["cut"] = "share of the text beyond what the model reads"
+    yield "; ".join(f"{name}: {told[name]}" for name in head if name in told)
 
 
 def _beneath(candidates: Sequence[Candidate]) -> Iterator[str]:
