@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +23,9 @@ from vicino.data.records import Document
 # No test depends on the clock, and CI draws the same examples every time.
 settings.register_profile("vicino", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("vicino")
+
+# Tests press Ctrl-C. Who was started in the background inherits a SIGINT that is ignored, and so would all processes begun here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The modules that must be there for an extra of pyproject.toml to count as installed.
 EXTRAS = {

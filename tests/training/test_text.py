@@ -14,6 +14,7 @@ from vicino import cli, encoders, workbench
 from vicino.encoders.transformer import Transformer
 from vicino.errors import InputError, UnknownName, VicinoError
 from vicino.training.material import as_judged, gather
+from vicino.vectors import normalise
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
@@ -195,15 +196,17 @@ def test_every_way_of_training_runs(ciphered, base, tmp_path, changes):
 def test_the_first_dimensions_learn_too_where_they_are_asked_to(ciphered, base, tmp_path):
     task = gather(ciphered(), seed=1).judge
 
-    def short(changes, name):
+    def place_of_the_answer(changes, name):
+        """The mean share of documents that the first four dimensions find nearer than the answer."""
         found = workbench.train_text(ciphered(), tmp_path / name, base=base, controls=[], **LEARN | changes)
         vectors = encoders.load(found.path)
         asked, told = vectors.encode([q.text for q in task.queries]), vectors.encode([d.text for d in task.documents])
-        best = (asked[:, :4] @ told[:, :4].T).argsort(axis=1)[:, -10:]
+        cosines = normalise(asked[:, :4]) @ normalise(told[:, :4]).T
         ids = [d.id for d in task.documents]
-        return np.mean([any(ids[row] in task.qrels[q.id] for row in rows) for q, rows in zip(task.queries, best, strict=True)])
+        own = [max(row[ids.index(name)] for name in task.qrels[q.id]) for q, row in zip(task.queries, cosines, strict=True)]
+        return np.mean(cosines > np.array(own)[:, None])
 
-    assert short({"dims": [4]}, "matryoshka") > short({}, "plain")
+    assert place_of_the_answer({"dims": [4]}, "matryoshka") < 0.8 * place_of_the_answer({}, "plain")
 
 
 def test_parameters_that_cannot_be_are_named(ciphered, base, tmp_path):
