@@ -16,6 +16,7 @@ from vicino.retrieval.ingest import Source, ingest
 from vicino.retrieval.stored import Stored
 from vicino.spaces import Space
 from vicino.store.collection import Collection
+from vicino.training.classifier import TextClassifier
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FORMATS = sorted(FIXTURES.glob("format-*"))
@@ -59,6 +60,12 @@ def test_retrievers_give_the_answers_they_gave(folder, expected, name):
     for row, answers in enumerate(expected[name]["answers"]):
         given = [pair for pair in hits.top(row) if pair[1] > 1e-3]
         assert given == [(found, pytest.approx(score, abs=1e-5)) for found, score in answers]
+
+
+def test_a_classifier_tells_what_it_told(folder, expected):
+    opened = TextClassifier.load(folder / "classifier")
+    assert opened.classes == expected["classifier"]["classes"]
+    np.testing.assert_allclose(opened.probabilities(expected["queries"]), expected["classifier"]["probabilities"], atol=1e-6)
 
 
 def test_a_collection_gives_the_answers_it_gave(folder, expected, tmp_path, need):

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vicino.data.example_rows import Parts, parts_of
-from vicino.data.examples import Examples, read_examples
+from vicino.data.examples import Examples, joined, read_examples, splits_in
 from vicino.errors import DimensionMismatch, EmptyInput, InputError, UnknownName, UnreadableSource
 
 Write = Callable[[str, list[dict[str, Any]]], Path]
@@ -390,3 +390,39 @@ def test_published_counts(shared_data: Callable[[str], Path], name: str, kind: s
     examples = read_examples(shared_data(name))
     assert (examples.kind, len(examples)) == (kind, n)
     assert not examples.left_out
+
+
+def test_splits_are_joined():
+    first = Examples("scored", ["a"], ["b"], scores=np.float32([1]))
+    second = Examples("scored", ["c"], ["d"], scores=np.float32([5]))
+    whole = joined([first, second])
+    assert (whole.anchors, whole.positives, whole.scale) == (["a", "c"], ["b", "d"], (1.0, 5.0))
+    assert whole.targets.tolist() == pytest.approx([0.2, 1.0])
+    assert joined([first]) is first
+    with pytest.raises(InputError, match="several kinds"):
+        joined([first, Examples("pairs", ["a"], ["b"])])
+
+
+def test_judged_splits_are_joined(tmp_path):
+    (tmp_path / "qrels").mkdir()
+    texts = ["wings lift", "tea steeps", "so does mate"]
+    corpus = [json.dumps({"_id": str(number), "text": text}) for number, text in enumerate(texts, start=1)]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(corpus))
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "lift?"}\n{"_id": "p", "text": "steep?"}\n')
+    for split, rows in {"train": "q\t1\t1\nq\t2\t1\n", "test": "p\t1\t0\np\t2\t1\np\t3\t1\n"}.items():
+        (tmp_path / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{rows}")
+    assert splits_in(tmp_path) == {"train", "test"}
+    whole = joined([read_examples(tmp_path, split=split) for split in ("train", "test")])
+    assert whole.query_ids == ["q", "q", "p", "p"]
+    assert whole.negatives == [[], [], ["wings lift"], ["wings lift"]]
+    assert set(whole.corpus.qrels) == {"q", "p"}
+    assert len(whole.corpus.documents) == 3
+    with pytest.raises(InputError, match="several kinds"):
+        joined([whole, Examples("pairs", ["a"], ["b"])])
+
+
+def test_splits_of_a_folder_of_tables(tmp_path):
+    for name in ("train.tsv", "dev.csv.gz", "notes.txt"):
+        (tmp_path / name).write_text("a\tb\n")
+    assert splits_in(tmp_path) == {"train", "dev"}
+    assert splits_in(tmp_path / "train.tsv") == set()

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from vicino.errors import DimensionMismatch, InputError, VicinoError
-from vicino.evaluation.gate import check_correlation, check_means, decide
+from vicino.evaluation.gate import check_correlation, check_f1, check_means, decide
 
 RANDOM = np.random.default_rng(0)
 BASE = RANDOM.random(200)
@@ -88,6 +88,25 @@ def test_an_interval_of_correlations_holds_the_truth_as_often_as_it_says():
 def test_correlations_that_cannot_be_are_named(values, error):
     with pytest.raises(error):
         check_correlation("STS", *values)
+
+
+def test_f1_is_that_of_all_sentences_together_and_its_interval_holds_the_truth():
+    inside = 0
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        there = random.integers(0, 4, 150)
+        sides = [np.stack([random.binomial(there, share), there, there], axis=1) for share in (0.5, 0.6)]
+        found = check_f1("F1", *sides, seed=seed)
+        assert found.before == pytest.approx(sides[0][:, 0].sum() / there.sum())  # as many told as there are
+        assert found.difference.mean == pytest.approx(found.after - found.before)
+        inside += found.difference.low <= 0.1 <= found.difference.high
+    assert inside >= 51  # 95 % of 60 are 57; fewer than 51 come once in a thousand
+    assert check_f1("F1", sides[0], sides[0]).difference == (0, 0, 0)
+    assert check_f1("F1", [[0, 0, 0]], [[0, 0, 0]]).detectable is None
+    with pytest.raises(DimensionMismatch):
+        check_f1("F1", sides[0], sides[1][1:])
+    with pytest.raises(InputError):
+        check_f1("F1", np.empty((0, 3)), np.empty((0, 3)))
 
 
 def test_what_is_not_paired_is_named():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, roc_auc_score
 
 from vicino.errors import DimensionMismatch, EmptyInput, InputError
-from vicino.metrics.classification import as_indicators, macro_f1, micro_f1, roc_auc
+from vicino.metrics.classification import as_indicators, by_class, macro_f1, micro_f1, roc_auc
 
 shapes = st.tuples(st.integers(1, 20), st.integers(2, 6), st.integers(0, 2**32 - 1))
 
@@ -54,3 +54,19 @@ def test_by_hand():
 def test_what_cannot_be_judged_is_named(call, error):
     with pytest.raises(error):
         call()
+
+
+def test_scores_of_classes_are_those_of_scikit_learn():
+    from sklearn.metrics import precision_recall_fscore_support
+
+    random = np.random.default_rng(0)
+    truth, told = (random.choice(names, 200).tolist() for names in (["a", "b", "c"], ["a", "b", "c", "d"]))
+    found = by_class(truth, told)
+    peers = precision_recall_fscore_support(truth, told, labels=list(found), zero_division=0)
+    np.testing.assert_allclose(np.array([found[name] for name in ("a", "b", "c")]).T, peers)
+    assert list(found) == ["a", "b", "c"]  # nothing is asked of a class that the truth has not
+    assert by_class(["a", "b"], ["a", "a"])["b"] == (0.0, 0.0, 0.0, 1)
+    with pytest.raises(DimensionMismatch):
+        by_class(["a"], [])
+    with pytest.raises(EmptyInput):
+        by_class([], [])

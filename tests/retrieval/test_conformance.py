@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from operator import methodcaller
 
 import numpy as np
@@ -23,6 +24,7 @@ from vicino.errors import (
 )
 from vicino.indexes import INDEXES
 from vicino.retrieval import RETRIEVERS, Retriever, from_recipe, parse
+from vicino.retrieval.stored import leaves
 
 # Short names of retrievers; each with changes that make another retriever of it.
 MAKINGS: dict[str, list[str]] = {
@@ -32,6 +34,12 @@ MAKINGS: dict[str, list[str]] = {
     "lsa(index=hnsw)": ['lsa(index=hnsw,index_params={"m":8})', "lsa"],
     "bm25+lsa": ["bm25+lsa:tuned", "lsa+bm25", "bm25+tfidf", "bm25(k1=0.9)+lsa", "bm25+lsa+tfidf"],
     "bm25+lsa:tuned": ["bm25+lsa"],
+    "bm25+lsa>CROSS(blend=0.999)": [
+        "bm25+lsa",
+        "bm25>CROSS(blend=0.999)",
+        "bm25+lsa>CROSS",
+        "bm25+lsa>CROSS(blend=0.999,depth=50)",
+    ],
 }
 
 
@@ -40,13 +48,25 @@ def name(request, need) -> str:
     """Each making whose extras are installed."""
     if "hnsw" in request.param:
         need(INDEXES.entry("hnsw"))
+    if "CROSS" in request.param:
+        need(RETRIEVERS.entry("reranked"))
     return request.param
 
 
 @pytest.fixture(scope="module")
-def fresh(name) -> Retriever:
+def read(request) -> Callable[[str], Recipe]:
+    """`parse`, for names in which CROSS stands for the folder of a tiny cross-encoder."""
+
+    def parsed(name: str) -> Recipe:
+        return parse(name.replace("CROSS", str(request.getfixturevalue("crossing"))) if "CROSS" in name else name)
+
+    return parsed
+
+
+@pytest.fixture(scope="module")
+def fresh(name, read) -> Retriever:
     """An unbuilt retriever; clone it before building."""
-    return from_recipe(parse(name))
+    return from_recipe(read(name))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +84,7 @@ def equal(left: Hits, right: Hits) -> None:
 
 
 def test_every_kind_is_made_here():
-    assert {parse(name).retriever for name in MAKINGS} == set(RETRIEVERS)
+    assert {parse(name.replace("CROSS", "org/model")).retriever for name in MAKINGS} == set(RETRIEVERS)
 
 
 # What is found --------------------------------------------------------------------------------------------------------
@@ -219,14 +239,14 @@ def test_a_recipe_makes_the_same_retriever(fresh, retriever, documents):
     equal(again.build(documents).search(QUERIES), retriever.search(QUERIES))
 
 
-def test_an_identity_is_the_recipes_and_stays(name, fresh, retriever):
-    assert fresh.identity() == retriever.identity() == from_recipe(parse(name)).identity()
+def test_an_identity_is_the_recipes_and_stays(name, read, fresh, retriever):
+    assert fresh.identity() == retriever.identity() == from_recipe(read(name)).identity()
 
 
-def test_another_making_has_another_identity(name, fresh, need):
+def test_another_making_has_another_identity(name, read, fresh, need):
     if any("hnsw" in other for other in MAKINGS[name]):
         need(INDEXES.entry("hnsw"))
-    identities = [from_recipe(parse(other)).identity() for other in MAKINGS[name]]
+    identities = [from_recipe(read(other)).identity() for other in MAKINGS[name]]
     assert len({fresh.identity(), *identities}) == 1 + len(MAKINGS[name])
 
 
@@ -316,9 +336,6 @@ def following(fresh, retriever, documents):
     """(follow, retriever): an unbuilt copy with the fitted encoders of the built one, and what makes it follow documents."""
     copy = fresh.clone()
 
-    def leaves(one):
-        return [leaf for part in one.parts for leaf in leaves(part)] if hasattr(one, "parts") else [one]
-
     encoder = None
     for mine, fitted in zip(leaves(copy), leaves(retriever), strict=True):
         if hasattr(fitted, "encoder_"):
@@ -330,7 +347,7 @@ def following(fresh, retriever, documents):
 def test_allowed_answers_are_those_of_all_without_the_others(retriever, documents):
     allow = [document.id for document in documents[::2]]
     everything, some = retriever.search(QUERIES, 12), retriever.search(QUERIES, 12, allow=allow)
-    if retriever.family == "fused":  # ranks, and with them shares, are those among what is allowed
+    if retriever.family in ("fused", "reranked"):  # ranks, and with them shares, are those among what is allowed
         assert all(name in allow for row in range(3) for name, _ in some.top(row))
         return
     for row in range(len(QUERIES)):
@@ -371,7 +388,7 @@ def test_what_is_kept_is_taken_up_again(following, fresh, documents, tmp_path):
     copy.keep(tmp_path / "kept")
     follow_again, before = following[0], copy.search(QUERIES, 5)
     copy.ids_ = None
-    for leaf in getattr(copy, "parts", [copy]):
+    for leaf in leaves(copy):
         leaf.ids_ = leaf.index_ = leaf.engine_ = leaf.corpus_ = leaf.gone_ = None
     copy.resume(tmp_path / "kept")
     follow_again(documents[2:])

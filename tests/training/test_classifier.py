@@ -90,7 +90,7 @@ def test_equal_texts_are_never_on_both_sides(table, tmp_path):
     path = table()
     path.write_text(path.read_text() * 3)
     examples = read_examples(path)
-    learn, held = _stratified(examples, 0)
+    learn, held = _stratified(examples.anchors, examples.labels, 0.2, 0)
     assert len(learn) + len(held) == 720
     assert not {examples.anchors[row] for row in learn} & {examples.anchors[row] for row in held}
 

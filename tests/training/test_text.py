@@ -47,7 +47,7 @@ def test_what_helps_is_accepted(accepted):
     assert accepted.scores["after"] > accepted.scores["before"] + 0.2
     assert accepted.gate.gain.difference.low > 0
     assert set(accepted.scores) == {"bm25", "before", "after"}
-    assert "negatives" in accepted.mined
+    assert "negatives" in accepted.told
     assert accepted.run.kept in accepted.run.metrics
     assert accepted.run.best == max(accepted.run.metrics.values())
 
@@ -86,11 +86,11 @@ def test_what_forgets_other_data_is_rejected(ciphered, base, tmp_path):
 
 
 def test_what_was_interrupted_goes_on_to_the_same_weights(ciphered, base, tmp_path, monkeypatch):
-    from vicino.training import text
+    from vicino.training import ranking
 
     changes = {**LEARN, "base": base, "controls": [], "epochs": 3}
     whole = workbench.train_text(ciphered(), tmp_path / "whole", **changes)
-    loss, calls = text._loss, []
+    loss, calls = ranking.ranking_loss, []
 
     def interrupted(*given, **more):
         calls.append(1)
@@ -99,7 +99,7 @@ def test_what_was_interrupted_goes_on_to_the_same_weights(ciphered, base, tmp_pa
         return loss(*given, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(text, "_loss", interrupted)
+        patch.setattr(ranking, "ranking_loss", interrupted)
         with pytest.raises(KeyboardInterrupt):
             workbench.train_text(ciphered(), tmp_path / "model", **changes)
     assert not (tmp_path / "model").exists()
@@ -109,15 +109,44 @@ def test_what_was_interrupted_goes_on_to_the_same_weights(ciphered, base, tmp_pa
     texts = ["wings lift an aeroplane"]
     np.testing.assert_array_equal(encoders.load(found.path).encode(texts), encoders.load(whole.path).encode(texts))
     calls.clear()  # and a checkpoint of another call is not gone on from
-    monkeypatch.setattr(text, "_loss", interrupted)
+    monkeypatch.setattr(ranking, "ranking_loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
         workbench.train_text(ciphered(), tmp_path / "third", **changes)
     with pytest.raises(VicinoError, match="another run"):
         workbench.train_text(ciphered(), tmp_path / "third", **changes | {"learning_rate": 1e-3})
 
 
+def test_negatives_are_mined_anew_and_found_again(ciphered, base, tmp_path, monkeypatch):
+    from vicino.training import candidates, ranking
+
+    changes = {**LEARN, "base": base, "controls": [], "epochs": 3, "remine": 1}
+    mine, mined = candidates.with_negatives, []
+
+    def told(*given):
+        mined.append(mine(*given))
+        return mined[-1]
+
+    monkeypatch.setattr(ranking, "with_negatives", told)
+    whole = workbench.train_text(ciphered(), tmp_path / "whole", **changes)
+    assert len(mined) == 3
+    assert mined[0][0] != mined[1][0] != mined[2][0]
+    loss, calls = ranking.ranking_loss, []
+
+    def interrupted(*given, **more):
+        calls.append(1)
+        if len(calls) == len(whole.run.losses) // 2:  # in the middle of the second epoch
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(*given, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ranking, "ranking_loss", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            workbench.train_text(ciphered(), tmp_path / "model", **changes)
+    assert workbench.train_text(ciphered(), tmp_path / "model", **changes).run.losses == whole.run.losses
+
+
 def test_what_was_killed_while_it_was_judged_is_judged_again_without_training(ciphered, base, tmp_path, monkeypatch):
-    from vicino.training import text
+    from vicino.training import ranking, text
 
     changes = {**LEARN, "base": base, "controls": [], "epochs": 2}
     workbench.train_text(ciphered(), tmp_path / "model", **changes | {"seed": 2})
@@ -131,7 +160,7 @@ def test_what_was_killed_while_it_was_judged_is_judged_again_without_training(ci
         with pytest.raises(SystemExit):
             workbench.train_text(ciphered(), tmp_path / "model", **changes)
     assert (tmp_path / "model" / "training.json").read_text() == before  # what stood there still does
-    monkeypatch.setattr(text, "_loss", killed)
+    monkeypatch.setattr(ranking, "ranking_loss", killed)
     found = workbench.train_text(ciphered(), tmp_path / "model", **changes)
     assert found.run.resumed == found.run.steps
     assert (tmp_path / "model" / "training.json").read_text() != before
@@ -139,13 +168,14 @@ def test_what_was_killed_while_it_was_judged_is_judged_again_without_training(ci
 
 def test_documents_that_fill_up_are_no_answers():
     from vicino.data.examples import Examples
-    from vicino.training.text import TextRecipe, _with_negatives
+    from vicino.training.candidates import with_negatives
+    from vicino.training.recipe import TextRecipe
 
     examples = as_judged(Examples("pairs", ["a?", "a?", "b?"], ["x", "y", "z"]))
 
     def filled(examples, negatives):
         documents = SimpleNamespace(documents=examples.corpus.documents)
-        return _with_negatives(examples, documents, None, TextRecipe(mine="none", negatives=negatives))[0]
+        return with_negatives(examples, documents, None, TextRecipe(mine="none", negatives=negatives))[0]
 
     assert [set(each) for each in filled(examples, 9)] == [{"z"}, {"z"}, {"x", "y"}]
     with pytest.raises(InputError, match="all documents answer"):
@@ -211,10 +241,44 @@ def test_the_first_dimensions_learn_too_where_they_are_asked_to(ciphered, base, 
     assert matryoshka < 0.9 * plain
 
 
+def test_pairs_with_scores_teach_cosines(ciphered, base, tmp_path):
+    random = np.random.default_rng(0)
+    words = sorted({word for line in ciphered().read_text().splitlines() for word in json.loads(line)["question"].split()})
+    topics, others = words[:6], words[6:]
+    folder = tmp_path / "scored"
+    folder.mkdir()
+    for split, n in {"train": 300, "dev": 60, "test": 150}.items():
+        lines = ["score\tsentence1\tsentence2"]
+        for _ in range(n):
+            one, two = random.integers(6), random.integers(6)
+            two = one if random.random() < 0.5 else two
+            sides = [" ".join([*random.choice(others, 3), topics[topic], *random.choice(others, 3)]) for topic in (one, two)]
+            lines.append("\t".join(["5" if one == two else "0", *sides]))
+        (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n")
+    found = workbench.train_text(folder, tmp_path / "model", base=base, controls=[], **LEARN | {"dims": [8]})
+    assert found.metric == "Spearman"
+    assert "of 150 pairs" in found.judged_by
+    assert found.gate.accepted, found.gate.sentence
+    assert set(found.scores) == {"tfidf", "before", "after"}
+    with pytest.raises(InputError, match="pairs with scores"):
+        gather(folder)
+
+
+def test_splits_of_tables_are_kept(ciphered, base, tmp_path):
+    rows = ciphered().read_text().splitlines(keepends=True)
+    for name, part in (("train", rows[:300]), ("test", rows[300:])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(part))
+    material = gather(tmp_path)
+    assert material.judged_by == f"the test split, {len(material.judge.queries)} of 100 questions"
+    assert len(material.learn) + len(material.choose.queries) == 300
+    assert {query.text for query in material.judge.queries} <= {json.loads(row)["question"] for row in rows[300:]}
+    assert len(material.judge.documents) == len({json.loads(row)["answer"] for row in rows})
+
+
 def test_parameters_that_cannot_be_are_named(ciphered, base, tmp_path):
     with pytest.raises(UnknownName, match="learning_rate"):
         workbench.train_text(ciphered(), tmp_path / "m", base=base, learning_rat=1)
-    for changes in ({"mine": "luck"}, {"negatives": -1}, {"temperature": 0}, {"epochs": 0}):
+    for changes in ({"mine": "luck"}, {"negatives": -1}, {"temperature": 0}, {"epochs": 0}, {"remine": 0}):
         with pytest.raises(InputError):
             workbench.train_text(ciphered(), tmp_path / "m", base=base, **changes)
 

@@ -6,7 +6,7 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -84,15 +84,20 @@ def search(
     context: Annotated[
         int | None, typer.Option(metavar="TOKENS", help="Print the best passages, with sources, within this many tokens.")
     ] = None,
+    rerank: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="A cross-encoder (a folder, a hub name) that reads the best again.")
+    ] = None,
+    depth: Annotated[int, typer.Option(help="How many passages --rerank reads.")] = 100,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Find documents in a collection, and in each the best passage. Exit 1 where nothing is found."""
     from vicino import workbench
 
+    options: dict[str, Any] = {"tenant": tenant, "where": where, "rerank": rerank, "depth": depth}
     if context is not None:
         with bars(quiet):
-            packed = workbench.context(collection, query, context, tenant=tenant, where=where)
+            packed = workbench.context(collection, query, context, **options)
         if as_json:
             print_json(packed.to_json())
         else:
@@ -101,7 +106,7 @@ def search(
         found = bool(packed.excerpts)
     else:
         with bars(quiet):
-            answers = workbench.search(collection, query, k, tenant=tenant, where=where, explain=explain)
+            answers = workbench.search(collection, query, k, explain=explain, **options)
         if as_json:
             print_json([answer.to_json() for answer in answers])
         else:

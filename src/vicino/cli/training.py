@@ -1,8 +1,7 @@
-"""Commands that teach, and that ask what was taught: train words, graph, text, classifier; neighbours, classify."""
+"""Commands that teach, and that ask what was taught: train words, graph, text, reranker; neighbours."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +9,9 @@ import typer
 
 from vicino.cli.app import app
 from vicino.cli.options import AsJson, Quiet
-from vicino.cli.printing import bars, print_json, printable, say, width
+from vicino.cli.printing import bars, print_json, say, width
 
-__all__ = ["classifier", "classify", "graph", "neighbours", "text", "train", "words"]
+__all__ = ["graph", "neighbours", "reranker", "text", "train", "words"]
 
 train = typer.Typer(name="train", help="Teach an encoder from data.", no_args_is_help=True)
 app.add_typer(train)
@@ -22,6 +21,12 @@ Threads = Annotated[
     int | None, typer.Option(help="More than one is faster; most families then give other vectors each time (default: 1).")
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+Base = Annotated[str, typer.Option(help="What to begin with: minilm, a folder, or a hub name.")]
+Columns = Annotated[str, typer.Option(help='Which column is what, where names do not tell: "anchor=q,positive=a".')]
+Part = Annotated[str, typer.Option(help="Which part of a folder to learn from.")]
+Unlabelled = Annotated[bool, typer.Option("--unlabelled", help="DATA are texts: make pairs of their titles and sentences.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: steps, time, memory.")]
+TorchThreads = Annotated[int | None, typer.Option(help="Threads of torch (default: all).")]
 
 
 @train.command()
@@ -64,12 +69,17 @@ def graph(
 def text(
     data: Annotated[Path, typer.Argument(help="Pairs, triplets or labelled pairs (jsonl, csv, parquet), or a BEIR folder.")],
     out: Out,
-    base: Annotated[str, typer.Option(help="What to begin with: minilm, a folder, or a hub name.")] = "minilm",
-    columns: Annotated[str, typer.Option(help='Which column is what, where names do not tell: "anchor=q,positive=a".')] = "",
-    split: Annotated[str, typer.Option(help="Which part of a folder to learn from.")] = "train",
-    unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="DATA are texts: make pairs of their titles and sentences.")
-    ] = False,
+    base: Base = "minilm",
+    columns: Columns = "",
+    split: Part = "train",
+    unlabelled: Unlabelled = False,
+    way: Annotated[
+        str | None, typer.Option(help="How to learn from --unlabelled texts: pairs (default), simcse, or tsdae.")
+    ] = None,
+    queries: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:FUNCTION", help="Your function that writes queries for --unlabelled texts; it is run."),
+    ] = None,
     control: Annotated[
         list[Path] | None, typer.Option(help="Data that must not be forgotten; may be given several times.")
     ] = None,
@@ -77,8 +87,8 @@ def text(
     params: Annotated[
         str, typer.Option("--set", help='More of the recipe: "learning_rate=2e-5,negatives=2,batch_size=64".')
     ] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take: steps, time, memory.")] = False,
-    threads: Annotated[int | None, typer.Option(help="Threads of torch (default: all).")] = None,
+    dry_run: DryRun = False,
+    threads: TorchThreads = None,
     seed: Seed = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -87,8 +97,7 @@ def text(
     from vicino import workbench
     from vicino.catalog import call
 
-    more = {"epochs": epochs, "threads": threads, "seed": seed}
-    recipe = call(f"recipe({params})")[1] | {name: value for name, value in more.items() if value is not None}
+    recipe = _recipe(params, way=way, queries=queries, epochs=epochs, threads=threads, seed=seed)
     named = call(f"columns({columns})")[1]
     with bars(quiet, "what was learnt is kept, and the same command goes on from there"):
         made: Any = workbench.train_text(
@@ -102,69 +111,36 @@ def text(
             dry_run=dry_run,
             **recipe,
         )
-    if dry_run:
-        print_json({**vars(made), "bytes": made.bytes, "seconds": made.seconds}) if as_json else print(made)
-        return
-    if as_json:
-        print_json(made.to_json())
-    else:
-        _tell(made)
-    if not made.gate.accepted:
-        raise typer.Exit(1)
+    _verdict(made, dry_run, as_json)
 
 
 @train.command()
-def classifier(
-    data: Annotated[
-        Path, typer.Argument(help="Texts with labels (jsonl, csv, parquet), or a folder with a table for each split.")
-    ],
-    out: Out,
-    encoder: Annotated[str, typer.Option(help="Whose vectors to learn on; it stays as it is.")] = "minilm",
-    columns: Annotated[str, typer.Option(help='Which column is what, where names do not tell: "text=body,label=topic".')] = "",
-    split: Annotated[str, typer.Option(help="Which part of a folder to learn from.")] = "train",
+def reranker(
+    data: Annotated[Path, typer.Argument(help="Pairs or triplets (jsonl, csv, parquet), or a BEIR folder.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the cross-encoder goes.")],
+    base: Base = "minilm",
+    columns: Columns = "",
+    split: Part = "train",
+    unlabelled: Unlabelled = False,
+    epochs: Annotated[int | None, typer.Option(help="How often the examples are read (default: 2).")] = None,
+    params: Annotated[
+        str, typer.Option("--set", help='More of the recipe: "learning_rate=2e-5,negatives=15,first=bm25,depth=100".')
+    ] = "",
+    dry_run: DryRun = False,
+    threads: TorchThreads = None,
     seed: Seed = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """A classifier of texts, set against counting words. Exit 1 where it was rejected."""
+    """Teach a cross-encoder to rerank, and accept it only where that is better. Exit 1 where it was rejected."""
     from vicino import workbench
     from vicino.catalog import call
-    from vicino.evaluation.text import table
 
-    with bars(quiet, "nothing was written"):
-        named = call(f"columns({columns})")[1]
-        made = workbench.train_classifier(data, out, encoder=encoder, columns=named, split=split, seed=seed or 0)
-    if as_json:
-        print_json(made.to_json())
-    else:
-        rows = [[name, f"{score:.4f}"] for name, score in made.scores.items()]
-        print(table([f"accuracy on {made.held_out:,} texts that were held back", ""], rows, right=(1,), width=width()))
-        print(f"\n{made.gate.sentence}")
-        for advice in made.gate.advice:
-            say(f"  → {advice}")
-        say(f'Ask it:  vicino classify {out} "a text"')
-    if not made.gate.accepted:
-        raise typer.Exit(1)
-
-
-@app.command()
-def classify(
-    path: Annotated[Path, typer.Argument(help="A trained classifier.")],
-    text: Annotated[str, typer.Argument(help="A text; - reads one from each line of standard input.")],
-    k: Annotated[int, typer.Option("-k", help="How many classes to show for each.")] = 3,
-    as_json: AsJson = False,
-) -> None:
-    """The most probable classes of a text."""
-    from vicino import workbench
-
-    given = [line.rstrip("\n") for line in sys.stdin] if text == "-" else [text]
-    found = workbench.classify(path, given, k)
-    if as_json:
-        print_json([{"text": each, "classes": [{"class": name, "probability": p} for name, p in best]} for each, best in found])
-        return
-    for each, best in found:
-        told = ", ".join(f"{name} {p:.3f}" for name, p in best)
-        print(told if text != "-" else f"{told}\t{printable(each)}")
+    recipe = _recipe(params, epochs=epochs, threads=threads, seed=seed)
+    options: dict[str, Any] = {"base": base, "columns": call(f"columns({columns})")[1], "split": split}
+    with bars(quiet, "what was learnt is kept, and the same command goes on from there"):
+        made: Any = workbench.train_reranker(data, out, **options, unlabelled=unlabelled, dry_run=dry_run, **recipe)
+    _verdict(made, dry_run, as_json, "rerank a collection with it:  vicino search NAME QUERY --rerank ")
 
 
 @app.command()
@@ -185,13 +161,35 @@ def neighbours(
         print(table(["", "cosine"], [[name, f"{cosine:.4f}"] for name, cosine in found], right=(1,), width=width()))
 
 
+def _recipe(params: str, **more: Any) -> dict[str, Any]:
+    """What --set says, and what options of their own do."""
+    from vicino.catalog import call
+
+    return call(f"recipe({params})")[1] | {name: value for name, value in more.items() if value is not None}
+
+
+def _verdict(made: Any, dry_run: bool, as_json: bool, then: str = "") -> None:
+    """Print what came of a training, or what it would take. Exit 1 where it was rejected."""
+    if dry_run:
+        print_json({**vars(made), "bytes": made.bytes, "seconds": made.seconds}) if as_json else print(made)
+        return
+    if as_json:
+        print_json(made.to_json())
+    else:
+        _tell(made)
+        if then:
+            say(f"{then}{made.path}")
+    if not made.gate.accepted:
+        raise typer.Exit(1)
+
+
 def _tell(made: Any) -> None:
     """What the lint found, what was mined, the scores, and the verdict."""
     from vicino.evaluation.text import table
 
-    say(f"{made.material.found}\n\n{made.mined}\n")
+    say(f"{made.found}\n\n{made.told}\n")
     rows = [[name, f"{score:.4f}"] for name, score in made.scores.items()]
-    print(table([f"nDCG@10 on {made.material.judged_by}", ""], rows, right=(1,), width=width()))
+    print(table([f"{made.metric} on {made.judged_by}", ""], rows, right=(1,), width=width()))
     for check in made.gate.controls:
         print(check)
     if made.run.ended == "diverged":

@@ -23,13 +23,13 @@ from numpy.typing import ArrayLike, NDArray
 from vicino import progress
 from vicino.data.example_rows import read_rows
 from vicino.data.formats import kind_of
-from vicino.data.judged import is_beir, read_judgements, read_queries
+from vicino.data.judged import is_beir, read_judgements, read_queries, splits_of
 from vicino.data.readers import read_documents
 from vicino.data.records import Document, Query
 from vicino.data.rows import TABLES
 from vicino.errors import DimensionMismatch, EmptyInput, InputError, UnknownName, UnreadableSource
 
-__all__ = ["Examples", "JudgedCorpus", "Kind", "LossChoice", "read_examples"]
+__all__ = ["Examples", "JudgedCorpus", "Kind", "LossChoice", "joined", "read_examples", "splits_in"]
 
 Kind = Literal["pairs", "triplets", "scored", "labelled", "classes"]
 
@@ -224,6 +224,46 @@ def read_examples(
     return _checked(examples, source)
 
 
+def splits_in(path: str | Path) -> set[str]:
+    """The names of a folder's splits, whether BEIR's or tables; none for a file."""
+    source = Path(path)
+    if not source.is_dir():
+        return set()
+    return set(splits_of(source)) if is_beir(source) else {name.name.partition(".")[0] for name in _tables(source)}
+
+
+def joined(parts: Sequence[Examples]) -> Examples:
+    """The rows of several examples, one after the other; pairs beside triplets become triplets without negatives.
+
+    Of judged retrieval the queries and grades of all are joined, and the documents are those of the first. Raises InputError for
+    kinds that do not go together, and for judged retrieval beside other.
+
+    >>> joined([Examples("pairs", ["a"], ["b"]), Examples("triplets", ["c"], ["d"], [["e"]])]).negatives
+    [[], ['e']]
+    """
+    first, kinds = parts[0], {each.kind for each in parts}
+    if len(parts) == 1:
+        return first
+    if (len(kinds) > 1 and not kinds <= {"pairs", "triplets"}) or len({each.corpus is None for each in parts}) > 1:
+        raise InputError(f"splits of several kinds: {', '.join(sorted(kinds))}", mend="give them the same columns")
+    if "triplets" in kinds:
+        parts = [replace(each, kind="triplets", negatives=each.negatives or [[]] * len(each)) for each in parts]
+    columns: dict[str, Any] = {}
+    for name in parts[0]._columns():
+        values = [getattr(each, name) for each in parts]
+        whole = isinstance(values[0], np.ndarray)
+        columns[name] = np.concatenate(values) if whole else [one for each in values for one in each]
+    scales = [each.scale for each in parts if each.scale is not None]
+    if scales:
+        columns["scale"] = (min(low for low, _ in scales), max(high for _, high in scales))
+    if first.corpus is not None:
+        corpora = [each.corpus for each in parts if each.corpus is not None]
+        queries = {query.id: query for corpus in corpora for query in corpus.queries}
+        qrels = {name: grades for corpus in corpora for name, grades in corpus.qrels.items()}
+        columns["corpus"] = JudgedCorpus(first.corpus.documents, list(queries.values()), qrels)
+    return replace(parts[0], **columns)
+
+
 def _checked(examples: Examples, source: Path) -> Examples:
     if len(examples) < 2:
         raise InputError(f"{source} holds one example, and nothing to tell it from", mend="give at least some hundred examples")
@@ -238,8 +278,12 @@ def _no_positives(name: str) -> InputError:
     return InputError(f"{name} hold no positives: every label is 0", mend="label pairs that belong together with 1")
 
 
+def _tables(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if kind_of(path.name) in TABLES]
+
+
 def _table_in(folder: Path, split: str) -> Path:
-    found = [path for path in sorted(folder.iterdir()) if kind_of(path.name) in TABLES]
+    found = _tables(folder)
     tables = {path.name.partition(".")[0]: path for path in found}
     if not found:
         raise EmptyInput(f"{folder} holds no examples", mend=f"give a file of {', '.join(TABLES)}, or a folder in BEIR's format")

@@ -24,7 +24,7 @@ from vicino.errors import InputError, InvalidVectors, UnknownName
 from vicino.spaces import Canaries, Space
 from vicino.vectors import as_vectors
 
-__all__ = ["Callable"]
+__all__ = ["Callable", "resolved"]
 
 Embed = Function[[list[str]], Any]
 
@@ -111,7 +111,7 @@ class Callable(Encoder):
     def _identity(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         probes = self._probes()[:, :_SIGNS]
         large = _LARGE * np.abs(probes).max(axis=1, keepdims=True)
-        return {"sources": [_source(_resolved(each)) for each in self._functions()]}, {"signs": probes > large}
+        return {"sources": [_source(resolved(each)) for each in self._functions()]}, {"signs": probes > large}
 
     def _arrays(self) -> dict[str, Any]:
         return {"probes": self._kept[0].vectors if self._kept else self._probes()}
@@ -136,7 +136,7 @@ class Callable(Encoder):
         return self._probed
 
     def _call(self, function: str | Embed, texts: list[str]) -> NDArray[np.float32]:
-        given = _resolved(function)(list(texts))
+        given = resolved(function)(list(texts))
         mend = "let it return one row of numbers a text, always of one width"
         try:
             vectors = as_vectors(given, dim=self._dim)
@@ -151,20 +151,23 @@ class Callable(Encoder):
 # Names ----------------------------------------------------------------------------------------------------------------
 
 
-def _resolved(function: str | Embed) -> Embed:
-    """The function under a name. Raises InputError or UnknownName."""
+def resolved(function: str | Embed) -> Embed:
+    """The function under a name ("package.module:name"), which from now on this process trusts.
+
+    Raises InputError or UnknownName.
+    """
     if callable(function):
         return function
     module, _, name = str(function).partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), *name.split(".")]):
-        raise InputError(f"{function!r} names no function", mend="write callable(function=package.module:name)")
+        raise InputError(f"{function!r} names no function", mend="write package.module:name, such as my_module:embed")
     found: Any = _imported(module)
     for part in name.split("."):
         if not hasattr(found, part):
             raise UnknownName.among(part, vars(found), kind=f"function in {module}")
         found = getattr(found, part)
     if not callable(found) or inspect.isclass(found):
-        raise InputError(f"{function} is no function", mend="name a function that takes a list of str and returns their vectors")
+        raise InputError(f"{function} is no function", mend="name a function that takes a list of str")
     vouch(function)
     return found  # type: ignore[no-any-return]  # what it returns is checked at every call
 

@@ -17,12 +17,13 @@ from vicino.errors import DimensionMismatch, InputError
 from vicino.metrics import significance
 from vicino.metrics.significance import Interval
 from vicino.metrics.similarity import spearman
+from vicino.metrics.spans import f1_of_counts
 from vicino.metrics.values import as_values
 
-__all__ = ["Check", "Gate", "check_correlation", "check_means", "decide"]
+__all__ = ["Check", "Gate", "check_correlation", "check_f1", "check_means", "decide"]
 
 TOLERANCE = 0.01  # how much worse a control may be
-_RESAMPLES = 2000  # of pairs, where each resample is a correlation
+_RESAMPLES = 2000  # of pairs or sentences, where each resample is a correlation or an F1
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,34 @@ def check_correlation(name: str, truth: ArrayLike, before: ArrayLike, after: Arr
     low, high = np.quantile(differences, [0.025, 0.975])
     change = Interval(_apart(told, old, new), float(low), float(high))
     return Check(name, n, spearman(old, told), spearman(new, told), change, float(2.8 * differences.std()))
+
+
+def check_f1(name: str, before: ArrayLike, after: ArrayLike, *, seed: int = 0) -> Check:
+    """F1 of spans, before and after, from the counts of `vicino.metrics.spans.count_spans`: (n, 3) each, of the same sentences.
+
+    F1 is one number of all sentences and no mean of theirs: these are drawn anew, and each draw has its own. Raises
+    DimensionMismatch for two shapes, InputError for none.
+
+    >>> str(check_f1("F1", [[0, 1, 1], [0, 0, 1]], [[1, 1, 1], [1, 1, 1]]))
+    'F1: 0.000 -> 1.000 (+1.000 [+1.000, +1.000], n = 2)'
+    """
+    old, new = np.asarray(before), np.asarray(after)
+    if old.shape != new.shape or old.ndim != 2 or old.shape[1] != 3:
+        raise DimensionMismatch(f"counts of shapes {old.shape} and {new.shape}", mend="give (n, 3), of the same sentences twice")
+    n = len(old)
+    if n == 0:
+        raise InputError("there are no sentences", mend="give at least one, better hundreds")
+    random = np.random.default_rng(seed)
+    sums = np.empty((_RESAMPLES, 2, 3))
+    for row in range(_RESAMPLES):  # how often each sentence is drawn says it all
+        times = np.bincount(random.integers(0, n, n), minlength=n)
+        sums[row] = times @ old, times @ new
+    scores = f1_of_counts(sums)
+    differences = scores[:, 1] - scores[:, 0]
+    low, high = np.quantile(differences, [0.025, 0.975])
+    was, is_ = (float(f1_of_counts(each.sum(axis=0))) for each in (old, new))
+    detectable = float(2.8 * differences.std()) if n > 1 else None
+    return Check(name, n, was, is_, Interval(is_ - was, float(low), float(high)), detectable)
 
 
 def decide(gain: Check, controls: Sequence[Check] = (), *, tolerance: float = TOLERANCE) -> Gate:

@@ -21,7 +21,7 @@ from vicino.errors import ArtifactError, InputError, SpaceMismatch, VicinoError
 from vicino.evaluation.provenance import made_with
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.metrics import Metric
-from vicino.retrieval import Retriever, from_recipe, load
+from vicino.retrieval import RETRIEVERS, Retriever, from_recipe, load
 from vicino.retrieval.fused import Fused, Pool, combine, metric_by_weights, pool, weight_grid
 from vicino.spaces import fingerprint
 
@@ -107,7 +107,7 @@ class Bench:
         if key not in self._measured:
             found = self._recall(key)
             if found is None:
-                found = self._measure_fused(recipe) if recipe.parts else self._measure_one(recipe)
+                found = self._measure_fused(recipe) if recipe.retriever == Fused.family else self._measure_one(recipe)
                 self._keep(key, found)
             self._measured[key] = found
         return self._measured[key]
@@ -198,8 +198,9 @@ class Bench:
     def _build(self, recipe: Recipe) -> Built:
         if recipe.parts:
             parts = [self._build(part) for part in recipe.parts]
-            fused = Fused.of_built([part.retriever for part in parts], **recipe.params)
-            return Built(fused, sum(part.seconds for part in parts), any(part.recalled for part in parts))
+            kind = RETRIEVERS[recipe.retriever]
+            made = kind.of_built([part.retriever for part in parts], self.task.documents, **recipe.params)
+            return Built(made, sum(part.seconds for part in parts), any(part.recalled for part in parts))
         fresh = from_recipe(recipe)
         key = fingerprint([fresh.identity(), self.task.documents_fingerprint, made_with()])
         if key not in self._built:

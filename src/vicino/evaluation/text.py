@@ -150,5 +150,6 @@ def recipe_name(recipe: Mapping[str, Any]) -> str:
     'bm25+lsa'
     """
     if recipe.get("parts"):
-        return "+".join(map(recipe_name, recipe["parts"]))
+        reranker = str(recipe.get("params", {}).get("reranker", "")).rpartition("/")[2]
+        return "+".join(map(recipe_name, recipe["parts"])) + (f">{reranker}" if reranker else "")
     return "bm25" if recipe["retriever"] == "lexical" else str(recipe.get("params", {}).get("encoder", recipe["retriever"]))

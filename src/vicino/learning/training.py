@@ -116,9 +116,9 @@ class Training:
             self._keep()
         self._look()
         for number in range(self.done.steps // self.epoch_steps, self.settings.epochs):
+            if self.over:
+                return
             for batch in self._rest_of(number):
-                if self.over:
-                    return
                 began = time.monotonic()
                 value, n = self.gradients(batch)
                 self.descend(value)

@@ -1,9 +1,12 @@
-"""How well labels are told: F1 over several labels an item, and the area under the ROC curve.
+"""How well labels are told: F1 over several labels an item, each class's by itself, and the area under the ROC curve.
 
-Labels are (n, k) indicators: entry (i, c) says whether item i has label c.
+Labels are (n, k) indicators: entry (i, c) says whether item i has label c. Where an item has one class, it is told by its name.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +14,42 @@ from numpy.typing import ArrayLike, NDArray
 from vicino.errors import DimensionMismatch, EmptyInput, InputError
 from vicino.metrics.values import as_paired_values
 
-__all__ = ["as_indicators", "macro_f1", "micro_f1", "roc_auc"]
+__all__ = ["ClassScore", "as_indicators", "by_class", "macro_f1", "micro_f1", "roc_auc"]
+
+
+class ClassScore(NamedTuple):
+    """How well one class was told, each in [0, 1], and how many items have it."""
+
+    precision: float
+    recall: float
+    f1: float
+    items: int
+
+
+def by_class(truth: Sequence[object], told: Sequence[object]) -> dict[str, ClassScore]:
+    """The scores of each class that the truth has, by its name in order: (n,) names each. The mean of the F1 is macro-F1.
+
+    A class that was never told has precision 0. Raises DimensionMismatch for two lengths, EmptyInput for nothing.
+
+    >>> by_class(["a", "a", "b"], ["a", "b", "b"])["b"]
+    ClassScore(precision=0.5, recall=1.0, f1=0.6666666666666666, items=1)
+    """
+    if len(truth) != len(told):
+        raise DimensionMismatch(f"{len(truth)} classes and {len(told)} that were told", mend="give both for the same items")
+    if not len(truth):
+        raise EmptyInput("there are no classes", mend="give at least one item")
+    names, places = np.unique([*map(str, truth), *map(str, told)], return_inverse=True)
+    own, given = places[: len(truth)], places[len(truth) :]
+    items, said, right = (np.bincount(each, minlength=len(names)) for each in (own, given, own[own == given]))
+    return {
+        str(names[row]): ClassScore(
+            float(right[row] / max(said[row], 1)),
+            float(right[row] / items[row]),
+            float(2 * right[row] / (items[row] + said[row])),
+            int(items[row]),
+        )
+        for row in np.flatnonzero(items).tolist()
+    }
 
 
 def micro_f1(truth: ArrayLike, told: ArrayLike) -> float:

@@ -12,10 +12,13 @@ from vicino import artifacts
 from vicino.catalog import Catalog, Entry, call, split
 from vicino.data.records import Recipe
 from vicino.encoders import ENCODERS
+from vicino.encoders.transformer.pair_folder import is_cross_encoder
 from vicino.errors import ArtifactCorrupt, InputError, UnknownName
 from vicino.retrieval.base import Retriever
 
 __all__ = ["RETRIEVERS", "Retriever", "from_recipe", "load", "parse"]
+
+_FIRST = "bm25+minilm"  # what a cross-encoder reranks where nothing else is named
 
 RETRIEVERS = Catalog(
     "retriever",
@@ -23,6 +26,7 @@ RETRIEVERS = Catalog(
         "lexical": Entry("vicino.retrieval.lexical:Lexical", "BM25 over words"),
         "dense": Entry("vicino.retrieval.dense:Dense", "nearest vectors of an encoder"),
         "fused": Entry("vicino.retrieval.fused:Fused", "several retrievers made into one ranking"),
+        "reranked": Entry("vicino.retrieval.reranked:Reranked", "the best of another, read again by a cross-encoder", "torch"),
     },
 )
 
@@ -49,14 +53,21 @@ def parse(name: str, *, analyzer: str = "words") -> Recipe:
 
     `bm25`, any encoder (`tfidf`, `lsa`, `minilm`, a folder, a hub name), parameters in brackets (`bm25(k1=0.9)`,
     `minilm(index=hnsw)`), and sums: `bm25+minilm` fuses by reciprocal rank, `bm25+minilm:tuned` by learnt weights. A folder
-    with a saved retriever gives that retriever's recipe. `analyzer` ("words" or "code") says how text is cut where nothing
-    else is said. Raises UnknownName or InputError.
+    with a saved retriever gives that retriever's recipe. `bm25+minilm>rr/` has a cross-encoder (a folder, or a hub name) read the
+    first hundred again, `bm25>rr/(depth=50,blend=0.2)` fewer, and counting the first stage for a fifth; a cross-encoder's folder
+    alone reranks bm25+minilm. `analyzer` ("words" or "code") says how text is cut where nothing else is said. Raises UnknownName
+    or InputError.
 
     >>> parse("bm25(k1=0.9)").params, parse("bm25+lsa:tuned").params
     ({'k1': 0.9}, {'method': 'convex'})
+    >>> parse("bm25>org/model(depth=50)").params
+    {'reranker': 'org/model', 'depth': 50}
     """
     if name.strip() and name not in ("bm25", *ENCODERS) and Path(name).is_dir():
-        return _saved(Path(name))
+        return _saved(Path(name), analyzer)
+    *first, reranker = split(name, ">") or [name]
+    if first or ">" in name:
+        return _reranked(">".join(first), reranker, analyzer)
     body, _, method = name.rpartition(":") if re.search(r":(rrf|tuned)$", name) else (name, "", "rrf")
     parts = split(body, "+")
     if len(parts) > 1:
@@ -82,7 +93,22 @@ def _single(text: str, analyzer: str) -> Recipe:
     return Recipe("dense", {"encoder": name, **dense})
 
 
-def _saved(folder: Path) -> Recipe:
+def _reranked(first: str, text: str, analyzer: str) -> Recipe:
+    name, params = call(text)
+    if not first:
+        raise InputError(f"{text!r} has nothing to rerank", mend=f"name a first stage: 'bm25>{text}'")
+    if not Path(name).is_dir() and "/" not in name:
+        raise UnknownName(f"there is no cross-encoder {name!r}", mend="give a folder (vicino train reranker), or a hub name")
+    stage = parse(first, analyzer=analyzer)
+    if stage.params.get("method") == "convex" and not stage.params.get("weights"):
+        mend = "save the winner of a comparison without the reranker, and rerank that: 'winner/>rr/'"
+        raise InputError(f"{first} has no weights yet to rerank by", mend=mend)
+    return Recipe("reranked", {"reranker": str(Path(name).resolve()) if Path(name).is_dir() else name, **params}, (stage,))
+
+
+def _saved(folder: Path, analyzer: str) -> Recipe:
+    if is_cross_encoder(folder):
+        return _reranked(_FIRST, str(folder), analyzer)
     if not (folder / artifacts.MANIFEST).is_file():
         return Recipe("dense", {"encoder": str(folder)})
     saved = artifacts.read(folder)

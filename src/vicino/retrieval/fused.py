@@ -189,8 +189,8 @@ class Fused(Retriever):
         return fingerprint([self.recipe.to_json(), [part.identity() for part in self.parts]])
 
     @classmethod
-    def of_built(cls, parts: Sequence[Retriever], **params: Any) -> Fused:
-        """Fuse retrievers that hold the same documents already."""
+    def of_built(cls, parts: Sequence[Retriever], documents: Sequence[Document] = (), **params: Any) -> Fused:  # noqa: ARG003
+        """Fuse retrievers that hold the same documents already (their texts are for those kinds that read them)."""
         fused = cls.of(parts=parts, **params)
         fused._require_sound()
         fused.ids_ = parts[0]._require_built()

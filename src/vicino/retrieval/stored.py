@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +26,7 @@ from vicino.data.records import Document, Hits, Query
 from vicino.errors import ArtifactError
 from vicino.retrieval import Retriever, from_recipe
 from vicino.retrieval.dense import Dense
+from vicino.retrieval.reranked import Reranked
 from vicino.spaces import Space
 from vicino.store.base import Store
 from vicino.store.collection import Collection
@@ -70,19 +72,30 @@ def leaves(retriever: Retriever) -> Iterator[Retriever]:
 
 
 class Stored:
-    """A collection that answers. Opening costs nothing; the first search reads the collection, later ones only what changed."""
+    """A collection that answers. Opening costs nothing; the first search reads the collection, later ones only what changed.
 
-    def __init__(self, collection: Collection, *, tenant: str = "") -> None:
+    With `rerank`, a cross-encoder's folder or hub name, the first `depth` passages that its recipe finds are ordered anew by it:
+    nothing is indexed for it.
+    """
+
+    def __init__(
+        self, collection: Collection, *, tenant: str = "", rerank: str | PathLike[str] | None = None, depth: int = 100
+    ) -> None:
         self.collection, self.tenant = collection, tenant
+        self.rerank, self.depth = rerank, depth
         self._forget()
 
     def _forget(self) -> None:
         """Know nothing of the collection, as at first."""
-        self.retriever = from_recipe(self.collection.recipe)
+        self.retriever = self._unbuilt()
         self._places: dict[str, tuple[str, str]] = {}  # key -> (source, document)
         self._keys: pa.StringArray | None = None
         self._allowed: dict[str, frozenset[str]] = {}
         self._version = -1
+
+    def _unbuilt(self) -> Retriever:
+        own = from_recipe(self.collection.recipe)
+        return own if self.rerank is None else Reranked(parts=[own], reranker=str(self.rerank), depth=self.depth)
 
     def refresh(self) -> bool:
         """See what any process wrote; True where something changed. Searching does it by itself."""
@@ -179,7 +192,7 @@ class Stored:
         """The best passage of each of the k best documents of each query (or the k best passages)."""
         self.refresh()
         allow = self._allow(where)
-        depth = k
+        depth = max(k, getattr(self.retriever, "depth", k))  # a document may have several of these passages
         while True:
             hits = self.retriever.search(queries, depth, explain=explain, allow=allow)
             answers = [self._first(hits, row, k, documents) for row in range(len(hits))]
@@ -235,7 +248,7 @@ class Stored:
                 self.retriever.resume(self._kept)
         except (ArtifactError, OSError) as error:
             log.warning("indexing again what was lost: %s", error)
-            self.retriever = from_recipe(self.collection.recipe)
+            self.retriever = self._unbuilt()
             self._open_models()
 
     def _keep(self) -> None:

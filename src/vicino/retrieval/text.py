@@ -39,7 +39,13 @@ def reasons(why: Mapping[str, Any]) -> Iterator[str]:
     >>> list(reasons({"part": "lsa", "cosine": 0.5, "percentile": 99.0}))
     ['lsa: cosine 0.5000, higher than 99.0 % of the collection']
     """
-    if "parts" in why:
+    if "reranker" in why:
+        first, score = why["first"], why["score"]
+        read = "not read" if score is None else f"rank {why['rank']}, {score:.4f}"
+        yield f"{why['reranker']}: {read}" + (f", blended with {why['blend']:g} of the first stage" if why["blend"] else "")
+        yield f"  rank {first['rank']}, {first['score']:.4f}, by the first stage"
+        yield from (f"    {line}" for line in reasons(first["why"] or {"parts": [], "method": ""}))
+    elif "parts" in why:
         added = [part["adds"] for part in why["parts"]]
         yield f"{why['method']}: {' + '.join(f'{each:.4f}' for each in added)} = {sum(added):.4f}"
         for part in why["parts"]:

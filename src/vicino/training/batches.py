@@ -16,7 +16,7 @@ Ids = NDArray[np.int32]
 
 
 class TextBatches:
-    """Batches of n examples, which are rows of tokens: (anchor, positive, negative, ...), as many for each.
+    """Batches of n examples, which are rows of tokens (or of texts): (anchor, positive, negative, ...), as many for each.
 
     A batch is {"texts": rows, "positive": (b,) what number its positive has, "target": (b,) if there is one}. Equal numbers, of
     `anchors` and of `positives`, are equal texts. They are kept apart where that is possible, because in one batch they would be
@@ -28,7 +28,7 @@ class TextBatches:
 
     def __init__(
         self,
-        texts: Sequence[Sequence[Ids]],
+        texts: Sequence[Sequence[Ids | str]],
         anchors: Sequence[Any],
         positives: Sequence[Any],
         batch_size: int,

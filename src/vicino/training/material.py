@@ -1,8 +1,8 @@
-"""What a text encoder is trained on and judged by: one judged retrieval, cut so that nothing is asked that was learnt.
+"""What a text encoder is trained on and judged by: examples, cut so that nothing is asked that was learnt.
 
-Whatever examples came in, questions have ids, answers are documents, and a question's answers are judged. Three parts of the
-questions are kept apart, by groups that share an answer or nearly repeat each other: to learn from, to choose the best weights,
-and to judge in the end.
+Whatever examples came in, three parts of them are kept apart, by groups that share a text or nearly repeat each other: to learn
+from, to choose the best weights by, and to judge by in the end. Pairs become judged retrieval: questions have ids, answers are
+documents, and a question's answers are judged. Pairs with scores stay what they are.
 """
 
 from __future__ import annotations
@@ -14,22 +14,70 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino.data.examples import Examples, JudgedCorpus, read_examples
-from vicino.data.judged import is_beir, splits_of
+from vicino.data.examples import Examples, JudgedCorpus, joined, read_examples, splits_in
 from vicino.data.known_items import known_items
 from vicino.data.lint import Lint, lint
+from vicino.data.near_duplicates import same_text
 from vicino.data.readers import read_documents
 from vicino.data.records import Document, Judgement, Query
-from vicino.data.splits import group_queries
+from vicino.data.splits import group_queries, groups
 from vicino.errors import InputError
 from vicino.evaluation.tasks import RetrievalTask, judged
+from vicino.training.questions import Questions
 
-__all__ = ["Material", "as_judged", "gather"]
+__all__ = ["Material", "Parts", "as_judged", "divide", "gather", "task_of"]
 
 _CHOOSE, _JUDGE = 0.1, 0.2  # shares of the questions
 _FEWEST = 10  # questions that tell one set of weights from another
+_NEAR = 0.6  # overlap of words from which two texts nearly repeat each other
+_TAKEN_OUT = "synthetic: taken out of the texts themselves"
 
 Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Examples to learn from, to choose weights by and to judge by; `tested` where the data bring a test split of their own,
+    `synthetic` how questions were made where no person asked them.
+
+    Their kind is "scored" or "labelled" where cosines are to be learnt. All else is judged retrieval over one corpus.
+    """
+
+    source: Path
+    learn: Examples
+    choose: Examples
+    judge: Examples
+    tested: bool = False
+    synthetic: str = ""
+
+    @property
+    def of_cosines(self) -> bool:
+        """Whether cosines are to be learnt, and not which answer is whose."""
+        return self.learn.corpus is None
+
+    def looked_at(self) -> Lint:
+        """What the lint says of all that weights are learnt from or chosen by, and of what it gives away of the rest."""
+        return lint(joined([self.learn, self.choose]), held_out=self.judge)
+
+    def clean(self, found: Lint) -> Examples:
+        """What is left to judge by. Raises InputError where that, or what weights are chosen by, is too little."""
+        kept = self.judge if found.clean is None else self.judge.subset(found.clean)
+        if min(_asked(kept), _asked(self.choose)) < _FEWEST:
+            raise InputError(
+                f"{_asked(kept)} {self._things} are left to judge by that nothing in training gives away",
+                mend="give more examples, or a dev split",
+            )
+        return kept
+
+    def told(self, kept: Examples) -> str:
+        """In words what the verdict will stand on."""
+        n, what = _asked(kept), self._things
+        told = f"the test split, {n:,} of {_asked(self.judge):,} {what}" if self.tested else f"{n:,} {what} that were held back"
+        return f"{told} ({self.synthetic})" if self.synthetic else told
+
+    @property
+    def _things(self) -> str:
+        return "pairs" if self.of_cosines else "questions"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +93,14 @@ class Material:
     found: Lint
     judged_by: str
 
+    @classmethod
+    def of(cls, parts: Parts) -> Material:
+        """Parts of judged retrieval as tasks. Raises what `Parts.clean` raises."""
+        found = parts.looked_at()
+        kept = parts.clean(found)
+        choose, judge = (task_of(parts.source.resolve().name, each) for each in (parts.choose, kept))
+        return cls(parts.learn, choose, judge, found, parts.told(kept))
+
 
 def gather(
     data: str | Path,
@@ -54,42 +110,57 @@ def gather(
     unlabelled: bool = False,
     seed: int = 0,
 ) -> Material:
-    """Read examples, look at them, and cut them in three.
+    """Questions and their answers, cut in three: what `divide` gives, as tasks.
+
+    Raises what `divide` raises, and InputError for pairs with scores.
+    """
+    parts = divide(data, columns=columns, split=split, unlabelled=unlabelled, seed=seed)
+    if parts.of_cosines:
+        raise InputError(f"{data} holds pairs with scores, and no questions with answers", mend="give pairs, or triplets")
+    return Material.of(parts)
+
+
+def divide(
+    data: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    split: str = "train",
+    unlabelled: bool = False,
+    questions: Questions | None = None,
+    seed: int = 0,
+) -> Parts:
+    """Read examples and cut them in three.
 
     `unlabelled` data are texts, of which pairs are made: titles, headings, docstrings and sentences are taken out of documents,
     and ask for what is left of them (see `vicino.data.known_items`; of sentences: Lee, Chang and Toutanova 2019, "Latent
-    retrieval for weakly supervised open domain question answering", the inverse cloze task).
+    retrieval for weakly supervised open domain question answering", the inverse cloze task). Where there are `questions`, these
+    write the queries, and nothing is taken out.
 
-    A folder in BEIR's format is judged by its test split, of which only those questions count that share no answer with what is
-    learnt from or chosen by, and do not repeat it; where there is none, and for tables, a fifth of the questions is held back.
-    The best weights are chosen by the split "dev", or by a tenth of the questions that are held back.
+    A folder with a test split is judged by it, of which only those questions count that share no answer with what is learnt from
+    or chosen by, and do not repeat it; where there is none, and for single tables, a fifth of the questions is held back. The
+    best weights are chosen by the split "dev", or by a tenth of the questions that are held back.
 
-    Raises what `read_examples` raises, and InputError where too few questions are left to learn from, to choose or to judge by.
+    Raises what `read_examples` raises, and InputError where too few examples are left for a part, or all have classes.
     """
     source = Path(data)
     if unlabelled:
-        examples, others = _asked_of(source, seed), set()
+        parts = {split: questions.examples(read_documents(source)) if questions else _asked_of(source, seed)}
     else:
-        examples = as_judged(read_examples(source, columns=columns, split=split).as_triplets())
-        others = set(splits_of(source)) - {split} if source.is_dir() and is_beir(source) else set()
-    parts = _cut(examples, seed, judge="test" not in others, choose="dev" not in others)
-    learn = examples.subset(parts["learn"])
-    held = {name: examples.subset(rows) for name, rows in parts.items() if name != "learn"}
-    for name, its_split in (("judge", "test"), ("choose", "dev")):
-        if name not in held:
-            held[name] = as_judged(read_examples(source, split=its_split))
-    given = examples.subset(np.concatenate([rows for name, rows in parts.items() if name != "judge"]))  # weights are chosen by it
-    found = lint(given, held_out=held["judge"])
-    clean = held["judge"].subset(found.clean if found.clean is not None else np.arange(len(held["judge"])))
-    asked, kept = (len(set(each.query_ids or ())) for each in (held["judge"], clean))
-    if min(kept, len(set(held["choose"].query_ids or ()))) < _FEWEST:
-        raise InputError(
-            f"{kept} questions are left to judge by that nothing in training gives away",
-            mend="give more examples, or a dev split",
-        )
-    told = f"the test split, {kept:,} of {asked:,} questions" if "test" in others else f"{kept:,} questions that were held back"
-    told += " (synthetic: taken out of the texts themselves)" * unlabelled
-    return Material(learn, _task(source, held["choose"], examples), _task(source, clean, examples), found, told)
+        names = {split, *({"dev", "test"} & splits_in(source))}
+        parts = {name: read_examples(source, columns=columns, split=name) for name in sorted(names)}
+    loss = parts[split].loss_by_default.loss
+    if parts[split].kind == "classes":
+        raise InputError(f"{data} holds texts with classes", mend=f"vicino train classifier {data} --out FOLDER")
+    whole = joined(list(parts.values()) if loss == "cosine_regression" else [each.as_triplets() for each in parts.values()])
+    if loss != "cosine_regression":
+        whole = as_judged(whole)
+    lengths = [len(each if loss == "cosine_regression" else each.as_triplets()) for each in parts.values()]
+    of = np.repeat(np.array(list(parts)), lengths)
+    rows = _cut(whole, of == split, seed, judge="test" not in parts, choose="dev" not in parts)
+    rows |= {part: np.flatnonzero(of == name) for part, name in (("judge", "test"), ("choose", "dev")) if part not in rows}
+    cut = {name: whole.subset(each) for name, each in rows.items()}
+    note = (questions.note if questions else _TAKEN_OUT) if unlabelled else ""
+    return Parts(source, **cut, tested="test" in parts, synthetic=note)
 
 
 def as_judged(examples: Examples) -> Examples:
@@ -137,34 +208,50 @@ def _asked_of(source: Path, seed: int) -> Examples:
     )
 
 
-def _cut(examples: Examples, seed: int, *, judge: bool, choose: bool) -> dict[str, Rows]:
-    """Rows to learn from, and where asked to choose and to judge by; groups of questions stay whole."""
+def _units(examples: Examples) -> tuple[Rows, Rows]:
+    """What is asked in each row, (n,): its question, or where there are none the row itself; and the group of each (m,)."""
+    if examples.query_ids is None:
+        numbers = same_text([*examples.anchors, *examples.positives], threshold=_NEAR).tolist()
+        both = zip(numbers[: len(examples)], numbers[len(examples) :], strict=True)
+        return np.arange(len(examples)), groups([{str(one) for one in each} for each in both])
+    ids = list(dict.fromkeys(examples.query_ids))
+    texts = dict(zip(examples.query_ids, examples.anchors, strict=True))
+    pairs = zip(examples.query_ids, examples.document_ids or (), strict=True)
+    of = group_queries([Query(name, texts[name]) for name in ids], [Judgement(*pair, 1) for pair in pairs], threshold=_NEAR)
+    numbers = {name: number for number, name in enumerate(ids)}
+    return np.array([numbers[name] for name in examples.query_ids], dtype=np.int64), of
+
+
+def _asked(examples: Examples) -> int:
+    return len(examples) if examples.query_ids is None else len(set(examples.query_ids))
+
+
+def _cut(examples: Examples, own: NDArray[np.bool_], seed: int, *, judge: bool, choose: bool) -> dict[str, Rows]:
+    """Of the `own` rows those to learn from, and where asked to choose and to judge by; groups of questions stay whole."""
     shares = {"choose": _CHOOSE * choose, "judge": _JUDGE * judge}
-    ids = list(dict.fromkeys(examples.query_ids or ()))
-    texts = dict(zip(examples.query_ids or (), examples.anchors, strict=True))
-    pairs = zip(examples.query_ids or (), examples.document_ids or (), strict=True)
-    groups = group_queries([Query(name, texts[name]) for name in ids], [Judgement(*pair, 1) for pair in pairs])
-    wanted = {name: share * len(ids) for name, share in shares.items() if share}
+    places = np.flatnonzero(own)
+    units, of = _units(examples.subset(places))
+    wanted = {name: share * len(of) for name, share in shares.items() if share}
     part_of_group: dict[int, str] = {}
-    sizes = np.bincount(groups)
+    sizes = np.bincount(of)
     for group in np.random.default_rng(seed).permutation(len(sizes)).tolist():
         part = next((name for name, left in wanted.items() if left > 0 and sizes[group] <= max(left, 1) * 2), "learn")
         part_of_group[group] = part
         if part in wanted:
             wanted[part] -= sizes[group]
-    part_of = {name: part_of_group[group] for name, group in zip(ids, groups.tolist(), strict=True)}
-    parts = np.array([part_of[name] for name in examples.query_ids or ()])
-    found = {name: np.flatnonzero(parts == name) for name in ("learn", *shares) if name == "learn" or shares[name]}
+    parts = np.array([part_of_group[group] for group in of[units].tolist()])
+    found = {name: places[parts == name] for name in ("learn", *shares) if name == "learn" or shares[name]}
     for name, rows in found.items():
         if len(rows) < _FEWEST:
             what = {"learn": "to learn from", "choose": "to choose weights by", "judge": "to judge by"}[name]
-            hang = f"{len(ids):,} questions are {len(sizes):,} groups that share an answer or nearly repeat each other"
+            hang = f"{len(of):,} questions are {len(sizes):,} groups that share an answer or nearly repeat each other"
             raise InputError(f"{len(rows)} examples are left {what}: {hang}", mend="give some hundred examples that differ")
     return found
 
 
-def _task(source: Path, held: Examples, learnt: Examples) -> RetrievalTask:
-    corpus = held.corpus or learnt.corpus
+def task_of(name: str, held: Examples) -> RetrievalTask:
+    """The questions of judged examples, to be asked of their whole corpus."""
+    corpus = held.corpus
     documents: Sequence[Document] = () if corpus is None else corpus.documents
     queries = {name: Query(name, text) for name, text in zip(held.query_ids or (), held.anchors, strict=True)}
     grades = [
@@ -172,4 +259,4 @@ def _task(source: Path, held: Examples, learnt: Examples) -> RetrievalTask:
         for name in queries
         for document, grade in (corpus.qrels.get(name, {}) if corpus else {}).items()
     ]
-    return judged(source.resolve().name, documents, queries.values(), grades)
+    return judged(name, documents, queries.values(), grades)

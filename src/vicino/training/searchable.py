@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vicino.data.records import Document, Hits, Query
-from vicino.encoders.base import Encoder
 from vicino.indexes.exact import Exact
+from vicino.spaces import Space
 
-__all__ = ["Searchable"]
+__all__ = ["Embeds", "Searchable"]
+
+
+class Embeds(Protocol):
+    """What makes vectors of documents and of questions: any encoder of text, or a network that is about to be one."""
+
+    @property
+    def space(self) -> Space:
+        """Whose similarity ranks."""
+
+    def encode_document(self, items: list[str], /, *, normalize_embeddings: bool) -> NDArray[np.float32]:
+        """(n, d)."""
+
+    def encode_query(self, items: list[str], /, *, normalize_embeddings: bool) -> NDArray[np.float32]:
+        """(n, d)."""
 
 
 class Searchable:
@@ -20,7 +35,7 @@ class Searchable:
     Where that is the cosine, all vectors have length one.
     """
 
-    def __init__(self, encoder: Encoder, documents: Sequence[Document]) -> None:
+    def __init__(self, encoder: Embeds, documents: Sequence[Document]) -> None:
         self.encoder, self.documents = encoder, documents
         self._unit = encoder.space.similarity == "cosine"
         self.vectors = encoder.encode_document([one.content for one in documents], normalize_embeddings=self._unit)
@@ -28,8 +43,7 @@ class Searchable:
 
     def asked(self, queries: Sequence[Query]) -> NDArray[np.float32]:
         """The vectors of questions, (q, d)."""
-        found: NDArray[np.float32] = self.encoder.encode_query([one.text for one in queries], normalize_embeddings=self._unit)
-        return found
+        return self.encoder.encode_query([one.text for one in queries], normalize_embeddings=self._unit)
 
     def search(self, queries: Sequence[Query], k: int) -> Hits:
         """The k nearest documents of each question."""

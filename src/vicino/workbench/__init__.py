@@ -3,7 +3,7 @@
 `compare` climbs the ladder, `ingest` keeps documents in a collection, `search` and `context` find them again, `embed` makes
 vectors, `evaluate` and `score` measure, `load` opens anything saved, `tokens` shows how text becomes numbers, `demo` does it all
 on Python's own standard library. What teaches stands in `teaching`: `train` for words and nodes, `train_text`,
-`train_classifier`, and what is asked of these. The command line calls nothing else.
+`train_classifier`, `train_tagger`, and what is asked of these. The command line calls nothing else.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from vicino.data.judged import read_qrels, read_queries
 from vicino.data.records import Document
 from vicino.encoders import Encoder
 from vicino.encoders.base import Tokens, Truncation
+from vicino.encoders.transformer.crossing import KIND, CrossEncoder
+from vicino.encoders.transformer.pair_folder import is_cross_encoder
 from vicino.errors import ArtifactError, InputError
 from vicino.evaluation import report
 from vicino.evaluation.compare import LADDER, METRICS, Comparison
@@ -42,10 +44,22 @@ from vicino.retrieval.stored import Found, Stored
 from vicino.store.changes import Summary
 from vicino.store.collection import Collection
 from vicino.vectors import as_vectors, quantise
-from vicino.workbench.teaching import classify, neighbours, open_classifier, train, train_classifier, train_text
+from vicino.workbench.teaching import (
+    classify,
+    neighbours,
+    open_classifier,
+    open_tagger,
+    tag,
+    train,
+    train_classifier,
+    train_reranker,
+    train_tagger,
+    train_text,
+)
 
 if TYPE_CHECKING:
     from vicino.training.classifier import TextClassifier
+    from vicino.training.tagger import Tagger
 
 __all__ = [
     "Written",
@@ -63,9 +77,12 @@ __all__ = [
     "neighbours",
     "score",
     "search",
+    "tag",
     "tokens",
     "train",
     "train_classifier",
+    "train_reranker",
+    "train_tagger",
     "train_text",
 ]
 
@@ -145,20 +162,35 @@ def search(
     tenant: str = "",
     where: str | None = None,
     explain: bool = False,
+    rerank: str | PathLike[str] | None = None,
+    depth: int = 100,
 ) -> list[Found]:
     """The k best documents of a collection for a query, each with its best passage; what was ingested last is found.
 
-    `where` is a filter, such as "lang = 'en' and year > 2020". Raises UnknownName for a collection or column that is not there.
+    `where` is a filter, such as "lang = 'en' and year > 2020". `rerank` is a cross-encoder, a folder or a hub name,
+    that reads the first `depth` passages together with the query and orders them anew. Raises UnknownName for a collection or
+    column that is not there, and what opening the cross-encoder raises.
     """
-    return _stored(collection, tenant).find(query, k, where=where, explain=explain)
+    return _stored(collection, tenant, rerank=rerank, depth=depth).find(query, k, where=where, explain=explain)
 
 
 def context(
-    collection: str, query: str, tokens: int = 2000, *, tenant: str = "", where: str | None = None, k: int = 50
+    collection: str,
+    query: str,
+    tokens: int = 2000,
+    *,
+    tenant: str = "",
+    where: str | None = None,
+    k: int = 50,
+    rerank: str | PathLike[str] | None = None,
+    depth: int = 100,
 ) -> Context:
-    """The best passages for a question, with their sources, in a budget of tokens: what to put before a language model."""
+    """The best passages for a question, with their sources, in a budget of tokens: what to put before a language model.
+
+    `rerank` and `depth` are those of `search`.
+    """
     k = max(k, tokens // 10)  # enough of the shortest passages
-    return pack(_stored(collection, tenant).find(query, k, where=where, documents=False), tokens)
+    return pack(_stored(collection, tenant, rerank=rerank, depth=depth).find(query, k, where=where, documents=False), tokens)
 
 
 def score(
@@ -262,19 +294,21 @@ def tokens(text: str, *, encoder: str | PathLike[str] | Encoder = "minilm") -> T
     return _ready(encoder, [text]).tokens(text)
 
 
-def load(path: str | PathLike[str]) -> Encoder | Index | Retriever | TextClassifier:
+def load(path: str | PathLike[str]) -> CrossEncoder | Encoder | Index | Retriever | Tagger | TextClassifier:
     """Open anything that vicino saved, or a sentence-transformers folder.
 
     Raises ArtifactError (nothing there, or of an unknown kind), ArtifactCorrupt, ArtifactTooNew.
     """
     folder = Path(path)
     if not (folder / artifacts.MANIFEST).exists() and (folder / "config.json").exists():
-        return encoders.make(folder)
-    kinds: dict[str, Callable[[Path], Encoder | Index | Retriever | TextClassifier]] = {
+        return CrossEncoder(model=str(folder)) if is_cross_encoder(folder) else encoders.make(folder)
+    kinds: dict[str, Callable[[Path], CrossEncoder | Encoder | Index | Retriever | Tagger | TextClassifier]] = {
         "classifier": open_classifier,
         "encoder": encoders.load,
         "index": indexes.load,
+        KIND: CrossEncoder.load,
         "retriever": retrieval.load,
+        "tagger": open_tagger,
     }
     kind = artifacts.kind_of(folder)
     if kind not in kinds:
@@ -289,8 +323,8 @@ def _collections() -> Path:
     return home() / "collections"
 
 
-def _stored(collection: str, tenant: str) -> Stored:
-    return Stored(Collection.open(_collections(), collection), tenant=tenant)
+def _stored(collection: str, tenant: str, **reranking: Any) -> Stored:
+    return Stored(Collection.open(_collections(), collection), tenant=tenant, **reranking)
 
 
 def _source(source: Any, text: str | None, name: str | None) -> Source:

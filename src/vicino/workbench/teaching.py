@@ -17,9 +17,21 @@ from vicino.errors import InputError
 if TYPE_CHECKING:
     from vicino.learning.loop import Plan
     from vicino.training.classifier import ClassifierTraining, TextClassifier
+    from vicino.training.tagger import Entity, Tagger, TaggerTraining
     from vicino.training.text import TextTraining
 
-__all__ = ["classify", "neighbours", "open_classifier", "train", "train_classifier", "train_text"]
+__all__ = [
+    "classify",
+    "neighbours",
+    "open_classifier",
+    "open_tagger",
+    "tag",
+    "train",
+    "train_classifier",
+    "train_reranker",
+    "train_tagger",
+    "train_text",
+]
 
 
 def train(data: Any, out: str | PathLike[str], *, family: str = "word2vec", thing: str | None = None, **params: Any) -> Encoder:
@@ -53,14 +65,15 @@ def train_text(
 ) -> TextTraining | Plan:
     """Fine-tune a sentence encoder on pairs, triplets, labelled pairs, judged retrieval, or `unlabelled` texts.
 
-    See `vicino.training.text`. `recipe` are the parameters of `TextRecipe`, such as epochs=2. `controls` None takes STS-B and
+    See `vicino.training.text`. `recipe` are the parameters of `TextRecipe`, such as epochs=2; of unlabelled texts, way="simcse"
+    or "tsdae", or queries=FUNCTION (a list of str -> for each a list of queries). `controls` None takes STS-B and
     Cranfield where VICINO_DATA holds them. Raises MissingExtra without torch, and what `vicino.training.text.train_text` raises.
     """
     from vicino.encoders.transformer.opening import require_torch
 
     require_torch()
     from vicino.training import controls as known
-    from vicino.training.text import TextRecipe
+    from vicino.training.recipe import TextRecipe
     from vicino.training.text import train_text as fine_tune
 
     others = known.at_hand() if controls is None else [Path(each) for each in controls]
@@ -78,6 +91,32 @@ def train_text(
     )
 
 
+def train_reranker(
+    data: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    base: str = "minilm",
+    columns: Mapping[str, str] | None = None,
+    split: str = "train",
+    unlabelled: bool = False,
+    dry_run: bool = False,
+    **recipe: Any,
+) -> TextTraining | Plan:
+    """Teach a cross-encoder to rerank, on pairs, triplets, judged retrieval, or `unlabelled` texts.
+
+    See `vicino.training.reranker`. `recipe` are the parameters of `RerankerRecipe`, such as negatives=7. Raises MissingExtra
+    without torch, and what `vicino.training.reranker.train_reranker` raises.
+    """
+    from vicino.encoders.transformer.opening import require_torch
+
+    require_torch()
+    from vicino.training.reranker import RerankerRecipe
+    from vicino.training.reranker import train_reranker as teach
+
+    made = RerankerRecipe.of(**recipe)
+    return teach(data, out, base=base, recipe=made, columns=columns, split=split, unlabelled=unlabelled, dry_run=dry_run)
+
+
 def train_classifier(
     data: str | PathLike[str],
     out: str | PathLike[str],
@@ -85,12 +124,17 @@ def train_classifier(
     encoder: str = "minilm",
     columns: Mapping[str, str] | None = None,
     split: str = "train",
-    seed: int = 0,
+    **recipe: Any,
 ) -> ClassifierTraining:
-    """Learn the classes of texts on an encoder's vectors; see `vicino.training.classifier`, which says what is raised."""
+    """Learn the classes of texts on an encoder's vectors, or train it for them; see `vicino.training.classifier`.
+
+    `recipe` are the parameters of `ClassifierRecipe`, such as head="mlp", train_encoder=True, seed=1. Raises MissingExtra where
+    these need torch, and what `vicino.training.classifier.train_classifier` raises.
+    """
+    from vicino.training.classifier import ClassifierRecipe
     from vicino.training.classifier import train_classifier as learn
 
-    return learn(data, out, encoder=encoder, columns=columns, split=split, seed=seed)
+    return learn(data, out, encoder=encoder, recipe=ClassifierRecipe.of(**recipe), columns=columns, split=split)
 
 
 def classify(path: str | PathLike[str], texts: Sequence[str], k: int = 3) -> list[tuple[str, list[tuple[str, float]]]]:
@@ -101,6 +145,23 @@ def classify(path: str | PathLike[str], texts: Sequence[str], k: int = 3) -> lis
         best = np.argsort(-shares, kind="stable")[:k]
         found.append((text, [(model.classes[place], float(shares[place])) for place in best]))
     return found
+
+
+def train_tagger(data: str | PathLike[str], out: str | PathLike[str], *, base: str = "minilm", **recipe: Any) -> TaggerTraining:
+    """Teach a transformer to tag words, such as named entities, by a CoNLL file, JSON lines, or a folder of these.
+
+    See `vicino.training.tagger`. `recipe` are the parameters of `TaggerRecipe`, such as epochs=2. Raises MissingExtra without
+    torch, and what `vicino.training.tagger.train_tagger` raises.
+    """
+    from vicino.training.tagger import TaggerRecipe
+    from vicino.training.tagger import train_tagger as learn
+
+    return learn(data, out, base=base, recipe=TaggerRecipe.of(**recipe))
+
+
+def tag(path: str | PathLike[str], texts: Sequence[str]) -> list[tuple[str, list[Entity]]]:
+    """Each text with the entities that a saved tagger finds in it, with their offsets. Raises ArtifactError, MissingExtra."""
+    return list(zip(texts, open_tagger(Path(path)).tag(texts), strict=True))
 
 
 def neighbours(path: str | PathLike[str], expression: str, k: int = 10) -> list[tuple[str, float]]:
@@ -124,3 +185,10 @@ def open_classifier(path: Path) -> TextClassifier:
     from vicino.training.classifier import TextClassifier
 
     return TextClassifier.load(path)
+
+
+def open_tagger(path: Path) -> Tagger:
+    """What `train_tagger` saved. Raises ArtifactError, ArtifactCorrupt, ArtifactTooNew or MissingExtra."""
+    from vicino.training.tagger import Tagger
+
+    return Tagger.load(path)

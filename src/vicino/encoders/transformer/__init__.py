@@ -27,6 +27,7 @@ from vicino.vectors import Ragged, Similarity, truncate
 if TYPE_CHECKING:
     from vicino.encoders.transformer.network import Arithmetic, Network
     from vicino.encoders.transformer.trainable import Trainable
+    from vicino.encoders.transformer.word_labels import WordLabeller
 
 __all__ = ["Transformer"]
 
@@ -135,6 +136,15 @@ class Transformer(Encoder):
         from vicino.encoders.transformer.trainable import Trainable
 
         return Trainable(self._folder, limit=limit, dropout=dropout)
+
+    def labeller(
+        self, labels: Sequence[str], *, limit: int | None = None, dropout: float | None = None, seed: int = 0
+    ) -> WordLabeller:
+        """The network with a new layer that labels words, opened anew: see `word_labels.WordLabeller`."""
+        opening.require_torch()
+        from vicino.encoders.transformer.word_labels import WordLabeller
+
+        return WordLabeller(self._folder, labels, limit=limit, dropout=dropout, seed=seed)
 
     # What the contract asks of a family ---------------------------------------------------------------------------------
 

@@ -11,14 +11,26 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from vicino.encoders.base import Role
 from vicino.encoders.transformer.sources import digest
 from vicino.errors import UnknownName, UnreadableSource, VicinoError
 from vicino.vectors import Similarity
 
-__all__ = ["POOLINGS", "VOCABULARY", "Dense", "ModelFolder", "Normalize", "Pooling", "Step", "pooling_modes", "read_folder"]
+__all__ = [
+    "POOLINGS",
+    "VOCABULARY",
+    "Dense",
+    "ModelFolder",
+    "Normalize",
+    "Pooling",
+    "Step",
+    "Task",
+    "pooling_modes",
+    "read_folder",
+    "read_json",
+]
 
 # Pooling modes and the flags that named them before sentence-transformers 5.4, in the order in which flags concatenate.
 POOLINGS = {
@@ -49,6 +61,11 @@ _HEARSAY = {
     *("local_files_only", "special_tokens_map_file", "tokenizer_file", "model_max_length", "_attn_implementation_autoset"),
 }
 _OURS = ("trust_remote_code", "use_cache", "token", "revision", "cache_dir", "local_files_only")  # not for a folder to say
+Task = Literal["feature-extraction", "sequence-classification"]
+_OUTPUTS = {  # of a network with this task: what sentence-transformers calls it, and what transformers does
+    "feature-extraction": ("token_embeddings", "last_hidden_state"),
+    "sequence-classification": ("scores", "logits"),
+}
 T = TypeVar("T")
 _NO_LIMIT = 10**9  # transformers writes 1e30 where a tokenizer has no limit
 
@@ -135,7 +152,7 @@ class ModelFolder:
 
     def identity(self) -> dict[str, Any]:
         """All that decides a vector, by content; the SHA-256 of weights is the figure that a model hub shows."""
-        tokenizer = _json(self.body / "tokenizer_config.json")
+        tokenizer = read_json(self.body / "tokenizer_config.json")
         vocabulary = [self.body / name for name in VOCABULARY if (self.body / name).is_file()]
         return {
             "weights": [digest(file) for file in self.weights],
@@ -153,41 +170,45 @@ class ModelFolder:
 _ROLES: tuple[Role, ...] = ("query", "document")
 
 
-def read_folder(path: Path) -> ModelFolder:
-    """Read and check a model folder's JSON files.
+def read_folder(path: Path, *, task: Task = "feature-extraction") -> ModelFolder:
+    """Read and check a model folder's JSON files; nothing may follow a network whose task is to give scores itself.
 
     Raises UnknownName (a module that vicino does not have) or UnreadableSource (missing or broken files, or a setting that
     would change the vectors and is not supported).
     """
     try:
-        return _read(path)
+        return _read(path, task)
     except VicinoError:
         raise
     except (TypeError, ValueError, AttributeError, LookupError) as error:  # a value of another kind than the format has
         raise UnreadableSource(f"{path} describes itself in a way that makes no sense ({error})", mend=_AGAIN) from error
 
 
-def _read(path: Path) -> ModelFolder:
+def _read(path: Path, task: Task) -> ModelFolder:
     modules = _modules(path)
     body = path / modules[0][1]
-    config = _json(body / "config.json", required=True)
+    config = read_json(body / "config.json", required=True)
     if (body / "adapter_config.json").is_file():
         raise UnreadableSource(
             f"{body} holds an adapter, not a whole model",
             mend="merge it into its base with peft's merge_and_unload(), save the result, and give that folder",
         )
-    text = next(filter(None, (_json(body / name) for name in _LENGTHS)), {})
-    _require_plain_text(body, text)
-    steps = tuple(_step(kind, path / place) for kind, place in modules[1:]) or (_usual_pooling(config),)
-    if not isinstance(steps[0], Pooling) or any(isinstance(step, Pooling) for step in steps[1:]):
-        raise UnreadableSource(f"{path / 'modules.json'} does not have one Pooling after its Transformer", mend=_CHOOSE)
-    whole = _json(path / "config_sentence_transformers.json")
+    text = next(filter(None, (read_json(body / name) for name in _LENGTHS)), {})
+    _require_plain_text(body, text, task)
+    steps = tuple(_step(kind, path / place) for kind, place in modules[1:])
+    if task == "feature-extraction":
+        steps = steps or (_usual_pooling(config),)
+        if not isinstance(steps[0], Pooling) or any(isinstance(step, Pooling) for step in steps[1:]):
+            raise UnreadableSource(f"{path / 'modules.json'} does not have one Pooling after its Transformer", mend=_CHOOSE)
+    elif steps:
+        raise UnreadableSource(f"{path / 'modules.json'} has modules after its Transformer", mend=_CHOOSE)
+    whole = read_json(path / "config_sentence_transformers.json")
     return ModelFolder(
         path=path,
         body=body,
         config=config,
         steps=steps,
-        limit=_limit(config, text, _json(body / "tokenizer_config.json")),
+        limit=_limit(config, text, read_json(body / "tokenizer_config.json")),
         lower=bool(text.get("do_lower_case")),
         prompts={name: _of(str, prompt) or "" for name, prompt in (whole.get("prompts") or {}).items()},
         default_prompt_name=_of(str, whole.get("default_prompt_name")),
@@ -222,7 +243,7 @@ def _modules(path: Path) -> list[tuple[str, str]]:
 
 
 def _step(kind: str, folder: Path) -> Step:
-    config = _json(folder / "config.json", required=kind != "Normalize")
+    config = read_json(folder / "config.json", required=kind != "Normalize")
     read, written = config.get("module_input_name", "sentence_embedding"), config.get("module_output_name")
     if {read, written or read} != {"sentence_embedding"}:
         raise UnreadableSource(f"{folder} works on {read}, not on the vectors of sentences", mend=_CHOOSE)
@@ -278,12 +299,13 @@ def _limit(config: Mapping[str, Any], text: Mapping[str, Any], tokenizer: Mappin
     return int(stated) if stated < _NO_LIMIT else None
 
 
-def _require_plain_text(body: Path, text: Mapping[str, Any]) -> None:
-    """Refuse what would change the vectors and is not done here."""
-    usual = {"transformer_task": "feature-extraction", "module_output_name": "token_embeddings"}
+def _require_plain_text(body: Path, text: Mapping[str, Any], task: Task) -> None:
+    """Refuse what would change the output and is not done here."""
+    named, output = _OUTPUTS[task]
+    usual = {"transformer_task": task, "module_output_name": named}
     unusual = [key for key, value in usual.items() if text.get(key, value) != value]
     unusual += [key for key in ("processing_kwargs", "query_length", "document_length", "query_expansion") if text.get(key)]
-    plain = {"method": "forward", "method_output_name": "last_hidden_state"}
+    plain = {"method": "forward", "method_output_name": output}
     modality = text.get("modality_config", {"text": plain})
     if "message" in modality or modality.get("text") != plain:
         unusual.append("modality_config")
@@ -312,7 +334,7 @@ def _weights(folder: Path) -> tuple[Path, ...]:
     if single.is_file():
         return (single,)
     if index.is_file():
-        shards = sorted({PurePosixPath(name).name for name in _json(index).get("weight_map", {}).values()})
+        shards = sorted({PurePosixPath(name).name for name in read_json(index).get("weight_map", {}).values()})
         missing = [name for name in shards if not (folder / name).is_file()]
         if shards and not missing:
             return tuple(folder / name for name in shards)
@@ -346,7 +368,7 @@ def _without_hearsay(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in _HEARSAY}
 
 
-def _json(file: Path, *, required: bool = False) -> dict[str, Any]:
+def read_json(file: Path, *, required: bool = False) -> dict[str, Any]:
     """A JSON object; empty where the file is missing and not required."""
     if not file.is_file() and not required:
         return {}

@@ -1,14 +1,18 @@
-"""A network, its tokenizer and what follows it, opened from a folder and run over batches of texts."""
+"""A network, its tokenizer and what follows it, opened from a folder, made fast, and run over batches of texts.
+
+`Runner` is what all networks share; `Network` gives vectors of texts, and `pairs.PairNetwork` scores of pairs of them.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +21,7 @@ from vicino import progress
 from vicino.encoders.base import Tokens
 from vicino.encoders.transformer import acceleration, heads, opening
 from vicino.encoders.transformer.folder import ModelFolder
-from vicino.encoders.transformer.tokenising import Ids, Tokenizer
+from vicino.encoders.transformer.tokenising import Ids, Tokenizer, padded
 from vicino.learning import processor
 from vicino.vectors import Ragged, normalise
 
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["TOLERANCE", "Arithmetic", "Network", "in_batches", "workers"]
+__all__ = ["SAMPLE", "TOLERANCE", "Arithmetic", "Network", "Runner", "in_batches", "workers"]
 
 Arithmetic = Literal["auto", "float32", "bfloat16"]
 
@@ -37,7 +41,7 @@ _EXACT = 0.999999  # the same for float32, which differs by the order of sums al
 _SMALL = 10e9  # multiplications and additions that one thread does in some 50 ms
 _STREAMS = 8  # more streams than this wait for one another at Python's lock
 # Texts of several lengths on which a faster network must agree with the plain one.
-_SAMPLE = (
+SAMPLE = (
     "near",
     "Which embedding is best for my text?",
     "Wings lift an aeroplane because the air above them flows faster than the air below, and pressure falls where air is quick.",
@@ -45,13 +49,14 @@ _SAMPLE = (
     "東京都の天気は晴れです。 Straße, naïve, Ελλάδα; 3.14159 × 2 = 6.28318 …!?",
     " ".join(["A map is good when what lies near on it lies near in the world, and every map leaves something out."] * 8),
 )
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 _starting = threading.Lock()
 os.register_at_fork(after_in_child=_pools.clear)  # threads do not survive a fork
 
 
-class Network:
+class Runner(ABC):
     """An opened model. `arithmetic` is what it computes with: "float32" or "bfloat16".
 
     Raises MissingExtra (no torch), UnreadableSource (what transformers cannot open) and InputError (a limit that is too long
@@ -62,49 +67,34 @@ class Network:
         opening.require_torch()
         self._folder = folder
         self._device = opening.pick_device(device)
-        self._head = heads.after_pooling(folder.steps[1:])
         with opening.quiet():
-            self._network = opening.open_network(folder)
+            self._network = self._open()
             self.limit = min(filter(None, (folder.limit, opening.most_positions(self._network))), default=None)
-            self._tokenizer = Tokenizer(opening.open_tokenizer(folder), self.limit, lower=folder.lower)
+            self._tokenizer = self._open_tokenizer()
             self.arithmetic = self._settle(arithmetic)
             embedded = self._network.get_input_embeddings().weight.numel()
             self._parameters = sum(each.numel() for each in self._network.parameters()) - embedded
 
-    def encode(self, texts: Sequence[str], *, prompt: str = "", batch_size: int = 32) -> NDArray[np.float32]:
-        """(n, d) float32 vectors, in the order of the texts."""
-        vectors = np.empty((len(texts), self._folder.width), dtype=np.float32)
-        taken = 0 if self._folder.pooling.include_prompt else self._tokenizer.prompt_length(prompt)
+    @abstractmethod
+    def _open(self) -> Any:
+        """The network, plain."""
 
-        def write(rows: NDArray[np.int64], ids: list[Ids]) -> None:
-            vectors[rows] = self._vectors(ids, taken)
+    @abstractmethod
+    def _open_tokenizer(self) -> Tokenizer:
+        """The tokenizer, with the network's limit."""
 
-        self._for_each_batch(texts, prompt, batch_size, write)
-        return vectors
+    @property
+    def _body(self) -> Any:
+        """What of the network is made fast."""
+        return self._network
 
-    def token_vectors(self, texts: Sequence[str], *, prompt: str = "", batch_size: int = 32) -> Ragged:
-        """The network's output: a vector for each real token of each text, special tokens included."""
-        blocks: list[NDArray[np.float32]] = [np.empty((0, 0), dtype=np.float32)] * len(texts)
+    @abstractmethod
+    def _sample(self) -> NDArray[np.float32]:
+        """What the network gives for a few texts of several lengths."""
 
-        def write(rows: NDArray[np.int64], ids: list[Ids]) -> None:
-            hidden = self._hidden(ids)[0].float().cpu().numpy()
-            for row, tokens, own in zip(rows, hidden, ids, strict=True):
-                blocks[row] = tokens[: len(own)].copy()
-
-        self._for_each_batch(texts, prompt, batch_size, write)
-        return Ragged.of(blocks, self._folder.token_width)
-
-    def lengths(self, texts: Sequence[str], *, prompt: str = "") -> NDArray[np.int64]:
-        """How many tokens each text has before it is cut at the limit."""
-        return self._tokenizer.lengths([prompt + text for text in texts])
-
-    def tokens(self, text: str) -> Tokens:
-        """How one text is read."""
-        ids = self._tokenizer.ids([text])[0]
-        pieces, known = self._tokenizer.pieces(ids)
-        table = self._network.get_input_embeddings().weight
-        rows = table[ids.astype(np.int64)].detach().float().cpu().numpy()
-        return Tokens(pieces, ids.astype(np.int64), known, len(table), rows)
+    @abstractmethod
+    def _is_near(self, fast: NDArray[np.float32], plain: NDArray[np.float32], dtype: torch.dtype) -> bool:
+        """Whether two samples are the same but for rounding."""
 
     @property
     def _on_processor(self) -> bool:
@@ -113,13 +103,17 @@ class Network:
     # How batches are made and run ----------------------------------------------------------------------------------------
 
     def _for_each_batch(
-        self, texts: Sequence[str], prompt: str, batch_size: int, write: Callable[[NDArray[np.int64], list[Ids]], None]
+        self,
+        texts: Sequence[T],
+        read: Callable[[Sequence[T]], list[Ids]],
+        batch_size: int,
+        write: Callable[[NDArray[np.int64], list[Ids]], None],
     ) -> None:
-        """Tokenise, sort by length, and hand out batches of rows and their ids."""
+        """Tokenise by `read`, sort by length, and hand out batches of rows and their ids."""
         budget = batch_size * _TOKENS * (1 if self._on_processor else _DEVICE_FACTOR)
         with progress.task("Encoding", total=len(texts), unit="documents") as task:
             for start in range(0, len(texts), _WINDOW):
-                ids = self._tokenizer.ids([prompt + text for text in texts[start : start + _WINDOW]])
+                ids = read(texts[start : start + _WINDOW])
 
                 def work(rows: list[int], start: int = start, ids: list[Ids] = ids) -> None:
                     write(np.array(rows) + start, [ids[row] for row in rows])
@@ -170,24 +164,6 @@ class Network:
             waiting.clear()
             wait(tasks)
 
-    def _hidden(self, ids: list[Ids]) -> tuple[Tensor, Tensor]:
-        """The network's output for a batch, padded on the right: (n, l, d), and the lengths (n,)."""
-        import torch
-
-        lengths = np.array([len(own) for own in ids])
-        padded = np.full((len(ids), max(1, lengths.max())), self._tokenizer.padding, dtype=np.int64)
-        real = np.arange(padded.shape[1]) < lengths[:, None]
-        padded[real] = np.concatenate(ids)
-        mask = None if real.all() else torch.from_numpy(real.astype(np.int64)).to(self._device)
-        inputs = torch.from_numpy(padded).to(self._device)
-        hidden: Tensor = self._network(input_ids=inputs, attention_mask=mask).last_hidden_state
-        return hidden, torch.from_numpy(lengths).to(self._device)
-
-    def _vectors(self, ids: list[Ids], prompt: int) -> NDArray[np.float32]:
-        hidden, lengths = self._hidden(ids)
-        found: NDArray[np.float32] = self._head(heads.pool(hidden, lengths, self._folder.pooling, prompt)).cpu().numpy()
-        return found
-
     # How the network is made fast ----------------------------------------------------------------------------------------
 
     def _settle(self, wanted: Arithmetic) -> str:
@@ -200,9 +176,9 @@ class Network:
             dtype = torch.bfloat16 if name == "bfloat16" else torch.float32
             if self._agrees(dtype, plain):
                 return name
-            self._network = opening.open_network(self._folder).to(self._device)
+            self._network = self._open().to(self._device)
         if wanted == "bfloat16":
-            self._network.to(torch.bfloat16)
+            self._body.to(torch.bfloat16)
         return "bfloat16" if wanted == "bfloat16" else "float32"
 
     def _candidates(self, wanted: Arithmetic) -> list[str]:
@@ -218,32 +194,99 @@ class Network:
 
     def _agrees(self, dtype: torch.dtype, plain: NDArray[np.float32]) -> bool:
         """Make the network fast; tell whether it gives the vectors that the plain one gave."""
-        import torch
-
-        own = getattr(self._network.config, "_attn_implementation", None)
+        own, body = getattr(self._network.config, "_attn_implementation", None), self._body
         try:
             if self._on_processor:
-                acceleration.accelerate(self._network, dtype)
+                acceleration.accelerate(body, dtype)
             else:
-                acceleration.cast(self._network, dtype)
+                acceleration.cast(body, dtype)
             try:
                 fast = self._sample()
             except acceleration.UnusualAttention:
-                self._network.set_attn_implementation(own)
+                body.set_attn_implementation(own)
                 fast = self._sample()
         except (RuntimeError, TypeError, ValueError, AttributeError) as error:
             _log.info("%s cannot be made fast in %s: %s", self._folder.path, dtype, error)
             return False
-        cosine = float((fast * plain).sum(axis=1).mean())
-        return cosine >= (TOLERANCE if dtype == torch.bfloat16 else _EXACT)
+        return self._is_near(fast, plain, dtype)
+
+
+class Network(Runner):
+    """The vectors of texts; see `Runner`."""
+
+    def __init__(self, folder: ModelFolder, *, arithmetic: Arithmetic = "auto", device: str = "auto") -> None:
+        opening.require_torch()
+        self._head = heads.after_pooling(folder.steps[1:])
+        super().__init__(folder, arithmetic=arithmetic, device=device)
+
+    def encode(self, texts: Sequence[str], *, prompt: str = "", batch_size: int = 32) -> NDArray[np.float32]:
+        """(n, d) float32 vectors, in the order of the texts."""
+        vectors = np.empty((len(texts), self._folder.width), dtype=np.float32)
+        taken = 0 if self._folder.pooling.include_prompt else self._tokenizer.prompt_length(prompt)
+
+        def write(rows: NDArray[np.int64], ids: list[Ids]) -> None:
+            vectors[rows] = self._vectors(ids, taken)
+
+        self._for_each_batch(texts, self._after(prompt), batch_size, write)
+        return vectors
+
+    def token_vectors(self, texts: Sequence[str], *, prompt: str = "", batch_size: int = 32) -> Ragged:
+        """The network's output: a vector for each real token of each text, special tokens included."""
+        blocks: list[NDArray[np.float32]] = [np.empty((0, 0), dtype=np.float32)] * len(texts)
+
+        def write(rows: NDArray[np.int64], ids: list[Ids]) -> None:
+            hidden = self._hidden(ids)[0].float().cpu().numpy()
+            for row, tokens, own in zip(rows, hidden, ids, strict=True):
+                blocks[row] = tokens[: len(own)].copy()
+
+        self._for_each_batch(texts, self._after(prompt), batch_size, write)
+        return Ragged.of(blocks, self._folder.token_width)
+
+    def lengths(self, texts: Sequence[str], *, prompt: str = "") -> NDArray[np.int64]:
+        """How many tokens each text has before it is cut at the limit."""
+        return self._tokenizer.lengths([prompt + text for text in texts])
+
+    def tokens(self, text: str) -> Tokens:
+        """How one text is read."""
+        ids = self._tokenizer.ids([text])[0]
+        pieces, known = self._tokenizer.pieces(ids)
+        table = self._network.get_input_embeddings().weight
+        rows = table[ids.astype(np.int64)].detach().float().cpu().numpy()
+        return Tokens(pieces, ids.astype(np.int64), known, len(table), rows)
+
+    def _open(self) -> Any:
+        return opening.open_network(self._folder)
+
+    def _open_tokenizer(self) -> Tokenizer:
+        return Tokenizer(opening.open_tokenizer(self._folder), self.limit, lower=self._folder.lower)
+
+    def _after(self, prompt: str) -> Callable[[Sequence[str]], list[Ids]]:
+        """What reads texts that come after a prompt."""
+        return lambda texts: self._tokenizer.ids([prompt + text for text in texts])
+
+    def _hidden(self, ids: list[Ids]) -> tuple[Tensor, Tensor]:
+        """The network's output for a batch, padded on the right: (n, l, d), and the lengths (n,)."""
+        given, lengths = padded(ids, self._tokenizer.padding, self._device)
+        hidden: Tensor = self._network(**given).last_hidden_state
+        return hidden, lengths
+
+    def _vectors(self, ids: list[Ids], prompt: int) -> NDArray[np.float32]:
+        hidden, lengths = self._hidden(ids)
+        found: NDArray[np.float32] = self._head(heads.pool(hidden, lengths, self._folder.pooling, prompt)).cpu().numpy()
+        return found
 
     def _sample(self) -> NDArray[np.float32]:
         """Unit vectors of the sample, encoded as one padded batch, longest text first."""
         import torch
 
-        ids = sorted(self._tokenizer.ids(_SAMPLE), key=len, reverse=True)
+        ids = sorted(self._tokenizer.ids(SAMPLE), key=len, reverse=True)
         with torch.inference_mode():
             return normalise(self._vectors(ids, 0))
+
+    def _is_near(self, fast: NDArray[np.float32], plain: NDArray[np.float32], dtype: torch.dtype) -> bool:
+        import torch
+
+        return float((fast * plain).sum(axis=1).mean()) >= (TOLERANCE if dtype == torch.bfloat16 else _EXACT)
 
 
 def in_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

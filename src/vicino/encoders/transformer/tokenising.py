@@ -1,4 +1,4 @@
-"""Texts -> token ids, cut at the limit, in chunks that keep memory small whatever the texts are.
+"""Texts, or pairs of them, -> token ids, cut at the limit, in chunks that keep memory small whatever the texts are.
 
 A text of millions of characters is not tokenised whole only to be cut: its first piece is, up to a white space, and the rest
 only where that piece does not fill the limit. Counting is honest all the same: `lengths` goes through the whole text, piece
@@ -9,28 +9,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vicino.errors import InputError, UnreadableSource
 
-__all__ = ["Tokenizer"]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = ["Ids", "Tokenizer", "padded"]
 
 _PIECE = 1 << 18  # characters: a longer text is read in pieces
+T = TypeVar("T", bound="str | tuple[str, str]")
 _CHUNK = 1 << 20  # characters tokenised at a time: an encoding takes some 200 bytes a token
 
-Ids = NDArray[np.int32]
+Ids = NDArray[np.int32]  # (l,); of pairs (l, 2) where the network reads beside each token which text it is of, 0 or 1
 
 
 class Tokenizer:
-    """A tokenizer of transformers with one length limit; `limit` counts the special tokens too and may be None."""
+    """A tokenizer of transformers with one length limit; `limit` counts the special tokens too and may be None.
 
-    def __init__(self, tokenizer: Any, limit: int | None, *, lower: bool = False) -> None:
+    With `paired` it reads pairs; with `typed` it says of each token, besides, which text of the pair it is of.
+    """
+
+    def __init__(
+        self, tokenizer: Any, limit: int | None, *, lower: bool = False, paired: bool = False, typed: bool = False
+    ) -> None:
         self.limit = limit
         self.padding = int(tokenizer.pad_token_id or 0)
-        self.special = int(tokenizer.num_special_tokens_to_add(False))
+        self.special = int(tokenizer.num_special_tokens_to_add(paired))
+        self._typed = typed and "token_type_ids" in tokenizer.model_input_names
         self._tokenizer = tokenizer
         self._fast: Any = getattr(tokenizer, "backend_tokenizer", None)  # the tokenizers library; None for one in Python
         if limit is not None and limit <= self.special:
@@ -70,6 +81,30 @@ class Tokenizer:
             found += read
         return found
 
+    def words(self, texts: Sequence[str]) -> list[Ids]:
+        """Which word each of a text's `ids` is of, counted from 0; -1 of special tokens. A tokenizer in Python does not tell:
+        there each token is a word."""
+        if self._fast is None:
+            special = self._tokenizer.all_special_ids
+            return [np.where(np.isin(own, special), -1, np.arange(len(own))).astype(np.int32) for own in self.ids(texts)]
+        found: list[Ids] = []
+        for chunk in _chunks(texts):
+            heads = [_whole(next(_pieces(text)) if self.limit is not None else text) for text in chunk]
+            for text, head, read in zip(chunk, heads, self._fast.encode_batch(heads), strict=True):
+                short = len(head) < len(text) and len(read) < (self.limit or 0)
+                words = (self._fast.encode(_whole(text)) if short else read).word_ids
+                found.append(np.array([-1 if word is None else word for word in words], dtype=np.int32))
+        return found
+
+    def pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Ids]:
+        """The token ids of each pair, special ones included, at most `limit`: what is too long loses its end, the longer text
+        of a pair first."""
+        found: list[Ids] = []
+        for chunk in _chunks(pairs):
+            heads = [tuple(_whole(next(_pieces(text)) if self.limit is not None else text) for text in pair) for pair in chunk]
+            found += self._read_pairs(heads)
+        return found
+
     def lengths(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """How many tokens each text has in full, special ones included: (n,)."""
         counts = np.full(len(texts), self.special, dtype=np.int64)
@@ -104,6 +139,17 @@ class Tokenizer:
             length += sum(len(rest) - self.special for rest in found.overflowing)
         return length
 
+    def _read_pairs(self, pairs: Sequence[Any]) -> list[Ids]:
+        if self._fast is None:
+            cut = {} if self.limit is None else {"truncation": "longest_first", "max_length": self.limit}
+            read = self._tokenizer([a for a, _ in pairs], [b for _, b in pairs], verbose=False, **cut)
+            ids, types = read["input_ids"], read.get("token_type_ids", read["input_ids"])
+        else:
+            both = self._many(pairs)
+            ids, types = [found.ids for found in both], [found.type_ids for found in both]
+        listed = zip(ids, types, strict=True)
+        return [np.array(own if self._typed else own[0], dtype=np.int32).T for own in listed]
+
     def _read_slowly(self, texts: list[str]) -> list[tuple[Ids, int]]:
         full = cut = self._tokenizer(texts, verbose=False)["input_ids"]
         if self.limit is not None:
@@ -111,14 +157,28 @@ class Tokenizer:
         return [(np.array(ids, dtype=np.int32), len(whole)) for ids, whole in zip(cut, full, strict=True)]
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Neighbouring texts of about `_CHUNK` characters together; an endless text counts only as its first piece."""
+def padded(ids: Sequence[Ids], padding: int, device: torch.device) -> tuple[dict[str, Tensor], Tensor]:
+    """What a network takes for rows of tokens, padded on the right to (n, l), and their lengths (n,)."""
+    import torch
+
+    lengths = np.array([len(own) for own in ids])
+    filled = np.full((len(ids), max(1, lengths.max()), *ids[0].shape[1:]), padding, dtype=np.int64)
+    real = np.arange(filled.shape[1]) < lengths[:, None]
+    filled[real] = np.concatenate(ids)
+    given = {"input_ids": filled} if filled.ndim == 2 else {"input_ids": filled[..., 0], "token_type_ids": filled[..., 1] * real}
+    if not real.all():
+        given["attention_mask"] = real.astype(np.int64)
+    return {name: torch.from_numpy(each).to(device) for name, each in given.items()}, torch.from_numpy(lengths).to(device)
+
+
+def _chunks(texts: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Neighbouring texts, or pairs, of about `_CHUNK` characters together; an endless text counts only as its first piece."""
     start = size = 0
     for place, text in enumerate(texts):
         if size >= _CHUNK:
             yield texts[start:place]
             start, size = place, 0
-        size += min(len(text), _PIECE)
+        size += sum(min(len(each), _PIECE) for each in ([text] if isinstance(text, str) else text))
     if start < len(texts):
         yield texts[start:]
 

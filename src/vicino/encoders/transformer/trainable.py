@@ -26,10 +26,10 @@ from vicino.encoders.transformer.acceleration import IDLE, UnusualAttention, pie
 from vicino.encoders.transformer.folder import Dense, ModelFolder
 from vicino.encoders.transformer.network import in_batches
 from vicino.encoders.transformer.saving import write_folder
-from vicino.encoders.transformer.tokenising import Ids, Tokenizer
+from vicino.encoders.transformer.tokenising import Ids, Tokenizer, padded
 from vicino.learning.devices import autocast, usual_precision
 
-__all__ = ["Trainable"]
+__all__ = ["Trainable", "set_dropout"]
 
 _TOKENS = 4096  # of a bucket, padding included
 _AT_ONCE = 1024  # texts
@@ -47,12 +47,11 @@ class Trainable(nn.Module):
         super().__init__()
         self.folder = folder
         with opening.quiet():
-            network = opening.open_network(folder).train().requires_grad_(True)
+            self.network = network = self._open().train().requires_grad_(True)
             longest = min(filter(None, (limit, folder.limit, opening.most_positions(network))), default=None)
-            self.tokenizer = Tokenizer(opening.open_tokenizer(folder), longest, lower=folder.lower)
+            self.tokenizer = self._open_tokenizer(longest)
         if dropout is not None:
-            _set_dropout(network, dropout)
-        self.network = network
+            set_dropout(network, dropout)
         self.steps = nn.ModuleList(_Dense(step) if isinstance(step, Dense) else _Normalize() for step in folder.steps[1:])
         self._install_attention()
         self._takes_rows = self._reads_rows_as_ids()
@@ -67,9 +66,7 @@ class Trainable(nn.Module):
         order: list[int] = []
         rows, places = self._rows(ids)
         for bucket in in_batches([len(own) for own in ids], _TOKENS):
-            hidden, lengths = self._hidden([places[row] for row in bucket], rows)
-            with _as_they_are(hidden):
-                vectors.append(heads.pool(hidden, lengths, self.folder.pooling, prompt))
+            vectors.append(self._given([places[row] for row in bucket], rows, prompt))
             order += bucket
         found = torch.cat(vectors)[torch.from_numpy(np.argsort(order)).to(self._device)]
         with _as_they_are(found):
@@ -105,6 +102,12 @@ class Trainable(nn.Module):
                 kept = {name: value.detach().cpu().contiguous() for name, value in step.state_dict().items()}
                 save_file(kept, target / f"{place}_Dense" / "model.safetensors")
 
+    def _open(self) -> Any:
+        return opening.open_network(self.folder)
+
+    def _open_tokenizer(self, limit: int | None) -> Tokenizer:
+        return Tokenizer(opening.open_tokenizer(self.folder), limit, lower=self.folder.lower)
+
     @property
     def _device(self) -> torch.device:
         device: torch.device = next(self.network.parameters()).device
@@ -114,22 +117,27 @@ class Trainable(nn.Module):
         """The embeddings of all ids that occur, and each text as places among them; the ids themselves where it must be."""
         if not self._takes_rows:
             return None, ids
-        known, places = np.unique(np.concatenate(ids), return_inverse=True)
+        tokens = np.concatenate(ids)
+        each = tokens.reshape(len(tokens), -1)[:, 0]  # of pairs, a token's type stands beside it
+        known, places = np.unique(each, return_inverse=True)
+        tokens = places.astype(np.int32) if tokens.ndim == 1 else np.stack([places, tokens[:, 1]], axis=1).astype(np.int32)
         table = self.network.get_input_embeddings()
         rows: Tensor = table(torch.from_numpy(known.astype(np.int64)).to(self._device))
-        return rows, np.split(places.astype(np.int32), np.cumsum([len(own) for own in ids])[:-1])
+        return rows, np.split(tokens, np.cumsum([len(own) for own in ids])[:-1])
 
-    def _hidden(self, ids: list[Ids], rows: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The network's output for a bucket, longest first: (n, l, d), and the lengths (n,)."""
-        lengths = np.array([len(own) for own in ids])
-        padded = np.full((len(ids), max(1, lengths.max())), self.tokenizer.padding if rows is None else 0, dtype=np.int64)
-        real = np.arange(padded.shape[1]) < lengths[:, None]
-        padded[real] = np.concatenate(ids)
-        mask = None if real.all() else torch.from_numpy(real.astype(np.int64)).to(self._device)
-        inputs = torch.from_numpy(padded).to(self._device)
-        given = {"input_ids": inputs} if rows is None else {"inputs_embeds": nn.functional.embedding(inputs, rows)}
-        hidden: Tensor = self.network(**given, attention_mask=mask).last_hidden_state
-        return hidden, torch.from_numpy(lengths).to(self._device)
+    def _inputs(self, ids: list[Ids], rows: Tensor | None) -> tuple[dict[str, Tensor], Tensor]:
+        """What the network takes for a bucket, longest first, and the lengths (n,)."""
+        given, lengths = padded(ids, self.tokenizer.padding if rows is None else 0, self._device)
+        if rows is not None:
+            given["inputs_embeds"] = nn.functional.embedding(given.pop("input_ids"), rows)
+        return given, lengths
+
+    def _given(self, ids: list[Ids], rows: Tensor | None, prompt: int) -> Tensor:
+        """What the network gives for a bucket, (n, d), in float32."""
+        given, lengths = self._inputs(ids, rows)
+        hidden: Tensor = self.network(**given).last_hidden_state
+        with _as_they_are(hidden):
+            return heads.pool(hidden, lengths, self.folder.pooling, prompt)
 
     def _install_attention(self) -> None:
         """Give the network `_attend`, where it asks transformers for its attention by name and `_attend` computes it."""
@@ -164,8 +172,11 @@ class Trainable(nn.Module):
     def _sample(self) -> Tensor:
         """Vectors of two texts."""
         with torch.no_grad(), torch.random.fork_rng():
-            found: Tensor = self(self.ids(["two texts", "of two different lengths"]))
+            found: Tensor = self(self._sample_ids())
         return found
+
+    def _sample_ids(self) -> list[Ids]:
+        return self.ids(["two texts", "of two different lengths"])
 
 
 class _Normalize(nn.Module):
@@ -195,7 +206,7 @@ class _Dense(nn.Module):
         return found
 
 
-def _set_dropout(network: nn.Module, share: float) -> None:
+def set_dropout(network: nn.Module, share: float) -> None:
     """The same share everywhere; what is no module of its own (attention) asks the configuration or an attribute."""
     for module in network.modules():
         if isinstance(module, nn.Dropout):

@@ -1,0 +1,419 @@
+"""Fine-tuning a sentence encoder: what it is worth on questions that nothing in training gives away.
+
+    python benchmarks/finetune.py --data DIR --work FOLDER [--parts folds published ablations stsb conala shuffled] [--seeds 3]
+
+Prints one JSON object. Each model that is trained and measured is a file of numbers in FOLDER: what was stopped goes on there,
+and parts that were run at other times are joined.
+
+- folds: grouped cross-validation over all questions of SciFact; those that share an answer or nearly repeat each other are in one
+  fold. The base is first adapted to the documents (it learns from their own titles and sentences what the ranking fused with BM25
+  knows; no question of SciFact and no label is seen), and then learns from the other folds' questions. Every question is asked
+  once of a model that learnt nothing near it. nDCG@10 alone, and fused with BM25 (weight .3).
+- published: the train split taught, the test split asked: all of it, and what no trained question gives away.
+- ablations: one fold, seed 0: what the defaults are worth (hard negatives, their denoising, Matryoshka).
+- stsb: cosines of pairs, by Spearman on its test split, and what SciFact and Cranfield lose by it.
+- conala: a sentence that asks for Python, and the line that does it.
+- shuffled: the answers of CoNaLa dealt out anew; the gate must reject it.
+
+Intervals are percentile bootstraps over questions, of each question's mean over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rounds import machine
+from vicino import progress
+from vicino.data.examples import Examples, joined, read_examples
+from vicino.data.records import Hits, Judgement, Query
+from vicino.data.splits import folds, group_queries
+from vicino.encoders.transformer import Transformer
+from vicino.evaluation.tasks import RetrievalTask
+from vicino.learning.loop import fit
+from vicino.metrics.significance import bootstrap_difference, bootstrap_interval
+from vicino.metrics.similarity import paired_cosine, spearman
+from vicino.retrieval import from_recipe, parse
+from vicino.retrieval.fused import combine, pool
+from vicino.training.candidates import values
+from vicino.training.material import Material, Parts, task_of
+from vicino.training.ranking import Ranking
+from vicino.training.recipe import TextRecipe
+from vicino.training.searchable import Searchable
+from vicino.training.text import TextTraining, train_text
+from vicino.vectors import normalise
+
+FOLDS = 3
+DEPTH = 200  # answers of each part that are fused
+LEXICAL = 0.3  # BM25's weight
+NARROW = 64  # dimensions that Matryoshka keeps
+ADAPT: dict[str, Any] = {"way": "distil", "epochs": 2, "batch_size": 64, "learning_rate": 6e-5, "limit": 160}
+TEACH: dict[str, Any] = {}
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "not adapted": {"adapted": False},
+    "in-batch negatives only": {"negatives": 0},
+    "hard negatives, not denoised": {"relative": None},
+    "three hard negatives": {"negatives": 3},
+    "Matryoshka": {"dims": (NARROW,)},
+}
+
+Values = NDArray[np.float64]
+
+
+def main() -> None:
+    parts = {
+        "folds": cross_validated,
+        "published": published,
+        "ablations": ablations,
+        "stsb": similarity,
+        "conala": code,
+        "shuffled": shuffled,
+    }
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds scifact/, stsb/, conala/, cranfield/")
+    parser.add_argument("--work", type=Path, required=True, help="where numbers are kept from one call to the next")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+
+    import torch
+
+    torch.set_num_threads(options.threads)
+    options.work.mkdir(parents=True, exist_ok=True)
+    bench = Bench(options.data, options.work, range(options.seeds))
+    with progress.bars():
+        results = {name: parts[name](bench) for name in options.parts}
+    print(
+        json.dumps(
+            {
+                "benchmark": "finetune",
+                "machine": machine(),
+                "parameters": {"base": "minilm", "folds": FOLDS, "bm25_weighs": LEXICAL, "adapting": ADAPT, **TEACH},
+                "results": results,
+            },
+            indent=1,
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all parts use; measured once."""
+
+    data: Path
+    work: Path
+    seeds: Sequence[int]
+
+    def unit(self, name: str, made: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What `made` gives, from its file if it was made before."""
+        file = self.work / f"{name}.json"
+        if not file.exists():
+            print(f"{name} ...", file=sys.stderr)
+            began = time.monotonic()
+            found = made()
+            text = json.dumps({**found, "seconds": round(time.monotonic() - began, 1)})
+            file.with_suffix(".part").write_text(text, encoding="utf-8")
+            file.with_suffix(".part").replace(file)
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return dict(found)
+
+    @cached_property
+    def base(self) -> Transformer:
+        return Transformer()
+
+    @cached_property
+    def examples(self) -> dict[str, Examples]:
+        """SciFact's train and test splits."""
+        return {split: read_examples(self.data / "scifact", split=split) for split in ("train", "test")}
+
+    @cached_property
+    def whole(self) -> Examples:
+        return joined(list(self.examples.values()))
+
+    @cached_property
+    def task(self) -> RetrievalTask:
+        """All questions of SciFact."""
+        return task_of("scifact", self.whole)
+
+    @cached_property
+    def dense(self) -> Searchable:
+        """SciFact's documents with the base's vectors."""
+        return Searchable(self.base, self.task.documents)
+
+    @cached_property
+    def lexical(self) -> Callable[[Sequence[Query], int], Hits]:
+        return from_recipe(parse("bm25")).build(self.task.documents).search
+
+    @cached_property
+    def before(self) -> dict[str, Values]:
+        """What the base finds, for each question of `task`."""
+        return self.found(self.dense, self.task)
+
+    def found(self, dense: Searchable, task: RetrievalTask, dim: int | None = None) -> dict[str, Values]:
+        """nDCG@10 of each question, alone and fused; by the first `dim` dimensions, if that is given."""
+        if dim is None:
+            alone = dense.search(task.queries, DEPTH)
+        else:
+            documents, asked = (normalise(each[:, :dim]) for each in (dense.vectors, dense.asked(task.queries)))
+            scores = asked @ documents.T
+            best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
+            ids = np.array([one.id for one in dense.documents], dtype=object)
+            alone = Hits(ids[best], np.take_along_axis(scores, best, 1))
+        pools = pool([self.lexical(task.queries, DEPTH), alone], "convex", floors=[0.0, -1.0])
+        fused = combine(pools, np.array([LEXICAL, 1 - LEXICAL]), 10)
+        return {"alone": values(alone, task), "fused": values(fused, task)}
+
+    def adapted(self, seed: int) -> Searchable:
+        """SciFact's documents with vectors of the base that learnt from them, without questions or labels."""
+        place = self.work / f"adapted-{seed}"
+        if not place.exists():
+            source = self.data / "scifact" / "corpus.jsonl"
+            train_text(source, place, recipe=TextRecipe.of(seed=seed, **ADAPT), unlabelled=True)
+        return Searchable(Transformer(model=str(place)), self.task.documents)
+
+    def taught(self, parts: Parts, seed: int, *, adapted: bool = True, **changes: Any) -> Searchable:
+        """SciFact's documents with vectors of a model that learnt from `parts.learn`."""
+        recipe = TextRecipe.of(seed=seed, **{**TEACH, **changes})
+        start = self.adapted(seed) if adapted else self.dense
+        encoder = start.encoder
+        if not isinstance(encoder, Transformer):
+            raise TypeError("only a transformer is taught")
+        lesson = Ranking(Material.of(parts), encoder, recipe, dense=start)
+        model = encoder.trainable(limit=recipe.limit, dropout=recipe.dropout)
+        with tempfile.TemporaryDirectory() as folder:
+            batches = lesson.batches(model, Path(folder))
+            run = fit(model, batches, lesson.loss, recipe.settings, evaluate=lesson.chooser(model), label="training")
+            print(f"  chosen by: {run.metrics}; {run.examples_per_second:.1f} examples/s", file=sys.stderr)
+            place = Path(folder) / "model"
+            place.mkdir()
+            model.save(place)
+            return Searchable(Transformer(model=str(place)), self.task.documents)
+
+
+def cut(examples: Examples, source: Path, held: set[str], seed: int) -> Parts:
+    """Parts whose judged questions are `held`; a tenth of the groups of the others chooses weights."""
+    ids = np.array(examples.query_ids)
+    others = examples.subset(~np.isin(ids, list(held)))
+    names = list(dict.fromkeys(others.query_ids or ()))
+    groups = grouped(others)
+    choose = folds([{str(one)} for one in groups], 10, seed) == 0
+    chosen = {name for name, its in zip(names, choose, strict=True) if its}
+    mask = np.isin(np.array(others.query_ids), list(chosen))
+    return Parts(source, others.subset(~mask), others.subset(mask), examples.subset(np.isin(ids, list(held))), tested=True)
+
+
+def grouped(examples: Examples) -> NDArray[np.intp]:
+    """The group of each question, in the order of first rows."""
+    texts = dict(zip(examples.query_ids or (), examples.anchors, strict=True))
+    pairs = zip(examples.query_ids or (), examples.document_ids or (), strict=True)
+    return group_queries([Query(name, text) for name, text in texts.items()], [Judgement(*pair, 1) for pair in pairs])
+
+
+def fold(bench: Bench, number: int, seed: int) -> set[str]:
+    """The ids of the questions in a fold."""
+    names = list(dict.fromkeys(bench.whole.query_ids or ()))
+    of = folds([{str(one)} for one in grouped(bench.whole)], FOLDS, seed)
+    return {name for name, its in zip(names, of, strict=True) if its == number}
+
+
+# The parts ------------------------------------------------------------------------------------------------------------
+
+
+def cross_validated(bench: Bench) -> dict[str, Any]:
+    """The headline: every question of SciFact asked of a model that learnt nothing near it."""
+    ids = [one.id for one in bench.task.queries]
+    before = plain(bench)
+    adapted = [after_adapting(bench, seed) for seed in bench.seeds]
+    after: dict[str, list[Values]] = {"alone": [], "fused": []}
+    for seed in bench.seeds:
+        units = [bench.unit(f"fold-{seed}-{number}", lambda n=number, s=seed: of_fold(bench, n, s)) for number in range(FOLDS)]
+        for way in after:
+            found = {name: value for one in units for name, value in zip(one["ids"], one[way], strict=True)}
+            after[way].append(np.array([found[name] for name in ids]))
+    report: dict[str, Any] = {"questions": len(ids), "groups": int(grouped(bench.whole).max()) + 1, "seeds": len(bench.seeds)}
+    for way in after:
+        start = [np.array(each[way]) for each in adapted]
+        report[way] = {
+            "adapted": contrast(np.array(before[way]), start),
+            "adapted and taught": contrast(np.array(before[way]), after[way]),
+            "taught, beside adapted": rounded(bootstrap_difference(np.mean(after[way], axis=0), np.mean(start, axis=0))),
+        }
+    return report
+
+
+def plain(bench: Bench) -> dict[str, Any]:
+    """What the base finds, for all questions."""
+    return bench.unit("base", lambda: {way: each.tolist() for way, each in bench.before.items()})
+
+
+def after_adapting(bench: Bench, seed: int) -> dict[str, Any]:
+    """What it finds once it knows the documents."""
+
+    def found() -> dict[str, Any]:
+        return {way: each.tolist() for way, each in bench.found(bench.adapted(seed), bench.task).items()}
+
+    return bench.unit(f"after-adapting-{seed}", found)
+
+
+def of_fold(bench: Bench, number: int, seed: int, **changes: Any) -> dict[str, Any]:
+    held = fold(bench, number, seed)
+    dense = bench.taught(cut(bench.whole, bench.data / "scifact", held, seed), seed, **changes)
+    task = task_of("scifact", bench.whole.subset(np.isin(np.array(bench.whole.query_ids), list(held))))
+    found = {way: each.tolist() for way, each in bench.found(dense, task).items()}
+    narrow = {f"{way}_{NARROW}": each.tolist() for way, each in bench.found(dense, task, NARROW).items()}
+    return {"ids": [one.id for one in task.queries], **found, **narrow}
+
+
+def contrast(before: Values, after: Sequence[Values]) -> dict[str, Any]:
+    """Means with intervals over questions, of each question's mean over seeds."""
+    mean = np.mean(after, axis=0)
+    return {
+        "before": rounded(bootstrap_interval(before)),
+        "after": rounded(bootstrap_interval(mean)),
+        "gain": rounded(bootstrap_difference(mean, before)),
+        "each_seed": [round(float(each.mean()), 4) for each in after],
+    }
+
+
+def rounded(numbers: Sequence[float]) -> list[float]:
+    return [round(float(one), 4) for one in numbers]
+
+
+def published(bench: Bench) -> dict[str, Any]:
+    """SciFact's own splits, and the same without what the train split gives away."""
+    source = bench.data / "scifact"
+    test = task_of("scifact", bench.examples["test"])
+    held = {one.id for one in test.queries}
+    parts = cut(bench.whole, source, held, 0)
+    found = parts.looked_at()
+    clean_ids = set(parts.clean(found).query_ids or ())
+    clean = np.array([one.id in clean_ids for one in test.queries])
+    ids = [one.id for one in bench.task.queries]
+    base = plain(bench)
+    rows = [ids.index(one.id) for one in test.queries]
+
+    def taught(seed: int) -> dict[str, Any]:
+        dense = bench.taught(cut(bench.whole, source, held, seed), seed)
+        return {way: each.tolist() for way, each in bench.found(dense, test).items()}
+
+    units = [bench.unit(f"published-{seed}", lambda s=seed: taught(s)) for seed in bench.seeds]
+    report: dict[str, Any] = {
+        "lint": [str(one) for one in found.findings if "held-out" in str(one)],
+        "questions": len(test.queries),
+        "clean": int(clean.sum()),
+        "seeds": len(bench.seeds),
+    }
+    for way in ("alone", "fused"):
+        before = np.array(base[way])[rows]
+        after = [np.array(unit[way]) for unit in units]
+        report[way] = {
+            "all": contrast(before, after),
+            "clean": contrast(before[clean], [each[clean] for each in after]),
+            "given away": contrast(before[~clean], [each[~clean] for each in after]),
+        }
+    return report
+
+
+def ablations(bench: Bench) -> dict[str, Any]:
+    """One fold, one seed: each change beside the defaults."""
+    ids = [one.id for one in bench.task.queries]
+    base = plain(bench)
+    found = {}
+    for name, changes in ABLATIONS.items():
+        key = "fold-0-0" if not changes else "ablation-" + name.replace(" ", "-").replace(",", "")
+        found[name] = bench.unit(key, lambda c=changes: of_fold(bench, 0, 0, **c))
+    rows = [ids.index(name) for name in found["defaults"]["ids"]]
+    report: dict[str, Any] = {"base": rounded(bootstrap_interval(np.array(base["alone"])[rows])), "questions": len(rows)}
+    for name, unit in found.items():
+        alone, usual = np.array(unit["alone"]), np.array(found["defaults"]["alone"])
+        report[name] = {
+            "alone": rounded(bootstrap_interval(alone)),
+            "beside_defaults": rounded(bootstrap_difference(alone, usual)),
+            f"kept_by_{NARROW}_dimensions": round(float(np.mean(unit[f"alone_{NARROW}"]) / alone.mean()), 4),
+        }
+    return report
+
+
+def similarity(bench: Bench) -> dict[str, Any]:
+    """STS-B's train split taught; its whole test split asked; retrieval as a control."""
+    test = read_examples(bench.data / "stsb", split="test")
+    controls = [bench.data / "cranfield"]
+    units = [bench.unit(f"stsb-{seed}", lambda s=seed: of_stsb(bench, test, controls, s)) for seed in bench.seeds]
+    return {"pairs": len(test), "published_base": 0.820, "seeds": units}
+
+
+def of_stsb(bench: Bench, test: Examples, controls: Sequence[Path], seed: int) -> dict[str, Any]:
+    recipe = TextRecipe(epochs=4, learning_rate=2e-5, seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        found = trained(bench.data / "stsb", Path(folder) / "m", recipe, controls)
+        tuned = Transformer(model=str(found.path))
+        told = {"before": bench.base, "after": tuned}
+        return {name: round(correlation(each, test), 4) for name, each in told.items()} | {"gate": found.gate.to_json()}
+
+
+def correlation(encoder: Transformer, examples: Examples) -> float:
+    sides = (encoder.encode(list(side)) for side in (examples.anchors, examples.positives))
+    return spearman(paired_cosine(*sides), examples.targets)
+
+
+def code(bench: Bench) -> dict[str, Any]:
+    """CoNaLa: intents and snippets."""
+    units = [bench.unit(f"conala-{seed}", lambda s=seed: of_conala(bench, s)) for seed in bench.seeds]
+    return {"seeds": units}
+
+
+def of_conala(bench: Bench, seed: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        found = trained(intents(bench.data, Path(folder), None), Path(folder) / "m", TextRecipe(seed=seed), [])
+        return {"scores": dict(found.scores), "judged_by": found.judged_by, "gate": found.gate.to_json()}
+
+
+def shuffled(bench: Bench) -> dict[str, Any]:
+    """Answers that are none."""
+
+    def deal() -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as folder:
+            found = trained(intents(bench.data, Path(folder), 0), Path(folder) / "m", TextRecipe(), [])
+            return {"scores": dict(found.scores), "verdict": found.gate.sentence, "accepted": found.gate.accepted}
+
+    return bench.unit("shuffled", deal)
+
+
+def intents(data: Path, folder: Path, shuffle: int | None) -> Path:
+    """CoNaLa as a folder of tables: what is asked for, and the snippet; those of the train split dealt out anew by a seed."""
+    target = folder / "conala"
+    target.mkdir()
+    for split in ("train", "test"):
+        lines = (data / "conala" / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+        pairs = [(row["rewritten_intent"] or row["intent"], row["snippet"]) for row in rows]
+        if shuffle is not None and split == "train":
+            order = np.random.default_rng(shuffle).permutation(len(pairs))
+            pairs = [(asked, pairs[place][1]) for (asked, _), place in zip(pairs, order, strict=True)]
+        text = "".join(json.dumps({"query": asked, "answer": answer}) + "\n" for asked, answer in pairs)
+        (target / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    return target
+
+
+def trained(data: Path, out: Path, recipe: TextRecipe, controls: Sequence[Path]) -> TextTraining:
+    found = train_text(data, out, recipe=recipe, controls=controls)
+    if not isinstance(found, TextTraining):
+        raise TypeError(f"a training gave a {type(found).__name__}")
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Learning to rank: pairs and triplets, whose questions must find their own answers among all documents."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vicino.data.records import Hits
+from vicino.encoders.transformer import Transformer
+from vicino.evaluation.gate import Check, check_means
+from vicino.evaluation.tasks import RetrievalTask
+from vicino.learning.loop import Batches, InParts
+from vicino.retrieval import from_recipe, parse
+from vicino.training.batches import TextBatches, embedded, parted
+from vicino.training.candidates import Search, values, with_negatives
+from vicino.training.controls import METRIC
+from vicino.training.material import Material
+from vicino.training.recipe import TextRecipe
+from vicino.training.remining import Learner, Remined
+from vicino.training.searchable import Searchable
+from vicino.vectors import normalise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vicino.encoders.transformer.trainable import Trainable
+
+__all__ = ["Ranking", "ranking_loss"]
+
+logger = logging.getLogger(__name__)
+
+_POOLED = 10  # documents of each retriever that stand against the answers while weights are chosen
+
+
+class Ranking:
+    """A lesson (see `vicino.training.text`): BM25 and the base are measured as it is made; `told` says what was mined.
+
+    `dense` are the documents of the material with the base's vectors, for who has them already.
+    """
+
+    metric = METRIC
+
+    def __init__(self, material: Material, base: Transformer, recipe: TextRecipe, *, dense: Searchable | None = None) -> None:
+        self.material, self.base, self.recipe = material, base, recipe
+        self.found, self.judged_by = material.found, material.judged_by
+        self.told = ""
+        task = material.judge
+        self._lexical = from_recipe(parse("bm25")).build(task.documents).search
+        self._dense = Searchable(base, task.documents) if dense is None else dense
+        self._before = values(self._dense.search(task.queries, 10), task)
+        bm25 = values(self._lexical(task.queries, 10), task)
+        self.scores: Mapping[str, float] = {"bm25": float(bm25.mean()), "before": float(self._before.mean())}
+
+    def __len__(self) -> int:
+        """The number of examples to learn from."""
+        return len(self.material.learn)
+
+    def batches(self, model: Trainable, folder: Path) -> Batches:
+        """Questions with their answers and negatives, which are mined here, as tokens of the model."""
+        learn, recipe = self.material.learn, self.recipe
+        negatives, self.told = with_negatives(learn, self._dense, self._lexical, recipe)
+        asked, told = (self.base.prompt(role) for role in ("query", "document"))
+        pairs = model.ids(list(learn.anchors), asked), model.ids(list(learn.positives), told)
+
+        def made(negatives: list[list[str]]) -> TextBatches:
+            others = [model.ids([own[place] for own in negatives], told) for place in range(len(negatives[0]))]
+            rows = list(zip(*pairs, *others, strict=True))
+            return TextBatches(rows, learn.query_ids or (), learn.document_ids or (), recipe.batch_size)
+
+        def mined(number: int) -> list[list[str]]:
+            dense = Searchable(Learner(model, self.base), self.material.judge.documents)
+            found, told = with_negatives(learn, dense, self._lexical, replace(recipe, seed=recipe.seed + number))
+            logger.info("%s", told)
+            return found
+
+        if recipe.remine is None or recipe.negatives == 0 or recipe.mine in ("bm25", "none"):
+            return made(negatives)
+        texts = [one.content for one in self.material.judge.documents]
+        return Remined(negatives, made, mined, every=recipe.remine, texts=texts, folder=folder)
+
+    @property
+    def loss(self) -> InParts:
+        """Each question against all answers and negatives of the batch."""
+        return InParts([embedded], partial(ranking_loss, recipe=self.recipe))
+
+    def chooser(self, model: Trainable) -> _Chooser:
+        """How good weights are while they are learnt."""
+        return _Chooser(self.material.choose, model, [self._dense.search, self._lexical], self.base)
+
+    def check(self, tuned: Transformer) -> Check:
+        """The questions that are judged by, before and after."""
+        task = self.material.judge
+        after = values(Searchable(tuned, task.documents).search(task.queries, 10), task)
+        return check_means(f"{self.metric}, {self.judged_by}", self._before, after, seed=self.recipe.seed)
+
+
+def ranking_loss(_network: Any, batch: Any, vectors: Tensor, *, recipe: TextRecipe) -> Tensor:
+    """The loss of a batch of `TextBatches`, as `InParts` calls it: in-batch and given negatives, at all widths of the recipe."""
+    from vicino.learning.losses.in_batch import FalseNegatives, info_nce
+    from vicino.learning.losses.matryoshka import matryoshka
+
+    anchors, positives, negatives = parted(vectors, len(batch["texts"][0]))
+    left_out = FalseNegatives(ids=batch["positive"].to(vectors.device), margin=recipe.margin)
+
+    def loss(queries: Tensor, documents: Tensor, *hard: Tensor) -> Tensor:
+        others = hard[0] if hard else None
+        return info_nce(queries, documents, negatives=others, temperature=recipe.temperature, left_out=left_out)
+
+    given = (anchors, positives) if negatives is None else (anchors, positives, negatives)
+    return matryoshka(loss, *given, dims=[*recipe.dims, anchors.shape[-1]]) if recipe.dims else loss(*given)
+
+
+class _Chooser:
+    """The metric over the answers and what retrievers took for them."""
+
+    def __init__(self, task: RetrievalTask, model: Trainable, searches: Sequence[Search], base: Transformer) -> None:
+        names = {name for grades in task.rows for name in grades}
+        for search in searches:
+            names |= {name for row in search(task.queries, _POOLED).ids for name in row if name is not None}
+        self.task = replace(task, documents=[one for one in task.documents if one.id in names])
+        self.shape = normalise if base.space.similarity == "cosine" else np.asarray
+        self.names = np.array([one.id for one in self.task.documents], dtype=object)
+        self.documents = model.ids([one.content for one in self.task.documents], base.prompt("document"))
+        self.queries = model.ids([one.text for one in task.queries], base.prompt("query"))
+
+    def __call__(self, model: Trainable) -> float:
+        documents, queries = (self.shape(model.vectors(ids)) for ids in (self.documents, self.queries))
+        scores = queries @ documents.T
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
+        return float(values(Hits(self.names[best], np.take_along_axis(scores, best, 1)), self.task).mean())
