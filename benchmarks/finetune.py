@@ -1,6 +1,6 @@
 """Fine-tuning a sentence encoder: what it is worth on questions that nothing in training gives away.
 
-    python benchmarks/finetune.py --data DIR --work FOLDER [--parts folds published ablations stsb conala shuffled] [--seeds 3]
+    python benchmarks/finetune.py --data DIR --work FOLDER [--parts folds published stsb conala shuffled] [--seeds 3]
 
 Prints one JSON object. Each model that is trained and measured is a file of numbers in FOLDER: what was stopped goes on there,
 and parts that were run at other times are joined.
@@ -10,9 +10,9 @@ and parts that were run at other times are joined.
   knows; no question of SciFact and no label is seen), and then learns from the other folds' questions. Every question is asked
   once of a model that learnt nothing near it. nDCG@10 alone, and fused with BM25 (weight .3).
 - published: the train split taught, the test split asked: all of it, and what no trained question gives away.
-- ablations: one fold, seed 0: what the defaults are worth (hard negatives, their denoising, Matryoshka).
-- stsb: cosines of pairs, by Spearman on its test split, and what SciFact and Cranfield lose by it.
-- conala: a sentence that asks for Python, and the line that does it.
+- stsb: cosines of pairs, by Spearman on its test split, and what Cranfield loses by it.
+- conala: sentences that ask for Python, and the lines that do it. Beside the defaults, at the first seed, what each of them is
+  worth (hard negatives, their denoising, Matryoshka), and what a reranker adds to BM25 and the base.
 - shuffled: the answers of CoNaLa dealt out anew; the gate must reject it.
 
 Intervals are percentile bootstraps over questions, of each question's mean over seeds.
@@ -47,9 +47,10 @@ from vicino.metrics.similarity import paired_cosine, spearman
 from vicino.retrieval import from_recipe, parse
 from vicino.retrieval.fused import combine, pool
 from vicino.training.candidates import values
-from vicino.training.material import Material, Parts, task_of
+from vicino.training.material import Material, Parts, gather, task_of
 from vicino.training.ranking import Ranking
 from vicino.training.recipe import TextRecipe
+from vicino.training.reranker import RerankerRecipe, train_reranker
 from vicino.training.searchable import Searchable
 from vicino.training.text import TextTraining, train_text
 from vicino.vectors import normalise
@@ -62,7 +63,6 @@ ADAPT: dict[str, Any] = {"way": "distil", "epochs": 2, "batch_size": 64, "learni
 TEACH: dict[str, Any] = {}
 ABLATIONS: dict[str, dict[str, Any]] = {
     "defaults": {},
-    "not adapted": {"adapted": False},
     "in-batch negatives only": {"negatives": 0},
     "hard negatives, not denoised": {"relative": None},
     "three hard negatives": {"negatives": 3},
@@ -76,7 +76,6 @@ def main() -> None:
     parts = {
         "folds": cross_validated,
         "published": published,
-        "ablations": ablations,
         "stsb": similarity,
         "conala": code,
         "shuffled": shuffled,
@@ -162,16 +161,9 @@ class Bench:
         """What the base finds, for each question of `task`."""
         return self.found(self.dense, self.task)
 
-    def found(self, dense: Searchable, task: RetrievalTask, dim: int | None = None) -> dict[str, Values]:
-        """nDCG@10 of each question, alone and fused; by the first `dim` dimensions, if that is given."""
-        if dim is None:
-            alone = dense.search(task.queries, DEPTH)
-        else:
-            documents, asked = (normalise(each[:, :dim]) for each in (dense.vectors, dense.asked(task.queries)))
-            scores = asked @ documents.T
-            best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
-            ids = np.array([one.id for one in dense.documents], dtype=object)
-            alone = Hits(ids[best], np.take_along_axis(scores, best, 1))
+    def found(self, dense: Searchable, task: RetrievalTask) -> dict[str, Values]:
+        """nDCG@10 of each question, alone and fused."""
+        alone = dense.search(task.queries, DEPTH)
         pools = pool([self.lexical(task.queries, DEPTH), alone], "convex", floors=[0.0, -1.0])
         fused = combine(pools, np.array([LEXICAL, 1 - LEXICAL]), 10)
         return {"alone": values(alone, task), "fused": values(fused, task)}
@@ -184,10 +176,9 @@ class Bench:
             train_text(source, place, recipe=TextRecipe.of(seed=seed, **ADAPT), unlabelled=True)
         return Searchable(Transformer(model=str(place)), self.task.documents)
 
-    def taught(self, parts: Parts, seed: int, *, adapted: bool = True, **changes: Any) -> Searchable:
+    def taught(self, parts: Parts, seed: int) -> Searchable:
         """SciFact's documents with vectors of a model that learnt from `parts.learn`."""
-        recipe = TextRecipe.of(seed=seed, **{**TEACH, **changes})
-        start = self.adapted(seed) if adapted else self.dense
+        recipe, start = TextRecipe.of(seed=seed, **TEACH), self.adapted(seed)
         encoder = start.encoder
         if not isinstance(encoder, Transformer):
             raise TypeError("only a transformer is taught")
@@ -268,13 +259,12 @@ def after_adapting(bench: Bench, seed: int) -> dict[str, Any]:
     return bench.unit(f"after-adapting-{seed}", found)
 
 
-def of_fold(bench: Bench, number: int, seed: int, **changes: Any) -> dict[str, Any]:
+def of_fold(bench: Bench, number: int, seed: int) -> dict[str, Any]:
     held = fold(bench, number, seed)
-    dense = bench.taught(cut(bench.whole, bench.data / "scifact", held, seed), seed, **changes)
+    dense = bench.taught(cut(bench.whole, bench.data / "scifact", held, seed), seed)
     task = task_of("scifact", bench.whole.subset(np.isin(np.array(bench.whole.query_ids), list(held))))
     found = {way: each.tolist() for way, each in bench.found(dense, task).items()}
-    narrow = {f"{way}_{NARROW}": each.tolist() for way, each in bench.found(dense, task, NARROW).items()}
-    return {"ids": [one.id for one in task.queries], **found, **narrow}
+    return {"ids": [one.id for one in task.queries], **found}
 
 
 def contrast(before: Values, after: Sequence[Values]) -> dict[str, Any]:
@@ -327,26 +317,6 @@ def published(bench: Bench) -> dict[str, Any]:
     return report
 
 
-def ablations(bench: Bench) -> dict[str, Any]:
-    """One fold, one seed: each change beside the defaults."""
-    ids = [one.id for one in bench.task.queries]
-    base = plain(bench)
-    found = {}
-    for name, changes in ABLATIONS.items():
-        key = "fold-0-0" if not changes else "ablation-" + name.replace(" ", "-").replace(",", "")
-        found[name] = bench.unit(key, lambda c=changes: of_fold(bench, 0, 0, **c))
-    rows = [ids.index(name) for name in found["defaults"]["ids"]]
-    report: dict[str, Any] = {"base": rounded(bootstrap_interval(np.array(base["alone"])[rows])), "questions": len(rows)}
-    for name, unit in found.items():
-        alone, usual = np.array(unit["alone"]), np.array(found["defaults"]["alone"])
-        report[name] = {
-            "alone": rounded(bootstrap_interval(alone)),
-            "beside_defaults": rounded(bootstrap_difference(alone, usual)),
-            f"kept_by_{NARROW}_dimensions": round(float(np.mean(unit[f"alone_{NARROW}"]) / alone.mean()), 4),
-        }
-    return report
-
-
 def similarity(bench: Bench) -> dict[str, Any]:
     """STS-B's train split taught; its whole test split asked; retrieval as a control."""
     test = read_examples(bench.data / "stsb", split="test")
@@ -370,15 +340,63 @@ def correlation(encoder: Transformer, examples: Examples) -> float:
 
 
 def code(bench: Bench) -> dict[str, Any]:
-    """CoNaLa: intents and snippets."""
-    units = [bench.unit(f"conala-{seed}", lambda s=seed: of_conala(bench, s)) for seed in bench.seeds]
-    return {"seeds": units}
+    """CoNaLa: the defaults at all seeds, and each change and a reranker beside them at the first."""
+    first = bench.seeds[0]
+    usual = [bench.unit(f"code-defaults-{seed}", lambda s=seed: of_code(bench, s)) for seed in bench.seeds]
+    kept, start = f"ndcg@10_by_{NARROW}_dimensions", np.array(usual[0]["before"])
+    report: dict[str, Any] = {
+        "judged_by": usual[0]["judged_by"],
+        "bm25": round(usual[0]["bm25"], 4),
+        "defaults": contrast(start, [np.array(unit["after"]) for unit in usual]),
+        "accepted": [unit["accepted"] for unit in usual],
+        f"base_{kept}": round(float(np.mean(usual[0]["before_narrow"])), 4),
+        "changes": {},
+    }
+    for name, changes in ABLATIONS.items():
+        key = f"code-{name.replace(' ', '-').replace(',', '')}-{first}"
+        unit = bench.unit(key, lambda c=changes: of_code(bench, first, **c))
+        after, narrow = np.array(unit["after"]), np.array(unit["after_narrow"])
+        report["changes"][name] = {
+            "ndcg@10": rounded(bootstrap_interval(after)),
+            "beside_defaults": rounded(bootstrap_difference(after, np.array(usual[0]["after"]))),
+            kept: round(float(narrow.mean()), 4),
+            "share_kept": round(float(narrow.mean() / after.mean()), 4),
+        }
+    report["reranker"] = bench.unit(f"code-reranker-{first}", lambda: reranker(bench, first))
+    return report
 
 
-def of_conala(bench: Bench, seed: int) -> dict[str, Any]:
+def of_code(bench: Bench, seed: int, **changes: Any) -> dict[str, Any]:
+    """nDCG@10 of each judged question before and after, of all dimensions and of the first few."""
     with tempfile.TemporaryDirectory() as folder:
-        found = trained(intents(bench.data, Path(folder), None), Path(folder) / "m", TextRecipe(seed=seed), [])
-        return {"scores": dict(found.scores), "judged_by": found.judged_by, "gate": found.gate.to_json()}
+        source = intents(bench.data, Path(folder), None)
+        found = trained(source, Path(folder) / "m", TextRecipe.of(seed=seed, **changes), [])
+        task = gather(source, seed=seed).judge
+        report: dict[str, Any] = {"judged_by": found.judged_by, "bm25": found.scores["bm25"], "accepted": found.gate.accepted}
+        for name, encoder in {"before": bench.base, "after": Transformer(model=str(found.path))}.items():
+            dense = Searchable(encoder, task.documents)
+            report[name] = values(dense.search(task.queries, 10), task).tolist()
+            report[f"{name}_narrow"] = values(narrowed(dense, task, NARROW), task).tolist()
+        return report
+
+
+def narrowed(dense: Searchable, task: RetrievalTask, dim: int) -> Hits:
+    """The ten nearest by the first `dim` dimensions."""
+    documents, asked = (normalise(each[:, :dim]) for each in (dense.vectors, dense.asked(task.queries)))
+    scores = asked @ documents.T
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
+    ids = np.array([one.id for one in dense.documents], dtype=object)
+    return Hits(ids[best], np.take_along_axis(scores, best, 1))
+
+
+def reranker(bench: Bench, seed: int) -> dict[str, Any]:
+    """What a cross-encoder adds to BM25 and the base together."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = intents(bench.data, Path(folder), None)
+        found = train_reranker(source, Path(folder) / "rr", recipe=RerankerRecipe(seed=seed))
+        if not isinstance(found, TextTraining):
+            raise TypeError(f"a training gave a {type(found).__name__}")
+        return {"scores": dict(found.scores), "gate": found.gate.to_json()}
 
 
 def shuffled(bench: Bench) -> dict[str, Any]:
