@@ -1,0 +1,132 @@
+"""The README's tables of training, as `tables` has the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tables import TABLES, span, table
+
+
+def finetune(plain: dict[str, Any]) -> str:
+    """What fine-tuning is worth on questions that nothing in training gives away."""
+    found, parts = plain["results"], []
+    if "folds" in found:
+        folds = found["folds"]
+        rows = []
+        for way, told in (("alone", "MiniLM"), ("fused", "fused with BM25, weight .3")):
+            adapted, taught = folds[way]["adapted"], folds[way]["adapted and taught"]
+            rows.append([told, mean(adapted["before"]), "", ""])
+            rows.append([f"{told}, adapted to the documents", mean(adapted["after"]), gain(adapted["gain"]), ""])
+            beside = folds[way]["taught, beside adapted"]
+            rows.append([f"{told}, adapted and taught", mean(taught["after"]), gain(taught["gain"]), gain(beside)])
+        head = ["SciFact, grouped cross-validation", "nDCG@10", "gain", "of it by labels"]
+        about = f"{folds['questions']:,} questions in {folds['groups']} groups, {plain['parameters']['folds']} folds"
+        about += f", seeds: {folds['seeds']}"
+        parts.append(f"{about}:\n\n{table(head, rows)}")
+    if "published" in found:
+        parts.append(_published(found["published"]))
+    if "conala" in found:
+        parts.append(_conala(found["conala"]))
+    if "stsb" in found:
+        seeds = found["stsb"]["seeds"]
+        rows = [
+            [str(seed), f"{one['before']:.3f}", f"**{one['after']:.3f}**", one["gate"]["sentence"].partition(":")[0]]
+            for seed, one in enumerate(seeds)
+        ]
+        told = f"STS-B, Spearman on all {found['stsb']['pairs']:,} test pairs"
+        parts.append(f"{told}:\n\n{table(['seed', 'before', 'after', 'verdict'], rows)}")
+    if "shuffled" in found:
+        parts.append(f"CoNaLa with its answers dealt out anew: *{found['shuffled']['verdict']}*.")
+    return "\n\n".join(parts)
+
+
+def _published(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            f"{told}, {which} ({n} questions)",
+            mean(found[way][key]["before"]),
+            mean(found[way][key]["after"]),
+            gain(found[way][key]["gain"]),
+        ]
+        for way, told in (("alone", "MiniLM"), ("fused", "fused with BM25"))
+        for key, which, n in (
+            ("all", "all", found["questions"]),
+            ("clean", "what train does not give away", found["clean"]),
+            ("given away", "what train gives away", found["questions"] - found["clean"]),
+        )
+    ]
+    return f"SciFact's own splits, seeds: {found['seeds']}:\n\n{table(['', 'before', 'after', 'gain'], rows)}"
+
+
+def _conala(found: dict[str, Any]) -> str:
+    usual, kept = found["defaults"], next(name for name in found if name.startswith("base_"))
+    wide = kept.removeprefix("base_ndcg@10_by_").replace("_", " ")
+    rows = [["BM25", f"{found['bm25']:.3f}", "", ""], ["MiniLM", mean(usual["before"]), "", f"{found[kept]:.3f}"]]
+    for name, one in found["changes"].items():
+        beside = "" if name == "defaults" else gain(one["beside_defaults"])
+        narrow = f"{one[kept.removeprefix('base_')]:.3f} ({100 * one['share_kept']:.1f} %)"
+        rows.append([f"taught: {name}", mean(one["ndcg@10"]), beside, narrow])
+    if (rr := found.get("reranker")) is not None:
+        check = rr["gate"]["gain"]
+        rows.append(["BM25 + MiniLM, the first 50", f"{check['before']:.3f}", "", ""])
+        rows.append(
+            ["the same, reranked", f"{check['after']:.3f}", f"{gain(list(check['difference'].values()))} to the line above", ""]
+        )
+    head = ["", "nDCG@10", "beside the defaults", f"by {wide}"]
+    return f"CoNaLa, English to Python, {found['judged_by']}, first seed:\n\n{table(head, rows)}"
+
+
+def train_speed(plain: dict[str, Any]) -> str:
+    """Pairs a second, beside the trainer of sentence-transformers."""
+    about = plain["parameters"]
+    rows = [
+        [
+            name,
+            f"{one['pairs_a_second']:.1f}",
+            "" if name == "vicino" else span(one["vicino_is_faster"]),
+            " / ".join(f"{value:.3f}" for value in one["ndcg@10"]),
+        ]
+        for name, one in plain["results"].items()
+    ]
+    head = ["", "pairs a second", "vicino is faster, times", f"nDCG@10 of each round (base {plain['base']:.3f})"]
+    return (
+        f"SciFact's triplets ({plain['tokens_of_an_example']:.0f} tokens), batches of {about['batch']}, {about['steps']} steps, "
+        f"{about['threads']} threads, {about['rounds']} rounds in turn:\n\n{table(head, rows)}"
+    )
+
+
+def rerank(plain: dict[str, Any]) -> str:
+    """Documents a second, beside sentence-transformers' CrossEncoder."""
+    found, about = plain["results"], plain["parameters"]
+    head = ["", "documents a second", "vicino is faster, times", "Kendall's tau", "first ten in common"]
+    speeds, agreement = found["documents_a_second"], found["agreement"]
+    rows = [
+        ["vicino", f"{speeds['vicino']:.0f}", "", "", ""],
+        [
+            "sentence-transformers",
+            f"{speeds['sentence-transformers']:.0f}",
+            span(found["times_faster"]),
+            f"{agreement['kendall_tau']:.3f}",
+            f"{agreement['first_ten_in_common']:.3f}",
+        ],
+    ]
+    return (
+        f"{about['queries']} questions of SciFact, the first {about['depth']} documents of each, {about['threads']} threads, "
+        f"{about['rounds']} rounds in turn, a cross-encoder of MiniLM's size:\n\n{table(head, rows)}"
+    )
+
+
+def mean(numbers: list[float]) -> str:
+    """A mean with its interval."""
+    middle, low, high = numbers
+    return f"{middle:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def gain(numbers: list[float]) -> str:
+    """A difference with its interval; bold where it is beyond 0."""
+    middle, low, high = numbers
+    told = f"{middle:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"**{told}**" if low > 0 or high < 0 else told
+
+
+TABLES |= {each.__name__: each for each in (finetune, train_speed, rerank)}
