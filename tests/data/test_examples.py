@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -416,6 +417,8 @@ def test_judged_splits_are_joined(tmp_path):
     assert whole.query_ids == ["q", "q", "p", "p"]
     assert whole.negatives == [[], [], ["wings lift"], ["wings lift"]]
     assert set(whole.corpus.qrels) == {"q", "p"}
+    again = replace(whole, corpus=replace(whole.corpus, qrels={"q": {"3": 2}}))
+    assert joined([whole, again]).corpus.qrels["q"] == {"1": 1, "2": 1, "3": 2}
     assert len(whole.corpus.documents) == 3
     with pytest.raises(InputError, match="several kinds"):
         joined([whole, Examples("pairs", ["a"], ["b"])])

@@ -86,6 +86,51 @@ def sentence_folder(checkpoint, tmp_path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def router(checkpoint, tmp_path_factory) -> Callable[..., Path]:
+    """`router(query, document, ...)`: a folder of two networks laid out as sentence-transformers does it; where both are of one
+    family their weights differ by a little. `after` are module kinds that follow the Router, `parameters` the Router's own."""
+    import shutil
+
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
+
+    def make(
+        query: str = "bert",
+        document: str = "bert",
+        *,
+        after: tuple[str, ...] = (),
+        whole: Any = None,
+        limits: tuple[int, int] = (24, 24),
+        seed: int = 0,
+        **parameters: Any,
+    ) -> Path:
+        folder = tmp_path_factory.mktemp("router") / "model"
+        types, structure = {}, {}
+        for route, family, limit in zip(("query", "document"), (query, document), limits, strict=True):
+            names = [f"{route}_0_Transformer", f"{route}_1_Pooling"]
+            shutil.copytree(checkpoint(family), folder / names[0])
+            write(folder / names[0] / "sentence_bert_config.json", {"max_seq_length": limit})
+            write(folder / names[1] / "config.json", {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True})
+            types |= {name: f"sentence_transformers.models.{name.rpartition('_')[2]}" for name in names}
+            structure[route] = names
+        file, random = folder / "query_0_Transformer" / "model.safetensors", np.random.default_rng(seed)
+        moved = {name: each + random.normal(0, 0.01, each.shape).astype(each.dtype) for name, each in load_file(file).items()}
+        save_file(moved, file, metadata={"format": "pt"})
+        given = {"default_route": "document", "allow_empty_key": True, **parameters}
+        write(folder / "router_config.json", {"types": types, "structure": structure, "parameters": given})
+        kinds = ["Router", *after]
+        modules = [
+            {"idx": n, "name": str(n), "path": f"{n}_{kind}" if n else "", "type": f"sentence_transformers.models.{kind}"}
+            for n, kind in enumerate(kinds)
+        ]
+        write(folder / "modules.json", modules)
+        write(folder / "config_sentence_transformers.json", whole or {})
+        return folder
+
+    return make
+
+
 def write(file: Path, content: Any) -> None:
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(content), encoding="utf-8")

@@ -46,6 +46,7 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
     "ready": [{"path": "more.vec"}, {"path": "fewer.txt"}, {"queries": "more.vec"}, {"words": False}, {"model": "mine"}],
     "callable": [{"function": "functions:other"}, {"query_function": "functions:other"}],
     "remote": [{"model": "other"}, {"dimensions": 16}, {"shape": "ollama"}, {"prompts": {"query": "query: "}}],
+    "towers": [{"prompts": {"document": "passage: "}}, {"truncate_dim": 8}, {"max_seq_length": 9}],
     "transformer": [{"pooling": "max"}, {"prompts": {"document": "passage: "}}, {"truncate_dim": 8}, {"max_seq_length": 9}],
 }
 
@@ -136,6 +137,8 @@ def params(name, request) -> Iterator[dict[str, Any]]:
     """What makes the entry small enough to be opened thirty times, and gives a model to those that have none."""
     if name == "transformer":
         yield {"model": str(request.getfixturevalue("checkpoint")("bert"))}
+    elif name == "towers":
+        yield {"model": str(request.getfixturevalue("router")(limits=(48, 48)))}
     elif name in ("ready", "callable"):
         request.getfixturevalue("here")
         yield {"path": "words.txt"} if name == "ready" else {"function": "functions:embed"}

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import vicino
+from vicino import artifacts
 from vicino.data.records import Document, Query
-from vicino.encoders.transformer.crossing import CrossEncoder, open_cross_encoder, trainable_pairs
+from vicino.encoders.transformer.crossing import KIND, CrossEncoder, open_cross_encoder, trainable_pairs
 from vicino.encoders.transformer.pair_folder import is_cross_encoder
 from vicino.errors import ArtifactCorrupt, ArtifactError, InputError, UnknownName, UnreadableSource
 
@@ -216,6 +217,18 @@ def _labels(folder: Path) -> None:
     _changed(folder, "config.json", id2label={"0": "no", "1": "yes"})
 
 
+def _no_architecture(folder: Path) -> None:
+    _changed(folder, "config.json", architectures={"a": 1})
+
+
+def _number_of_labels(folder: Path) -> None:
+    _changed(folder, "config.json", id2label=5)
+
+
+def _about_a_word(folder: Path) -> None:
+    _changed(folder, "config.json", sentence_transformers="x")
+
+
 def _activation(folder: Path) -> None:
     _changed(folder, "config.json", sentence_transformers={"activation_fn": "os.system"})
 
@@ -259,6 +272,9 @@ def _cut(folder: Path) -> None:
     ("harm", "message"),
     [
         (_labels, "2 classes"),
+        (_no_architecture, "no cross-encoder"),
+        (_number_of_labels, "makes no sense"),
+        (_about_a_word, "makes no sense"),
         (_activation, r"os\.system"),
         (_other_activation, "Transformer"),
         (_vectors, "no cross-encoder"),
@@ -279,8 +295,39 @@ def test_a_folder_that_is_something_else_is_named(harm, message, crossing, tmp_p
 def test_no_folder_and_wrong_parameters_are_named(crossing, tmp_path):
     with pytest.raises(UnreadableSource):
         CrossEncoder(model=str(tmp_path / "nowhere")).predict([("a", "b")])
-    for wrong in ({"max_seq_length": 0}, {"max_seq_length": 3}, {"precision": "int4"}, {"device": "abacus"}):
+    for wrong in (
+        {"max_seq_length": 0},
+        {"max_seq_length": "x"},
+        {"max_seq_length": 3},
+        {"precision": "int4"},
+        {"device": "abacus"},
+    ):
         with pytest.raises(InputError):
             CrossEncoder(model=str(crossing("bert")), **wrong).predict([("a", "b")])
     with pytest.raises(InputError, match="batch_size"):
         CrossEncoder(model=str(crossing("bert"))).predict([("a", "b")], batch_size=0)
+
+
+@pytest.mark.parametrize("said", [5, {"a": 1}, [], "", None, [None]], ids=str)
+def test_any_folder_may_be_asked_whether_it_is_one(said, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": said}))
+    assert not is_cross_encoder(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(said))
+    assert not is_cross_encoder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "data", [{"files": 5}, {"files": {"manifest.json": 5}}, {"params": 5}, {"params": {"mode": "x"}}], ids=str
+)
+def test_a_manifest_that_makes_no_sense_is_named(data, tmp_path):
+    artifacts.write(tmp_path / "saved", kind=KIND, data={"params": {"model": "x"}, "files": {}, **data})
+    with pytest.raises(ArtifactCorrupt, match="makes no sense"):
+        CrossEncoder.load(tmp_path / "saved")
+
+
+def test_the_record_of_how_it_was_made_is_saved_with_it(crossing, tmp_path):
+    model = CrossEncoder(model=str(crossing("bert")))
+    folder = model.save(tmp_path / "saved", record={"accepted": False})
+    assert json.loads((folder / "training.json").read_text()) == {"accepted": False}
+    assert "training.json" in artifacts.read(folder).data["files"]
+    assert not (model.save(folder) / "training.json").exists()

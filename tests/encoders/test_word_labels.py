@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -98,3 +99,20 @@ def test_bad_input_is_named(checkpoint, tmp_path):
 
     with pytest.raises(UnreadableSource, match="classifier"):  # no layer of its own
         WordLabeller(read_folder(folder))
+
+
+def test_labels_that_a_folder_names_otherwise(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint("bert"), tmp_path / "model")
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"config_args": {"id2label": {"0": "x"}, "label2id": {"x": 0}}}))
+    model = Transformer(model=str(folder)).labeller(LABELS)
+    assert model.labels == LABELS
+    (tmp_path / "saved").mkdir()
+    model.save(tmp_path / "saved")
+    config = json.loads((tmp_path / "saved" / "config.json").read_text())
+    config["id2label"] = {"0": "O", "1": "B-X", "5": "I-X"}
+    (tmp_path / "saved" / "config.json").write_text(json.dumps(config))
+    from vicino.encoders.transformer.folder import read_folder
+    from vicino.encoders.transformer.word_labels import WordLabeller
+
+    with pytest.raises(UnreadableSource, match="one after another"):
+        WordLabeller(read_folder(tmp_path / "saved"))

@@ -12,7 +12,7 @@ import vicino
 from vicino import cli, retrieval, workbench
 from vicino.data.records import Document, Recipe
 from vicino.encoders.transformer.crossing import CrossEncoder
-from vicino.errors import InputError, UnknownName, VicinoError
+from vicino.errors import ArtifactCorrupt, InputError, NotFitted, UnknownName, VicinoError
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.retrieval import from_recipe, parse
 from vicino.retrieval.reranked import Reranked
@@ -124,6 +124,22 @@ def test_a_folder_that_is_no_cross_encoder_is_named(documents, tmp_path):
         made.search("tea")
 
 
+def test_texts_that_are_not_the_first_stages_are_named(crossing, documents, tmp_path):
+    made = Reranked(parts=[from_recipe(parse("bm25"))], reranker=str(crossing)).build(documents)
+    first = made.parts[0]
+    with pytest.raises(InputError, match="not the documents"):
+        Reranked.of_built([first], documents[1:], reranker=str(crossing))
+    name, *others = made.texts_
+    found = made.search(made.texts_[name]).top()
+    assert name in dict(found)
+    text = made.texts_[name]
+    made.texts_ = {f"{name}-other": text, **{each: made.texts_[each] for each in others}}
+    with pytest.raises(NotFitted, match=f"such as '{name}'"):
+        made.search(text)
+    with pytest.raises(ArtifactCorrupt, match="not those of its first stage"):
+        retrieval.load(made.save(tmp_path / "r"))
+
+
 # The ladder -----------------------------------------------------------------------------------------------------------
 
 
@@ -205,3 +221,20 @@ def test_the_command_reranks_and_says_why(collection, crossing, capsys):
     code, _, err = ask("--rerank", "nowhere/")
     assert code == 2
     assert "nowhere" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--depth", "3"], "--rerank"),
+        (["--context", "100", "--explain"], "--context"),
+        (["--context", "100", "-k", "3"], "--context"),
+    ],
+    ids=str,
+)
+def test_options_without_effect_are_refused(options, named, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["search", "texts", "tea", "--quiet", *options])
+    assert int(ended.value.code or 0) == 2
+    assert f"error: {options[0]}" in (told := capsys.readouterr().err)
+    assert named in told.partition("→")[2]

@@ -14,7 +14,8 @@ import pytest
 _spec = importlib.util.spec_from_file_location("checkpoints", Path(__file__).parents[1] / "encoders" / "conftest.py")
 _checkpoints = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_checkpoints)
-checkpoint, sentence_transformers = _checkpoints.checkpoint, _checkpoints.sentence_transformers
+checkpoint, router = _checkpoints.checkpoint, _checkpoints.router
+sentence_transformers = _checkpoints.sentence_transformers
 
 
 @pytest.fixture(scope="session")

@@ -212,7 +212,7 @@ def test_what_cannot_be_is_named(table, base, tmp_path):
     for changes, words in (
         ({"head": "mlp", "train_encoder": True}, "linear head"),
         ({"head": "forest"}, "forest"),
-        ({"head": "mlp", "hidden": 0}, "hidden units"),
+        ({"head": "mlp", "hidden": 0}, "hidden=0"),
         ({"head": "mlp", "dropout": 1.0}, "dropout"),
         ({"train_encoder": True, "epochs": 0}, "epochs=0"),
         ({"train_encoder": True, "encoder": "tfidf"}, "no transformer"),
@@ -222,7 +222,7 @@ def test_what_cannot_be_is_named(table, base, tmp_path):
     with pytest.raises(UnknownName, match="learning_rate"):
         workbench.train_classifier(data, tmp_path / "c", learning_rat=1)
     one = tmp_path / "one.jsonl"
-    one.write_text("".join(json.dumps({"text": f"tea {n}", "label": "cup"}) + "\n" for n in range(20)))
+    one.write_text("".join(json.dumps({"text": f"tea {n}", "label": "cup"}) + "\n" for n in range(60)))
     with pytest.raises(InputError, match="1 classes"):
         workbench.train_classifier(one, tmp_path / "c", encoder=base, train_encoder=True)
     assert not (tmp_path / "c").exists()

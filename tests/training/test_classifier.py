@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import vicino
-from vicino import cli, workbench
+from vicino import artifacts, cli, workbench
 from vicino.encoders.counts import TfIdf
-from vicino.errors import ArtifactError, InputError
-from vicino.training.classifier import TextClassifier
+from vicino.errors import ArtifactCorrupt, ArtifactError, InputError
+from vicino.training.classifier import ClassifierRecipe, TextClassifier
 
 SUBJECTS = {
     "air": ("wing", "plane", "kite", "cloud", "wind", "sky", "lift"),
@@ -83,16 +83,127 @@ def test_probabilities_are_those_of_scikit_learn(classes):
     np.testing.assert_allclose(shares, peer.predict_proba(rows), atol=1e-5)
 
 
-def test_equal_texts_are_never_on_both_sides(table, tmp_path):
+def test_near_repeats_are_never_on_both_sides(table):
     from vicino.data.examples import read_examples
-    from vicino.training.classifier import _stratified
+    from vicino.training.held_out import stratified
 
     path = table()
-    path.write_text(path.read_text() * 3)
     examples = read_examples(path)
-    learn, held = _stratified(examples.anchors, examples.labels, 0.2, 0)
-    assert len(learn) + len(held) == 720
-    assert not {examples.anchors[row] for row in learn} & {examples.anchors[row] for row in held}
+    texts = [*examples.anchors, *(text.upper() + "!" for text in examples.anchors), *examples.anchors, "?!", "?!"]
+    labels = [*examples.labels.tolist() * 3, 0, 0]
+    learn, held = stratified(texts, labels, 0.2, 0)
+    assert sorted([*learn.tolist(), *held.tolist()]) == list(range(722))
+    assert 100 < len(held) <= 144
+    words = [" ".join(sorted(text.lower().replace("!", " ").split())) for text in texts]
+    assert not {words[row] for row in learn} & {words[row] for row in held}
+
+
+def test_short_texts_on_one_subject_are_no_repeats():
+    from vicino.training.held_out import stratified
+
+    texts = [f"book a table for {first} and {second}" for first in SUBJECTS["air"] for second in SUBJECTS["cup"]]
+    learn, held = stratified(texts, [0] * 49, 0.2, 0)
+    assert (len(learn), len(held)) == (40, 9)
+
+
+def test_noise_that_was_learnt_by_heart_is_rejected(tmp_path):
+    """Labels say nothing, but each text is there twice, once in capitals."""
+    random = np.random.default_rng(0)
+    rows = []
+    for number in range(100):
+        text, label = f"text{number} with words{number} alone{number}", random.choice(["x", "y"])
+        rows += [{"text": text, "label": label}, {"text": text.upper(), "label": label}]
+    data = tmp_path / "texts.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = workbench.train_classifier(data, tmp_path / "c", encoder="tfidf")
+    assert not made.gate.accepted, made.gate.sentence
+
+
+def test_one_long_text_does_not_fill_the_memory():
+    import tracemalloc
+
+    from vicino.training.held_out import stratified
+
+    texts = [*(f"text{number} with words{number}" for number in range(1000)), "long " * 20_000]
+    stratified(texts[:20], [0] * 20, 0.2, 0)  # compiles
+    tracemalloc.start()
+    stratified(texts, [0] * len(texts), 0.2, 0)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1e8
+
+
+def test_a_handful_of_texts_does_not_decide(table, tmp_path):
+    with pytest.raises(InputError, match="9 texts can be held back"):
+        workbench.train_classifier(table(n=45), tmp_path / "c", encoder="tfidf")
+    assert not (tmp_path / "c").exists()
+
+
+def test_checkpoints_of_another_training_stay(table, tmp_path):
+    other = tmp_path / ".c.training" / "checkpoint"
+    other.parent.mkdir()
+    other.write_text("hours of work")
+    workbench.train_classifier(table(), tmp_path / "c", encoder="tfidf")
+    assert other.read_text() == "hours of work"
+
+
+def test_an_empty_folder_to_stand_in_is_written_to(table, tmp_path, monkeypatch):
+    data = table()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    workbench.train_classifier(data, ".", encoder="tfidf")
+    assert isinstance(vicino.load(tmp_path / "here"), TextClassifier)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"classes": np.arange(3.0)}, {"classes": None}, {"weights": None}, {"intercepts": np.array(1, np.float32)}),
+        *({"weights": np.array(1, np.float32)}, {"weights": ["a", "b", "c"]}, {"version": "2"}, {"version": None}),
+        *(
+            {"hidden_weights": np.ones((2, 12), np.float32)},
+            {"hidden_weights": np.array(1, np.float32), "hidden_intercepts": np.array(1, np.float32)},
+        ),
+    ],
+    ids=str,
+)
+def test_damage_is_noticed(tmp_path, changes):
+    texts = [" ".join(SUBJECTS[label][place : place + 3]) for label in SUBJECTS for place in range(4)]
+    made = TextClassifier.fitted(TfIdf().fit(texts), texts, [label for label in SUBJECTS for _ in range(4)])
+    arrays = {"weights": made.weights, "intercepts": made.intercepts, "classes": made.classes}
+    arrays = {name: each for name, each in {**arrays, **changes}.items() if each is not None and name != "version"}
+    data = {"version": changes.get("version", 2)}
+    artifacts.write(tmp_path / "c", kind="classifier", data=data, arrays=arrays, parts={"encoder": made.encoder.save})
+    with pytest.raises(ArtifactCorrupt, match="do not meet"):
+        TextClassifier.load(tmp_path / "c")
+
+
+MLP, ENCODER = {"head": "mlp"}, {"train_encoder": True}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"epochs": 3}, {"learning_rate": 1e-3}, {"hidden": 64}, {"batch_size": 8}, {"patience": 2}, {"precision": "float32"}),
+        *({"threads": 1}, {"limit": 64}, {"dropout": 0.1}, ENCODER | {"hidden": 64}, ENCODER | {"dropout": 0.1}),
+        *(MLP | {"precision": "bfloat16"}, MLP | {"limit": 64}, MLP | {"encoder_dropout": 0.1}),
+        *(MLP | {"hidden": "x"}, MLP | {"hidden": 2.5}, MLP | {"dropout": "x"}, MLP | {"dropout": 5}),
+        *(ENCODER | {"limit": wrong} for wrong in ("abc", 2.5, 0, -1)),
+        *(ENCODER | {"encoder_dropout": wrong} for wrong in ("x", 5, 1, -0.1)),
+        *({"train_encoder": "yes"}, {"seed": "x"}, MLP | {"seed": -1}, MLP | {"threads": 0}),
+    ],
+    ids=str,
+)
+def test_recipes_that_cannot_be_or_change_nothing_are_named(changes):
+    with pytest.raises(InputError) as caught:
+        ClassifierRecipe.of(**changes)
+    assert caught.value.mend
+
+
+def test_recipes_that_have_an_effect_are_taken():
+    ClassifierRecipe.of(seed=3)
+    ClassifierRecipe.of(**MLP, hidden=8, dropout=0, epochs=2, precision="float32", threads=1)
+    ClassifierRecipe.of(**ENCODER, limit=None, encoder_dropout=None, precision="bfloat16", weight_decay=0)
 
 
 def test_the_commands(table, tmp_path, capsys, monkeypatch):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
 import pytest
 
 import vicino
-from vicino import cli, workbench
-from vicino.encoders.transformer.crossing import CrossEncoder
+from vicino import artifacts, cli, workbench
+from vicino.encoders.transformer import Transformer
+from vicino.encoders.transformer.crossing import CrossEncoder, trainable_pairs
 from vicino.errors import InputError, UnknownName, VicinoError
 from vicino.retrieval import parse
 from vicino.training import reranker
@@ -64,6 +67,7 @@ def test_the_folder_opens_everywhere_and_says_what_it_is(accepted, sentence_tran
     record = json.loads((accepted.path / "training.json").read_text())
     assert record["gate"]["accepted"] is True
     assert record["recipe"]["negatives"] == 5
+    assert "training.json" in artifacts.read(accepted.path).data["files"]  # whole with the model, or not at all
     assert parse(str(accepted.path)).params == {"reranker": str(accepted.path)}
     assert not list(accepted.path.parent.glob(".*training"))
 
@@ -108,6 +112,78 @@ def test_what_was_interrupted_goes_on_to_the_same_weights(ciphered, base, tmp_pa
         workbench.train_reranker(ciphered(n=120), tmp_path / "third", **changes)
     with pytest.raises(VicinoError, match="another run"):
         workbench.train_reranker(ciphered(n=120), tmp_path / "third", **changes | {"learning_rate": 1e-3})
+
+
+class Stopped(Exception):
+    """Enough was seen."""
+
+
+def test_what_goes_on_has_the_same_content_whatever_its_name(ciphered, base, tmp_path, monkeypatch):
+    seen: list[str] = []
+
+    def fit(*_, fingerprint, **__):
+        seen.append(json.dumps(fingerprint))
+        raise Stopped
+
+    monkeypatch.setattr(reranker, "fit", fit)
+    data = tmp_path / "pairs.jsonl"
+    *lines, last = ciphered(n=120).read_text().splitlines()
+    changed = json.dumps({**json.loads(last), "answer": "something else"})
+    for end, changes in ((last, {}), (last, {"threads": 2}), (changed, {})):
+        data.write_text("\n".join([*lines, end]))
+        with pytest.raises(Stopped):
+            workbench.train_reranker(data, tmp_path / "rr", base=base, **{**LEARN, "depth": 20, "negatives": 1, **changes})
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_every_part_is_in_the_name_of_the_content(ciphered):
+    from vicino.training.material import gather
+
+    material = gather(ciphered(n=120), seed=1)
+    names = {reranker._digest(material)}
+    for part in ("choose", "judge"):
+        task = getattr(material, part)
+        asked = [dataclasses.replace(task.queries[0], text="another question"), *task.queries[1:]]
+        names.add(reranker._digest(dataclasses.replace(material, **{part: dataclasses.replace(task, queries=asked)})))
+    names.add(reranker._digest(dataclasses.replace(material, learn=material.learn.subset(np.arange(20)))))
+    assert len(names) == 4
+
+
+@pytest.mark.parametrize("kind", ["cross-encoder", "encoder"])
+def test_a_hub_name_is_what_its_folder_is(base, ciphered, tmp_path, monkeypatch, kind):
+    root, commit = tmp_path / "models--org--model", "0" * 40
+    for note in (root / "refs" / "main", root / ".no_exist" / commit / "modules.json"):
+        note.parent.mkdir(parents=True)
+        note.write_text(commit)
+    folder = shutil.copytree(base, root / "snapshots" / commit)
+    if kind == "cross-encoder":
+        trainable_pairs(base, limit=None, dropout=0.0, seed=0).save(folder)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    seen: list[str] = []
+
+    def searchable(encoder, _):
+        seen.append(encoder.model)
+        raise Stopped
+
+    monkeypatch.setattr(reranker, "Searchable", searchable)
+    with pytest.raises(Stopped):
+        workbench.train_reranker(ciphered(n=120), tmp_path / "rr", base="org/model", **LEARN)
+    assert seen == [Transformer().model if kind == "cross-encoder" else "org/model"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"limit": wrong} for wrong in ("abc", 2.5, 0, -1, 7)),
+        *({"depth": 2.5}, {"depth": "x"}, {"negatives": "x"}, {"negatives": 1.5}, {"relative": "x"}, {"relative": -1}),
+        *({"dropout": "x"}, {"dropout": 5}, {"seed": "x"}),
+    ],
+    ids=str,
+)
+def test_recipes_that_cannot_be_are_named(changes):
+    with pytest.raises(InputError) as caught:
+        RerankerRecipe.of(**changes)
+    assert caught.value.mend
 
 
 @pytest.mark.parametrize("changes", [{"first": "dense"}, {"small_batch": 4}, {"dropout": None, "precision": "bfloat16"}], ids=str)

@@ -15,7 +15,7 @@ from vicino import artifacts, cli, workbench
 from vicino.data.tagged import Tagged
 from vicino.errors import ArtifactCorrupt, ArtifactTooNew, EmptyInput, InputError, UnknownName
 from vicino.metrics.spans import Span
-from vicino.training.tagger import Tagger, _parts, _WordList
+from vicino.training.tagger import Tagger, TaggerRecipe, _digest, _held_back, _key, _parts, _WordList
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
@@ -179,6 +179,33 @@ def test_no_sentence_is_in_two_parts(tagged, tmp_path):
     assert len(parts["test"]) < 60
 
 
+def test_sentences_that_differ_in_case_and_punctuation_are_one(tagged, tmp_path):
+    whole = tagged(n=200).read_text().split("\n\n")[1:]
+    (tmp_path / "train.conll").write_text("\n\n".join(whole))
+    (tmp_path / "test.conll").write_text("\n\n".join([*(f"{each.rstrip()}\n! _ O" for each in whole), *new_sentences()]))
+    loud = [line.replace(line.split()[0], line.split()[0].upper(), 1) for line in whole[0].splitlines() if line]
+    (tmp_path / "dev.conll").write_text("\n\n".join(["\n".join(loud), *new_sentences("dev")]))
+    parts, told = _parts(tmp_path, 0)
+    assert (len(parts["train"]), len(parts["dev"]), len(parts["test"])) == (200, 12, 12)
+    assert "12 of 212" in told
+    once = Tagged([["The", "Tea", "."], ["the", "tea"], ["!"], ["?"]] * 5, [[]] * 20)
+    left, held = _held_back(once, 0.5, 0)
+    sides = [{_key(words) for words in part.sentences} for part in (left, held)]
+    assert [len(each) for each in sides] == [2, 1]
+    assert not sides[0] & sides[1]
+
+
+def new_sentences(name: str = "test") -> list[str]:
+    return [f"the _ O\n{name}{number} _ B-X" for number in range(12)]
+
+
+def test_a_handful_of_sentences_does_not_decide(tmp_path):
+    for name, n in (("train", 30), ("dev", 9), ("test", 9)):
+        (tmp_path / f"{name}.conll").write_text("\n\n".join(f"{name}{number} _ B-X" for number in range(n)))
+    with pytest.raises(InputError, match="9 sentences are left to judge by, where 10 are wanted"):
+        _parts(tmp_path, 0)
+
+
 def test_the_commands(accepted, tagged, base, tmp_path, capsys, monkeypatch):
     def run(*arguments):
         with pytest.raises(SystemExit) as ended:
@@ -235,3 +262,35 @@ def test_a_folder_that_was_changed_or_is_newer_is_refused(accepted, tmp_path):
     artifacts.write(tmp_path / "later", kind="tagger", data={"version": 2})
     with pytest.raises(ArtifactTooNew, match="version 2"):
         Tagger.load(tmp_path / "later")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *({"limit": 64, "files": {}}, {"version": "9", "limit": 64, "files": {}}, {"version": 1, "limit": 64, "files": 5}),
+        *({"version": 1, "limit": 64}, {"version": 1, "limit": "x", "files": {}}, {"version": 1, "files": {}}),
+        {"version": 1, "limit": 64, "files": {"manifest.json": 5}},
+    ],
+    ids=str,
+)
+def test_a_manifest_that_makes_no_sense_is_named(tmp_path, data):
+    with pytest.raises(ArtifactCorrupt, match="does not say what is in it"):
+        Tagger.load(artifacts.write(tmp_path / "t", kind="tagger", data=data))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"limit": "abc"}, {"limit": 2.5}, {"limit": 0}, {"limit": -1}, {"dropout": "x"}, {"dropout": 5}, {"epochs": 1.5}],
+    ids=str,
+)
+def test_recipes_that_cannot_be_are_named(changes):
+    with pytest.raises(InputError) as caught:
+        TaggerRecipe.of(**changes)
+    assert caught.value.mend
+
+
+def test_what_goes_on_has_the_same_sentences_in_every_part():
+    one, other = (Tagged([["the", word]], [[Span(1, 2, "X")]]) for word in ("tea", "cello"))
+    names = {_digest(parts) for parts in ([one, one, one], [one, one, other], [one, other, one], [other, one, one])}
+    assert len(names) == 4
+    assert _digest([one, other]) == _digest([one, other])

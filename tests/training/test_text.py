@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from vicino import cli, encoders, workbench
+from vicino import artifacts, cli, encoders, workbench
 from vicino.encoders.transformer import Transformer
 from vicino.errors import InputError, UnknownName, VicinoError
-from vicino.training.material import as_judged, gather
+from vicino.training.material import as_judged, divide, gather
+from vicino.training.recipe import TextRecipe
 from vicino.vectors import normalise
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -169,7 +172,6 @@ def test_what_was_killed_while_it_was_judged_is_judged_again_without_training(ci
 def test_documents_that_fill_up_are_no_answers():
     from vicino.data.examples import Examples
     from vicino.training.candidates import with_negatives
-    from vicino.training.recipe import TextRecipe
 
     examples = as_judged(Examples("pairs", ["a?", "a?", "b?"], ["x", "y", "z"]))
 
@@ -245,6 +247,7 @@ def test_pairs_with_scores_teach_cosines(ciphered, base, tmp_path):
     random = np.random.default_rng(0)
     words = sorted({word for line in ciphered().read_text().splitlines() for word in json.loads(line)["question"].split()})
     topics, others = words[:6], words[6:]
+    learn = {name: value for name, value in LEARN.items() if name != "temperature"}
     folder = tmp_path / "scored"
     folder.mkdir()
     for split, n in {"train": 300, "dev": 60, "test": 150}.items():
@@ -255,7 +258,7 @@ def test_pairs_with_scores_teach_cosines(ciphered, base, tmp_path):
             sides = [" ".join([*random.choice(others, 3), topics[topic], *random.choice(others, 3)]) for topic in (one, two)]
             lines.append("\t".join(["5" if one == two else "0", *sides]))
         (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n")
-    found = workbench.train_text(folder, tmp_path / "model", base=base, controls=[], **LEARN | {"dims": [8]})
+    found = workbench.train_text(folder, tmp_path / "model", base=base, controls=[], **learn | {"dims": [8]})
     assert found.metric == "Spearman"
     assert "of 150 pairs" in found.judged_by
     assert found.gate.accepted, found.gate.sentence
@@ -326,3 +329,108 @@ def test_too_few_examples_are_named(tmp_path, base):
     path.write_text("".join(json.dumps({"question": f"q{n} {n}", "answer": f"a{n}"}) + "\n" for n in range(20)))
     with pytest.raises(InputError, match="are left"):
         workbench.train_text(path, tmp_path / "m", base=base)
+
+
+def test_what_was_begun_with_other_content_is_not_gone_on_with(ciphered, base, tmp_path, monkeypatch):
+    from vicino.training import ranking
+
+    lines = ciphered(n=120).read_text().splitlines(keepends=True)
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(lines))
+    loss, calls = ranking.ranking_loss, []
+
+    def interrupted(*given, **more):
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(*given, **more)
+
+    changes = {**LEARN, "base": base, "controls": [], "epochs": 2}
+    with monkeypatch.context() as patch:
+        patch.setattr(ranking, "ranking_loss", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            workbench.train_text(data, tmp_path / "m", **changes)
+    data.write_text("".join(lines[::-1]))
+    with pytest.raises(VicinoError, match="another run"):
+        workbench.train_text(data, tmp_path / "m", **changes)
+    data.write_text("".join(lines))
+    assert workbench.train_text(data, tmp_path / "m", **changes | {"threads": None}).run.resumed == 3  # threads may differ
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_a_split_that_is_learnt_from_neither_chooses_nor_judges(ciphered, tmp_path, split):
+    rows = ciphered().read_text().splitlines(keepends=True)
+    for name, part in (("train", rows[:200]), ("dev", rows[200:300]), ("test", rows[300:])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(part))
+    parts = divide(tmp_path, split=split)
+    learnt, chosen, judged = (set(part.query_ids) for part in (parts.learn, parts.choose, parts.judge))
+    assert not learnt & chosen
+    assert not (learnt | chosen) & judged
+    assert len(judged) == 100
+    assert len(chosen) == (100 if split == "train" else 10)
+
+
+def test_a_pair_that_was_learnt_is_not_judged_the_other_way_round(tmp_path):
+    texts = [f"{a} {b} of number {n}" for n, (a, b) in enumerate((x, y) for x in "abcdefgh" for y in "klmnopqr")]
+    random = np.random.default_rng(0)
+    for name in ("train", "dev", "test"):
+        rows = ["sentence1\tsentence2\tscore"]
+        for n in range(60):
+            one, two = random.permutation(64)[:2] if name != "test" or n >= 20 else (n, n + 1)
+            rows.append(f"{texts[one]}\t{texts[two]}\t{random.uniform(0, 5):.2f}")
+        if name == "train":
+            rows += [f"{texts[n + 1].upper()}\t{texts[n]}\t0.0" for n in range(20)]
+        (tmp_path / f"{name}.tsv").write_text("\n".join(rows))
+    parts = divide(tmp_path)
+    known = {frozenset(map(str.lower, pair)) for pair in zip(parts.learn.anchors, parts.learn.positives, strict=True)}
+    found = parts.looked_at()
+    everything = replace(found, clean=np.arange(len(parts.judge)))  # as if nothing else were given away
+    kept = parts.clean(everything)
+    assert 20 <= len(parts.judge) - len(kept) <= 30
+    assert not known & {frozenset(map(str.lower, pair)) for pair in zip(kept.anchors, kept.positives, strict=True)}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"limit": "abc"},
+        {"limit": 2.5},
+        {"limit": 0},
+        {"temperature": "x"},
+        {"relative": "x"},
+        {"margin": "x"},
+        {"negatives": 1.5},
+        {"dims": ("a",)},
+        {"dropout": 5},
+        {"towers": "two"},
+    ],
+    ids=str,
+)
+def test_wrong_values_are_named_before_anything_is_read(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        TextRecipe(**wrong)
+
+
+def test_what_scores_do_not_use_is_refused(ciphered, tmp_path, base):
+    told = [json.loads(line) for line in ciphered(n=120).read_text().splitlines()]
+    rows = [f"{n % 6}\t{row['question']}\t{row['answer']}" for n, row in enumerate(told)]
+    (tmp_path / "scored.tsv").write_text("\n".join(["score\tsentence1\tsentence2", *rows]))
+    with pytest.raises(InputError, match="remine are for pairs without scores"):
+        workbench.train_text(tmp_path / "scored.tsv", tmp_path / "m", base=base, controls=[], remine=1)
+
+
+def test_the_folder_that_one_stands_in_is_no_target_without_a_name(ciphered, base, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert workbench.train_text(ciphered(n=120), ".", base=base, controls=[], dry_run=True, **LEARN | {"epochs": 1}).steps
+
+
+def test_a_base_that_leaves_prompts_out_is_refused(accepted, ciphered, tmp_path):
+    folder = shutil.copytree(accepted.path, tmp_path / "base")
+    (folder / artifacts.MANIFEST).unlink()
+    pooling = next(folder.glob("*_Pooling/config.json"))
+    pooling.write_text(json.dumps({**json.loads(pooling.read_text()), "include_prompt": False}))
+    about = folder / "config_sentence_transformers.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "prompts": {"query": "asked: ", "document": ""}}))
+    with pytest.raises(InputError, match="leaves its prompts out"):
+        workbench.train_text(ciphered(n=120), tmp_path / "m", base=str(folder), controls=[], **LEARN)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -389,6 +390,9 @@ def test_queries_that_a_function_writes_are_learnt_and_judged_by(texts, base, tm
     assert len(kept) == 121
     assert json.loads((out / "training.json").read_text())["recipe"]["queries"] == asked.__qualname__
     assert not list(tmp_path.glob(".*"))
+    workbench.train_text(texts, out, base=base, queries=asked, **LEARN | {"learning_rate": 1e-3})
+    assert len(calls) == 4  # nor for another training into the same folder
+    assert len((out / "queries.jsonl").read_text().splitlines()) == 121
     parts = material.divide(texts, unlabelled=True, questions=Questions(asked, out / "queries.jsonl"), seed=1)
     assert not set(parts.learn.document_ids) & set(parts.judge.document_ids)
 
@@ -430,6 +434,19 @@ def test_what_a_function_returns_is_looked_at(tmp_path, given, what):
     with pytest.raises(InputError, match=what) as error:
         Questions(lambda texts: given, tmp_path / "q.jsonl").examples(documents)
     assert "list of queries" in error.value.mend
+
+
+def test_a_line_that_was_cut_short_costs_no_other(tmp_path, monkeypatch):
+    file = tmp_path / "q.jsonl"
+    documents = [Document(str(n), f"text {n}") for n in range(40)]
+    Questions(lambda texts: [[f"what is {text}?"] for text in texts], file).examples(documents)
+    whole = file.read_bytes()
+    file.write_bytes(whole + b'{"id": "40", "dig')
+    monkeypatch.setattr(Path, "write_bytes", lambda *_: pytest.fail("what is whole is not written again"))
+    questions = Questions(lambda texts: pytest.fail("nothing is missing"), file)
+    questions.name = json.loads(whole.splitlines()[0])["function"]
+    assert len(questions.examples(documents)) == 40
+    assert file.read_bytes() == whole
 
 
 def test_what_was_kept_is_read_again_or_named(tmp_path):

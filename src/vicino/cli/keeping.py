@@ -77,7 +77,7 @@ def ingest(
 def search(
     collection: Annotated[str, typer.Argument(help="A collection's name.")],
     query: Annotated[str, typer.Argument(help="What you look for.")],
-    k: Annotated[int, typer.Option("-k", help="How many documents.")] = 10,
+    k: Annotated[int | None, typer.Option("-k", help="How many documents (default: 10).")] = None,
     where: Annotated[str | None, typer.Option(metavar="FILTER", help="Such as \"lang = 'en' and year > 2020\".")] = None,
     tenant: Tenant = "",
     explain: Annotated[bool, typer.Option(help="Say why each was found.")] = False,
@@ -87,14 +87,20 @@ def search(
     rerank: Annotated[
         str | None, typer.Option(metavar="MODEL", help="A cross-encoder (a folder, a hub name) that reads the best again.")
     ] = None,
-    depth: Annotated[int, typer.Option(help="How many passages --rerank reads.")] = 100,
+    depth: Annotated[int | None, typer.Option(help="How many passages --rerank reads (default: 100).")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Find documents in a collection, and in each the best passage. Exit 1 where nothing is found."""
     from vicino import workbench
+    from vicino.errors import InputError
 
-    options: dict[str, Any] = {"tenant": tenant, "where": where, "rerank": rerank, "depth": depth}
+    if depth is not None and rerank is None:
+        raise InputError("--depth is how many passages --rerank reads", mend="give --rerank MODEL too, or leave --depth out")
+    if context is not None and (k is not None or explain):
+        what = "--context takes as many passages as its tokens hold, and explains none"
+        raise InputError(what, mend="leave -k and --explain out, or --context")
+    options: dict[str, Any] = {"tenant": tenant, "where": where, "rerank": rerank} | ({} if depth is None else {"depth": depth})
     if context is not None:
         with bars(quiet):
             packed = workbench.context(collection, query, context, **options)
@@ -106,7 +112,7 @@ def search(
         found = bool(packed.excerpts)
     else:
         with bars(quiet):
-            answers = workbench.search(collection, query, k, explain=explain, **options)
+            answers = workbench.search(collection, query, 10 if k is None else k, explain=explain, **options)
         if as_json:
             print_json([answer.to_json() for answer in answers])
         else:

@@ -198,13 +198,19 @@ class Examples:
 
 
 def read_examples(
-    path: str | Path, *, columns: Mapping[str, str | Sequence[str]] | None = None, split: str = "train"
+    path: str | Path,
+    *,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
+    split: str = "train",
+    documents: Sequence[Document] | None = None,
 ) -> Examples:
     """The examples of one table (.jsonl, .csv, .tsv, .parquet; text kinds also .gz, .xz) or of a split of a folder.
 
     A folder is BEIR's, whose relevant documents become positives and whose documents judged 0 negatives, or holds the split as
     a table ("train.tsv"). `columns` says what is not recognised, such as {"anchor": "q", "positive": "a"}; its keys are `PARTS`
     of `example_rows`. Two texts with numbers are labelled where all are 0 or 1 (or true and false), else scored.
+
+    `documents` are those of a BEIR folder, for who has read them already.
 
     Rows that cannot be learnt from are left out and counted in `left_out`. Raises UnreadableSource, UnknownName for a column or
     split that is not there, EmptyInput, and InputError for a single example, for examples whose texts are all the same, and for
@@ -216,7 +222,7 @@ def read_examples(
     if source.is_dir() and is_beir(source):
         if columns:
             raise InputError(f"{source} is in BEIR's format, which has no columns to choose", mend="leave columns out")
-        examples = _judged(source, split)
+        examples = _judged(source, split, documents)
     else:
         if source.is_dir():
             source = _table_in(source, split)
@@ -259,7 +265,10 @@ def joined(parts: Sequence[Examples]) -> Examples:
     if first.corpus is not None:
         corpora = [each.corpus for each in parts if each.corpus is not None]
         queries = {query.id: query for corpus in corpora for query in corpus.queries}
-        qrels = {name: grades for corpus in corpora for name, grades in corpus.qrels.items()}
+        qrels: dict[str, dict[str, int]] = {}
+        for corpus in corpora:
+            for name, grades in corpus.qrels.items():
+                qrels.setdefault(name, {}).update(grades)
         columns["corpus"] = JudgedCorpus(first.corpus.documents, list(queries.values()), qrels)
     return replace(parts[0], **columns)
 
@@ -318,11 +327,12 @@ def _of_table(path: Path, columns: Mapping[str, str | Sequence[str]]) -> Example
     return Examples("pairs", rows.anchors, rows.positives, **more)
 
 
-def _judged(folder: Path, split: str) -> Examples:
+def _judged(folder: Path, split: str, documents: Sequence[Document] | None) -> Examples:
     judgements = read_judgements(folder, split)
     texts = {query.id: query for query in read_queries(folder)}
     reading = read_documents(folder)
-    documents = list(progress.track(reading, "reading documents", unit="documents"))
+    if documents is None:
+        documents = list(progress.track(reading, "reading documents", unit="documents"))
     contents = {one.id: one.content for one in documents}
     qrels: dict[str, dict[str, int]] = {}
     for one in judgements:

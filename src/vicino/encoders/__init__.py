@@ -34,6 +34,7 @@ ENCODERS = Catalog(
         "static": Entry("vicino.encoders.static:Static", "token vectors distilled from a transformer, then without it", "torch"),
         "minilm": Entry("vicino.encoders.transformer:Transformer", "all-MiniLM-L6-v2, works offline", "torch"),
         "transformer": Entry("vicino.encoders.transformer:Transformer", "any sentence-transformers folder or hub name", "torch"),
+        "towers": Entry("vicino.encoders.transformer.towers:TwoTowers", "one network for queries, one for documents", "torch"),
         "ready": Entry("vicino.encoders.ready:Ready", "vectors made elsewhere: .npy, .parquet, word2vec and GloVe files"),
         "remote": Entry("vicino.encoders.remote:Remote", "a model behind OpenAI's, Cohere's or Ollama's API", "remote"),
         "callable": Entry("vicino.encoders.wrapped:Callable", "a Python function of yours: callable(function=module:name)"),
@@ -51,6 +52,8 @@ def make(name: str | PathLike[str], **params: Any) -> Encoder:
 
     Raises UnknownName (with the nearest names), MissingExtra, or what opening the folder raises.
     """
+    from vicino.encoders.transformer.routes import is_router
+
     folder, text = Path(name), str(name)
     if not folder.is_dir():
         text, given = call(text)
@@ -60,7 +63,7 @@ def make(name: str | PathLike[str], **params: Any) -> Encoder:
     if (folder / artifacts.MANIFEST).is_file():
         return load(folder)
     if (folder / "config.json").is_file() or (folder / "modules.json").is_file() or _is_hub_name(text):
-        return cast(Encoder, ENCODERS["transformer"].of(model=text, **params))
+        return cast(Encoder, ENCODERS["towers" if is_router(folder) else "transformer"].of(model=text, **params))
     listing = f"There are: {', '.join(ENCODERS)}; or give a model folder or a hub name such as org/model"
     raise UnknownName.among(text, ENCODERS, kind="encoder", listing=listing)
 

@@ -19,7 +19,7 @@ from vicino import artifacts, progress
 from vicino.data.records import Document, Hits, Recipe
 from vicino.encoders.base import Truncation
 from vicino.encoders.transformer.crossing import CrossEncoder, open_cross_encoder
-from vicino.errors import ArtifactCorrupt, InputError
+from vicino.errors import ArtifactCorrupt, InputError, NotFitted
 from vicino.retrieval.base import Passages, Retriever
 from vicino.retrieval.fused import combine, pool
 from vicino.spaces import fingerprint
@@ -73,6 +73,8 @@ class Reranked(Retriever):
         made._require_sound()
         made.ids_ = made._first._require_built()
         made.texts_ = {one.id: one.content for one in documents}
+        if made.texts_.keys() != set(made.ids_):
+            raise InputError("these are not the documents that the first stage holds", mend="give those that it was built over")
         return made
 
     def identity(self) -> str:
@@ -164,7 +166,11 @@ class Reranked(Retriever):
                 rows = range(start, min(start + _AT_ONCE, len(queries)))
                 asked = [(row, place) for row in rows for place in range(len(near.top(row)))]
                 texts = self._texts({str(near.ids[at]) for at in asked})
-                pairs = [(queries[row], texts.get(near.ids[row, place], "")) for row, place in asked]
+                missing = {str(near.ids[at]) for at in asked} - texts.keys()
+                if missing:
+                    what = f"{len(missing)} documents that were found have no text here, such as {min(missing)!r}"
+                    raise NotFitted(what, mend="build it over all documents again; a collection that just changed: search again")
+                pairs = [(queries[row], texts[str(near.ids[row, place])]) for row, place in asked]
                 for at, score in zip(asked, self.reranker_.predict(pairs, logits=True), strict=True):
                     scores[at] = score
                 work.advance(len(rows))
@@ -202,13 +208,14 @@ class Reranked(Retriever):
         from vicino.retrieval import load
 
         recipe, arrays = Recipe.from_json(saved.data["recipe"]), saved.arrays
-        if len(arrays["ids"]) != len(arrays["texts"]):
-            raise ArtifactCorrupt(f"{saved.path} is damaged: its texts do not belong to its ids", mend="make it again")
         made = cls.of(parts=[load(saved.path / "part-0")], **recipe.params)
         made._require_sound()
         made.reranker_ = CrossEncoder.load(saved.path / "reranker")
-        made.texts_ = dict(zip(arrays["ids"], arrays["texts"], strict=True))
         made.ids_ = made._first._require_built()
+        ids, texts = arrays.get("ids"), arrays.get("texts")
+        if not (isinstance(ids, list) and isinstance(texts, list)) or len(ids) != len(texts) or set(ids) != set(made.ids_):
+            raise ArtifactCorrupt(f"{saved.path} is damaged: its texts are not those of its first stage", mend="make it again")
+        made.texts_ = dict(zip(ids, texts, strict=True))
         return made
 
 

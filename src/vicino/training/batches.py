@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from vicino.errors import EmptyInput, InputError
 
-__all__ = ["TextBatches", "embedded", "parted"]
+__all__ = ["TextBatches", "asked", "embedded", "parted", "told"]
 
 Ids = NDArray[np.int32]
 
@@ -62,35 +64,57 @@ class TextBatches:
 
     def order(self, number: int, seed: int) -> Iterator[NDArray[np.int64]]:
         """The examples of each batch of an epoch."""
-        waiting = np.random.default_rng([seed, number]).permutation(len(self.texts)).tolist()
+        fresh = iter(np.random.default_rng([seed, number]).permutation(len(self.texts)).tolist())
+        waiting: dict[tuple[str, int], deque[int]] = {}  # rows, by the text that kept them out
         for _ in range(len(self)):
             chosen: list[int] = []
-            later: list[int] = []
             taken: set[tuple[str, int]] = set()
-            for place, row in enumerate(waiting):
-                own = {("anchor", int(self.anchors[row])), ("positive", int(self.positives[row]))}
-                if own & taken:
-                    later.append(row)
+            again = list(islice(waiting, self.batch_size))
+            for row in chain((self._first_of(waiting, text) for text in again), fresh):
+                own = [("anchor", int(self.anchors[row])), ("positive", int(self.positives[row]))]
+                if (kept_out_by := next((text for text in own if text in taken), None)) is not None:
+                    waiting.setdefault(kept_out_by, deque()).append(row)
                     continue
-                taken |= own
+                taken.update(own)
                 chosen.append(row)
                 if len(chosen) == self.batch_size:
-                    later += waiting[place + 1 :]
                     break
-            short = self.batch_size - len(chosen)  # only equal texts are left
-            yield np.array(chosen + later[:short], dtype=np.int64)
-            waiting = later[short:]
+            while len(chosen) < self.batch_size:  # only equal texts are left
+                chosen.append(self._first_of(waiting, next(iter(waiting))))
+            yield np.array(chosen, dtype=np.int64)
+
+    @staticmethod
+    def _first_of(waiting: dict[tuple[str, int], deque[int]], text: tuple[str, int]) -> int:
+        """The row that waited longest for a text, taken out; the text goes to the end."""
+        rows = waiting.pop(text)
+        row = rows.popleft()
+        if rows:
+            waiting[text] = rows
+        return row
 
 
 def embedded(network: Any, batch: Any) -> Any:
     """The vectors of a batch's texts, (b, t · d): those of an example side by side. All go through the network together."""
-    texts = batch["texts"]
+    return _side_by_side(network, batch["texts"])
+
+
+def asked(towers: Any, batch: Any) -> Any:
+    """The vectors of a batch's questions, which stand first, (b, d): one half of what `embedded` gives."""
+    return towers.tower("query")([example[0] for example in batch["texts"]])
+
+
+def told(towers: Any, batch: Any) -> Any:
+    """The vectors of a batch's documents, (b, (t - 1) · d): the other half."""
+    return _side_by_side(towers.tower("document"), [example[1:] for example in batch["texts"]])
+
+
+def _side_by_side(network: Any, texts: Sequence[Sequence[Any]]) -> Any:
     each = len(texts[0])
     vectors = network([example[place] for place in range(each) for example in texts])
     return vectors.view(each, len(texts), -1).transpose(0, 1).reshape(len(texts), -1)
 
 
 def parted(vectors: Any, texts: int) -> tuple[Any, Any, Any]:
-    """What `embedded` put side by side: anchors (b, d), positives (b, d), negatives (b, t - 2, d) or None."""
+    """What stands side by side: anchors (b, d), positives (b, d), negatives (b, t - 2, d) or None."""
     apart = vectors.view(len(vectors), texts, -1)
     return apart[:, 0], apart[:, 1], apart[:, 2:] if texts > 2 else None

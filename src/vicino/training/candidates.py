@@ -72,16 +72,16 @@ def with_negatives(examples: Examples, dense: Searchable, lexical: Search, recip
         mined, told = _mined(examples, dense, lexical, recipe)
         given = [own + more for own, more in zip(given, mined, strict=True)]
     random = np.random.default_rng([recipe.seed, 1])
-    contents = {one.content for one in dense.documents}
+    contents = list(dict.fromkeys(one.content for one in dense.documents))
     answers: dict[str, set[str]] = {}
     for name, positive in zip(examples.query_ids or (), examples.positives, strict=True):
         answers.setdefault(name, set()).add(positive)
     for own, name in zip(given, examples.query_ids or (), strict=True):
-        if len(own) < recipe.negatives:  # any other document will do, where none is hard
-            others = sorted(contents - answers[name])
-            if not others:
-                raise InputError(f"all documents answer {name}", mend="give more documents, or negatives=0")
-            own += [others[row] for row in random.integers(len(others), size=recipe.negatives - len(own))]
+        if len(answers[name]) == len(contents):
+            raise InputError(f"all documents answer {name}", mend="give more documents, or negatives=0")
+        while len(own) < recipe.negatives:  # any other document will do, where none is hard
+            other = contents[random.integers(len(contents))]
+            own += [other] * (other not in answers[name])
     return [own[: recipe.negatives] for own in given], told
 
 

@@ -21,10 +21,12 @@ from vicino.data.examples import read_examples
 from vicino.encoders.base import Encoder
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.opening import require_torch
-from vicino.errors import ArtifactCorrupt, ArtifactTooNew, InputError, UnknownName
+from vicino.errors import ArtifactCorrupt, ArtifactTooNew, InputError
 from vicino.evaluation.gate import Check, Gate, check_means, decide
 from vicino.learning.loop import Run, Settings
 from vicino.metrics.classification import ClassScore, by_class
+from vicino.training.held_out import stratified
+from vicino.training.rules import Recipe, count, dropout, or_none, require
 from vicino.vectors import normalise
 
 if TYPE_CHECKING:
@@ -34,17 +36,27 @@ __all__ = ["ClassifierRecipe", "ClassifierTraining", "TextClassifier", "train_cl
 
 _VERSION = 2  # of what `save` writes: 1 had no hidden layer, and did not say its number
 _HELD_OUT, _CHOOSE = 0.2, 0.1  # of the examples; of those that are left, to choose weights by
-_FEWEST = 2  # examples of a class
+_FEWEST, _JUDGED_BY = 2, 10  # examples of a class; texts to judge by
 _PENALTIES = 10  # that are tried, from 1e-4 to 1e4, by cross-validation
 _FOLDS = 5
 _SMALL = 1 << 21  # numbers
 
+_BY_GRADIENTS = {"epochs", "batch_size", "learning_rate", "weight_decay", "patience", "evaluate_every", "threads"}
+_OF_NETWORKS = frozenset({"hidden", "dropout", *_BY_GRADIENTS})  # parameters that have an effect
+_OF_ENCODERS = frozenset({"encoder_dropout", "limit", "precision", *_BY_GRADIENTS})
+_RULES = {
+    "train_encoder": (lambda flag: type(flag) is bool, "give train_encoder=True, or False"),
+    "hidden": count(1, "give hidden=256 units"),
+    "dropout": dropout("give dropout=0.2"),
+    "encoder_dropout": or_none(dropout("give encoder_dropout=0.1, or None for the network's own")),
+    "limit": or_none(count(3, "give limit=256, or None for all that the model reads")),
+}
+
 Float32 = NDArray[np.float32]
-Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class ClassifierRecipe:
+class ClassifierRecipe(Recipe):
     """What learns, and how. Raises InputError for what cannot be.
 
     `head` "mlp" puts a layer of `hidden` rectified units, with `dropout`, before the linear head; `train_encoder` trains a
@@ -74,19 +86,21 @@ class ClassifierRecipe:
             raise InputError(f"head={self.head!r} cannot be", mend="give linear or mlp")
         if self.head == "mlp" and self.train_encoder:
             raise InputError("an encoder is trained under a linear head", mend="leave out head=mlp, or train_encoder")
-        if type(self.hidden) is not int or self.hidden < 1 or not 0 <= self.dropout < 1:
-            what = f"{self.hidden} hidden units with a dropout of {self.dropout} cannot be"
-            raise InputError(what, mend="give hidden=256, dropout=0.2, or so")
+        require(self, _RULES)
+        self._require_effect()
         self.settings  # noqa: B018 - raises
 
-    @classmethod
-    def of(cls, **params: Any) -> Self:
-        """From plain data. Raises UnknownName for what is no parameter, and what the constructor raises."""
-        known = [one.name for one in fields(cls)]
-        for name in params:
-            if name not in known:
-                raise UnknownName.among(name, known, kind="parameter of training")
-        return cls(**params)
+    def _require_effect(self) -> None:
+        """Raises InputError for what was chosen and would change nothing."""
+        way = "an encoder" if self.train_encoder else "a network as head" if self.head == "mlp" else "a linear head"
+        counts = _OF_ENCODERS if self.train_encoder else _OF_NETWORKS if self.head == "mlp" else frozenset()
+        defaults = {one.name: one.default for one in fields(self) if one.name not in ("head", "train_encoder", "seed", *counts)}
+        without = [name for name, usual in defaults.items() if getattr(self, name) != usual]
+        if self.head == "mlp" and self.precision == "float32":  # which it has anyway
+            without.remove("precision")
+        if without:
+            what = f"{', '.join(without)} would have no effect on the training of {way}"
+            raise InputError(what, mend="leave them out, or give head=mlp or train_encoder")
 
     @property
     def settings(self) -> Settings:
@@ -147,20 +161,20 @@ class TextClassifier:
     def load(cls, path: str | PathLike[str]) -> Self:
         """Open what `save` wrote. Raises ArtifactError, ArtifactCorrupt or ArtifactTooNew."""
         saved = artifacts.read(path, kind="classifier")
-        if saved.data.get("version", 1) > _VERSION:
-            what = f"{path} is a classifier of version {saved.data['version']}; this vicino reads up to {_VERSION}"
-            raise ArtifactTooNew(what, mend="pip install --upgrade vicino")
-        encoder = encoders.load(saved.path / "encoder")
-        classes, weights, intercepts = (saved.arrays[name] for name in ("classes", "weights", "intercepts"))
-        hidden, width = None, encoder.dim
-        if "hidden_weights" in saved.arrays:
-            hidden = saved.arrays["hidden_weights"], saved.arrays["hidden_intercepts"]
-            width = len(hidden[1])
-            if hidden[0].shape != (width, encoder.dim):
-                raise _apart(path)
-        if weights.shape != (len(classes), width) or intercepts.shape != (len(classes),):
+        version = saved.data.get("version", 1)
+        if type(version) is not int:
             raise _apart(path)
-        return cls(encoder, classes, weights, intercepts, hidden)
+        if version > _VERSION:
+            what = f"{path} is a classifier of version {version}; this vicino reads up to {_VERSION}"
+            raise ArtifactTooNew(what, mend="pip install --upgrade vicino")
+        encoder, classes = encoders.load(saved.path / "encoder"), saved.arrays.get("classes")
+        if not isinstance(classes, list):
+            raise _apart(path)
+        width, hidden = encoder.dim, None
+        if "hidden_weights" in saved.arrays:
+            width = len(np.atleast_1d(saved.arrays.get("hidden_intercepts", ())))
+            hidden = _layer(saved, "hidden_weights", "hidden_intercepts", (width, encoder.dim))
+        return cls(encoder, classes, *_layer(saved, "weights", "intercepts", (len(classes), width)), hidden)
 
     def _shares(self, rows: Any) -> NDArray[np.float64]:
         if self.hidden is not None:
@@ -226,7 +240,7 @@ def train_classifier(
     `TextClassifier.fitted` raise, InputError for examples without classes, and for an encoder that cannot be trained, and
     KeyboardInterrupt after Ctrl-C.
     """
-    recipe, target = recipe or ClassifierRecipe(), Path(out)
+    recipe, target = recipe or ClassifierRecipe(), Path(out).absolute()
     artifacts.require_writable(target)
     examples = read_examples(Path(data), columns=columns, split=split)
     if examples.kind != "classes" or examples.labels is None:
@@ -234,7 +248,7 @@ def train_classifier(
     if recipe.train_encoder or recipe.head == "mlp":
         require_torch()
     seed = recipe.seed
-    learn, held = _stratified(examples.anchors, examples.labels, _HELD_OUT, seed)
+    learn, held = stratified(examples.anchors, examples.labels, _HELD_OUT, seed, fewest=_JUDGED_BY)
     texts = np.array(examples.anchors, dtype=object)
     labels = np.array(examples.class_names, dtype=object)[examples.labels].astype(str)
     given = _Given(texts[learn].tolist(), labels[learn], texts[held].tolist())
@@ -273,7 +287,8 @@ def train_classifier(
     )
     about = {"accuracy": dict(found.scores), "macro_f1": dict(found.macro_f1), "gate": gate.to_json(), "recipe": asdict(recipe)}
     made[best].save(target, about)  # last: until it was judged, a kill leaves all that going on needs
-    shutil.rmtree(workplace, ignore_errors=True)
+    if run is not None:  # else what is there is another training's
+        shutil.rmtree(workplace)
     return replace(found, classifier=TextClassifier.load(target)) if recipe.train_encoder else found  # its folder went
 
 
@@ -315,7 +330,7 @@ def _by_gradients(
     from vicino.training.class_heads import learn_encoder, learn_hidden
 
     numbers = np.searchsorted(np.array(linear.classes), given.labels).astype(np.int64)
-    parts = _stratified(given.texts, numbers, _CHOOSE, recipe.seed)
+    parts = stratified(given.texts, numbers, _CHOOSE, recipe.seed)
     digest = hashlib.sha256("\0".join([*given.texts, *given.labels.tolist()]).encode("utf-8", "surrogatepass")).hexdigest()
     plain = {name: value for name, value in asdict(recipe).items() if name != "threads"}
     about = {"data": digest, "encoder": linear.encoder.space.id, "recipe": plain}
@@ -366,6 +381,15 @@ def _linear(rows: Any, labels: Sequence[str] | NDArray[Any], seed: int) -> tuple
     return names.tolist(), weights, intercepts
 
 
+def _layer(saved: artifacts.Artifact, weights: str, intercepts: str, shape: tuple[int, int]) -> Layer:
+    """Two saved arrays. Raises ArtifactCorrupt where they are not of this shape."""
+    found = saved.arrays.get(weights), saved.arrays.get(intercepts)
+    for array, wanted in zip(found, (shape, shape[:1]), strict=True):
+        if not isinstance(array, np.ndarray) or array.shape != wanted or array.dtype.kind != "f":
+            raise _apart(saved.path)
+    return found  # type: ignore[return-value]
+
+
 def _apart(path: str | PathLike[str]) -> ArtifactCorrupt:
     return ArtifactCorrupt(f"{path}: classes, weights and encoder do not meet", mend="restore it, or train it again")
 
@@ -374,21 +398,3 @@ def _unit(encoder: Encoder, texts: Sequence[str]) -> Any:
     """Vectors of length one, dense or sparse; zeros stay zeros."""
     vectors = encoder.encode(list(texts))
     return vectors if hasattr(vectors, "tocsr") else normalise(vectors)
-
-
-def _stratified(texts: Sequence[str], labels: Any, share: float, seed: int) -> tuple[Numbers, Numbers]:
-    """Rows to learn from and others, a share of each class. Equal texts stay together. Raises InputError for too few."""
-    random = np.random.default_rng(seed)
-    _, same = np.unique(np.array(texts, dtype=object).astype(str), return_inverse=True)
-    first = np.unique(same, return_index=True)[1]
-    held_texts: set[int] = set()
-    labels = np.asarray(labels)
-    for label in np.unique(labels):
-        rows = first[labels[first] == label]
-        chosen = random.permutation(rows)[: int(len(rows) * share)]
-        held_texts |= set(same[chosen].tolist())
-    is_held = np.isin(same, sorted(held_texts))
-    if not is_held.any():
-        least = round(1 / share)
-        raise InputError(f"too few texts to hold back one in {least} of a class", mend="give some dozens of texts of each class")
-    return np.flatnonzero(~is_held), np.flatnonzero(is_held)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vicino.data.records import Hits, Query
 from vicino.learning.loop import Batches, InParts
-from vicino.training.batches import embedded, parted
+from vicino.training.batches import parted
 from vicino.training.ranking import Ranking
 from vicino.training.recipe import TextRecipe
 from vicino.vectors import normalise
@@ -24,7 +24,7 @@ from vicino.vectors import normalise
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vicino.encoders.transformer.trainable import Trainable
+    from vicino.training.towers import Model
 
 __all__ = ["Distilled", "TopicalBatches", "distilling_loss", "topics"]
 
@@ -44,7 +44,7 @@ class Distilled(Ranking):
     dense retriever with balanced topic aware sampling".
     """
 
-    def batches(self, model: Trainable, folder: Path) -> Batches:  # noqa: ARG002 - nothing is kept
+    def batches(self, model: Model, folder: Path) -> Batches:  # noqa: ARG002 - nothing is kept
         """Questions and the documents that they were taken out of, with what the teacher needs to score any of a batch."""
         learn, documents = self.material.learn, self.material.judge.documents
         numbers = {one.id: number for number, one in enumerate(documents)}
@@ -53,15 +53,13 @@ class Distilled(Ranking):
         words = _scores(self._lexical(queries, min(_RANKED, len(documents))), numbers)
         asked, answers = normalise(self._dense.asked(queries)), normalise(self._dense.vectors[own])
         self.told = f"{len(learn):,} questions, for which the base and BM25 (weight {_LEXICAL:g}) score documents of their topics"
-        prompts = (self.base.prompt(role) for role in ("query", "document"))
-        sides = (model.ids(list(side), prompt) for side, prompt in zip((learn.anchors, learn.positives), prompts, strict=True))
         teacher = _Teacher(own, asked, answers, *words, temperature=self.recipe.temperature)
-        return TopicalBatches(list(zip(*sides, strict=True)), answers, teacher, self.recipe.batch_size)
+        return TopicalBatches(list(zip(*self.pairs(model), strict=True)), answers, teacher, self.recipe.batch_size)
 
     @property
     def loss(self) -> InParts:
         """The divergence of the encoder's shares of a batch's documents from the teacher's."""
-        return InParts([embedded], partial(distilling_loss, recipe=self.recipe))
+        return self.of_vectors(partial(distilling_loss, recipe=self.recipe))
 
 
 class TopicalBatches:
@@ -142,18 +140,18 @@ def _scores(hits: Hits, numbers: dict[str, int]) -> tuple[Rows, Float32]:
     return np.take_along_axis(found, order, 1), np.take_along_axis(scores, order, 1)
 
 
-def distilling_loss(_network: Any, batch: Any, vectors: Tensor, *, recipe: TextRecipe) -> Tensor:
+def distilling_loss(_network: Any, batch: Any, *vectors: Tensor, recipe: TextRecipe) -> Tensor:
     """The loss of a batch of `TopicalBatches`, as `InParts` calls it, at all widths of the recipe."""
+    import torch
     from torch.nn import functional
 
     from vicino.learning.losses.matryoshka import matryoshka
     from vicino.learning.losses.regression import distil_scores
 
-    teacher = batch["teacher"].to(vectors.device)
-
     def loss(asked: Tensor, told: Tensor) -> Tensor:
         cosines = functional.normalize(asked) @ functional.normalize(told).T
         return distil_scores(cosines / recipe.temperature, teacher)
 
-    asked, told, _ = parted(vectors, 2)
+    asked, told, _ = parted(torch.cat(vectors, dim=1), 2)
+    teacher = batch["teacher"].to(asked.device)
     return matryoshka(loss, asked, told, dims=[*recipe.dims, asked.shape[-1]]) if recipe.dims else loss(asked, told)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vicino.encoders.base import Encoder
 from vicino.encoders.counts import TfIdf
 from vicino.encoders.transformer import Transformer
+from vicino.errors import InputError
 from vicino.evaluation.gate import Check, check_correlation
 from vicino.learning.loop import InParts
 from vicino.metrics.similarity import paired_cosine, spearman
@@ -22,20 +24,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vicino.data.examples import Examples
-    from vicino.encoders.base import Encoder
-    from vicino.encoders.transformer.trainable import Trainable
+    from vicino.training.towers import Model
 
 __all__ = ["Likeness"]
+
+_OF_RANKING = ("negatives", "mine", "relative", "remine", "margin", "temperature")
 
 
 class Likeness:
     """A lesson (see `vicino.training.text`): cosines of pairs learn to be their scores. TF-IDF and the base are measured as it
-    is made."""
+    is made. Raises InputError for a recipe of two networks: neither text of a pair asks for the other."""
 
     metric = "Spearman"
     told = "pairs with scores need no negatives"
 
     def __init__(self, parts: Parts, base: Transformer, recipe: TextRecipe) -> None:
+        if recipe.towers == "separate":
+            raise InputError("pairs with scores have no queries and documents to separate", mend="leave towers out")
+        changed = [name for name in _OF_RANKING if getattr(recipe, name) != getattr(TextRecipe(), name)]
+        if changed:
+            raise InputError(f"{', '.join(changed)} are for pairs without scores", mend="leave them out")
         self.parts, self.base, self.recipe = parts, base, recipe
         self.found = parts.looked_at()
         self.judge = parts.clean(self.found)
@@ -53,10 +61,10 @@ class Likeness:
         """The number of examples to learn from."""
         return len(self.parts.learn)
 
-    def batches(self, model: Trainable, _folder: Path) -> TextBatches:
+    def batches(self, model: Model, _folder: Path) -> TextBatches:
         """Pairs as tokens of the model."""
         learn, prompt = self.parts.learn, self.base.prompt(None)
-        rows = list(zip(*(model.ids(list(side), prompt) for side in (learn.anchors, learn.positives)), strict=True))
+        rows = list(zip(*(model.tower(None).ids(list(side), prompt) for side in (learn.anchors, learn.positives)), strict=True))
         alone = range(len(rows))  # no pair is another's negative
         return TextBatches(rows, alone, alone, self.recipe.batch_size, targets=learn.targets)
 
@@ -65,11 +73,11 @@ class Likeness:
         """The squared error of cosines."""
         return InParts([embedded], self._loss)
 
-    def chooser(self, model: Trainable) -> _Chooser:
+    def chooser(self, model: Model) -> _Chooser:
         """How good weights are while they are learnt."""
         return _Chooser(self.parts.choose, model, self.base.prompt(None))
 
-    def check(self, tuned: Transformer) -> Check:
+    def check(self, tuned: Encoder) -> Check:
         """The correlation on the pairs that are judged by, before and after."""
         name = f"{self.metric}, {self.judged_by}"
         return check_correlation(name, self.judge.targets, self._before, _cosines(tuned, self.judge), seed=self.recipe.seed)
@@ -89,12 +97,12 @@ class Likeness:
 
 
 class _Chooser:
-    def __init__(self, examples: Examples, model: Trainable, prompt: str) -> None:
-        self.sides = [model.ids(list(side), prompt) for side in (examples.anchors, examples.positives)]
+    def __init__(self, examples: Examples, model: Model, prompt: str) -> None:
+        self.sides = [model.tower(None).ids(list(side), prompt) for side in (examples.anchors, examples.positives)]
         self.targets = examples.targets
 
-    def __call__(self, model: Trainable) -> float:
-        left, right = (model.vectors(ids) for ids in self.sides)
+    def __call__(self, model: Model) -> float:
+        left, right = (model.tower(None).vectors(ids) for ids in self.sides)
         return spearman(paired_cosine(left, right), self.targets)
 
 

@@ -7,6 +7,8 @@ documents, and a question's answers are judged. Pairs with scores stay what they
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,6 +64,9 @@ class Parts:
     def clean(self, found: Lint) -> Examples:
         """What is left to judge by. Raises InputError where that, or what weights are chosen by, is too little."""
         kept = self.judge if found.clean is None else self.judge.subset(found.clean)
+        if self.of_cosines:  # texts that do not belong together may stand on both sides, but not as the same pair
+            known = {pair for part in (self.learn, self.choose) for pair in _unordered(part)}
+            kept = kept.subset(np.array([pair not in known for pair in _unordered(kept)], dtype=np.bool_))
         if min(_asked(kept), _asked(self.choose)) < _FEWEST:
             raise InputError(
                 f"{_asked(kept)} {self._things} are left to judge by that nothing in training gives away",
@@ -74,6 +79,25 @@ class Parts:
         n, what = _asked(kept), self._things
         told = f"the test split, {n:,} of {_asked(self.judge):,} {what}" if self.tested else f"{n:,} {what} that were held back"
         return f"{told} ({self.synthetic})" if self.synthetic else told
+
+    @property
+    def digest(self) -> str:
+        """Names all three parts by what they say."""
+        named = hashlib.sha256()
+        for part in (self.learn, self.choose, self.judge):
+            numbers = part.scores if part.labels is None else part.labels
+            columns = (
+                part.query_ids,
+                part.anchors,
+                part.positives,
+                part.negatives,
+                None if numbers is None else numbers.tolist(),
+            )
+            for column in columns:
+                for one in column or ():
+                    named.update(json.dumps(one).encode())
+                named.update(b"|")
+        return named.hexdigest()
 
     @property
     def _things(self) -> str:
@@ -142,25 +166,29 @@ def divide(
 
     Raises what `read_examples` raises, and InputError where too few examples are left for a part, or all have classes.
     """
-    source = Path(data)
+    source, others = Path(data), set[str]()
     if unlabelled:
-        parts = {split: questions.examples(read_documents(source)) if questions else _asked_of(source, seed)}
+        learn = questions.examples(read_documents(source)) if questions else _asked_of(source, seed)
+        parts = {split: learn}
     else:
-        names = {split, *({"dev", "test"} & splits_in(source))}
-        parts = {name: read_examples(source, columns=columns, split=name) for name in sorted(names)}
-    loss = parts[split].loss_by_default.loss
-    if parts[split].kind == "classes":
+        learn = read_examples(source, columns=columns, split=split)
+        others = ({"dev", "test"} & splits_in(source)) - {split}
+        documents = None if learn.corpus is None else learn.corpus.documents
+        parts = {split: learn} | {
+            name: read_examples(source, columns=columns, split=name, documents=documents) for name in sorted(others)
+        }
+    if learn.kind == "classes":
         raise InputError(f"{data} holds texts with classes", mend=f"vicino train classifier {data} --out FOLDER")
-    whole = joined(list(parts.values()) if loss == "cosine_regression" else [each.as_triplets() for each in parts.values()])
-    if loss != "cosine_regression":
-        whole = as_judged(whole)
-    lengths = [len(each if loss == "cosine_regression" else each.as_triplets()) for each in parts.values()]
-    of = np.repeat(np.array(list(parts)), lengths)
-    rows = _cut(whole, of == split, seed, judge="test" not in parts, choose="dev" not in parts)
-    rows |= {part: np.flatnonzero(of == name) for part, name in (("judge", "test"), ("choose", "dev")) if part not in rows}
+    of_cosines = learn.loss_by_default.loss == "cosine_regression"
+    given = parts if of_cosines else {name: each.as_triplets() for name, each in parts.items()}
+    whole = joined(list(given.values()))
+    whole = whole if of_cosines else as_judged(whole)
+    of = np.repeat(np.array(list(given)), [len(each) for each in given.values()])
+    rows = _cut(whole, of == split, seed, judge="test" not in others, choose="dev" not in others)
+    rows |= {part: np.flatnonzero(of == name) for part, name in (("judge", "test"), ("choose", "dev")) if name in others}
     cut = {name: whole.subset(each) for name, each in rows.items()}
     note = (questions.note if questions else _TAKEN_OUT) if unlabelled else ""
-    return Parts(source, **cut, tested="test" in parts, synthetic=note)
+    return Parts(source, **cut, tested="test" in others, synthetic=note)
 
 
 def as_judged(examples: Examples) -> Examples:
@@ -220,6 +248,11 @@ def _units(examples: Examples) -> tuple[Rows, Rows]:
     of = group_queries([Query(name, texts[name]) for name in ids], [Judgement(*pair, 1) for pair in pairs], threshold=_NEAR)
     numbers = {name: number for number, name in enumerate(ids)}
     return np.array([numbers[name] for name in examples.query_ids], dtype=np.int64), of
+
+
+def _unordered(examples: Examples) -> list[frozenset[str]]:
+    pairs = zip(examples.anchors, examples.positives, strict=True)
+    return [frozenset(" ".join(text.casefold().split()) for text in pair) for pair in pairs]
 
 
 def _asked(examples: Examples) -> int:

@@ -7,6 +7,8 @@ generation"; Wang, Thakur, Reimers and Gurevych 2022, "GPL".
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
@@ -31,11 +33,12 @@ class Questions:
     "package.module:name", which runs it.
 
     It is called for `_AT_ONCE` texts at a time, once for equal texts, and what it gives is kept at once in `file` (JSON lines): a
-    training that was killed does not pay again. What is kept there is that function's, by its name; of another, InputError.
+    training that was killed does not pay again. What is kept there is that function's, by its name; of another, InputError. What
+    an `earlier` file holds, of the same function, is not asked for again either.
     """
 
-    def __init__(self, function: str | Callable[[list[str]], Any], file: Path) -> None:
-        self.function, self.name, self.file = resolved(function), called(function), file
+    def __init__(self, function: str | Callable[[list[str]], Any], file: Path, *, earlier: Path | None = None) -> None:
+        self.function, self.name, self.file, self.earlier = resolved(function), called(function), file, earlier
         self.kept: dict[str, list[str]] = {}
 
     @property
@@ -118,13 +121,13 @@ class Questions:
 
     def _read(self) -> None:
         """Remember what the file holds; a last line that a kill cut short is cut off."""
-        if not self.file.exists():
+        if not self.file.exists() and not self._copied():
             self._append([{"function": self.name}])
             return
         lines = self.file.read_bytes().splitlines(keepends=True)
         if lines and not lines[-1].endswith(b"\n"):
+            os.truncate(self.file, sum(map(len, lines[:-1])))
             lines.pop()
-            self.file.write_bytes(b"".join(lines))
         try:
             rows = [json.loads(line) for line in lines]
             by = rows[0]["function"] if rows else self.name
@@ -138,6 +141,20 @@ class Questions:
                 f"{self.file} holds queries of {by}, and not of {self.name}",
                 mend=f"go on with {by}, train into another folder, or remove the file",
             )
+
+    def _copied(self) -> bool:
+        """Whether there is an earlier file of this function, which then is where to go on from."""
+        if self.earlier is None or not self.earlier.exists():
+            return False
+        with self.earlier.open(encoding="utf-8", errors="replace") as lines:
+            if next(lines, "") != json.dumps({"function": self.name}) + "\n":
+                return False
+        try:
+            shutil.copy(self.earlier, part := self.file.with_suffix(".part"))
+            part.replace(self.file)
+        except OSError as error:
+            raise ArtifactError(f"cannot write {self.file}: {error}", mend="make room, and call again") from error
+        return True
 
     def _append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         try:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vicino.data.records import Hits
+from vicino.encoders.base import Encoder
 from vicino.encoders.transformer import Transformer
 from vicino.evaluation.gate import Check, check_means
 from vicino.evaluation.tasks import RetrievalTask
+from vicino.indexes.exact import Exact
 from vicino.learning.loop import Batches, InParts
 from vicino.retrieval import from_recipe, parse
-from vicino.training.batches import TextBatches, embedded, parted
+from vicino.training.batches import TextBatches, asked, embedded, parted, told
 from vicino.training.candidates import Search, values, with_negatives
 from vicino.training.controls import METRIC
 from vicino.training.material import Material
@@ -29,12 +31,13 @@ from vicino.vectors import normalise
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vicino.encoders.transformer.trainable import Trainable
+    from vicino.training.towers import Model
 
 __all__ = ["Ranking", "ranking_loss"]
 
 logger = logging.getLogger(__name__)
 
+Ids = NDArray[np.int32]
 _POOLED = 10  # documents of each retriever that stand against the answers while weights are chosen
 
 
@@ -61,16 +64,16 @@ class Ranking:
         """The number of examples to learn from."""
         return len(self.material.learn)
 
-    def batches(self, model: Trainable, folder: Path) -> Batches:
+    def batches(self, model: Model, folder: Path) -> Batches:
         """Questions with their answers and negatives, which are mined here, as tokens of the model."""
         learn, recipe = self.material.learn, self.recipe
         negatives, self.told = with_negatives(learn, self._dense, self._lexical, recipe)
-        asked, told = (self.base.prompt(role) for role in ("query", "document"))
-        pairs = model.ids(list(learn.anchors), asked), model.ids(list(learn.positives), told)
+        pairs = self.pairs(model)
+        prompt = self.base.prompt("document")
 
         def made(negatives: list[list[str]]) -> TextBatches:
-            others = [model.ids([own[place] for own in negatives], told) for place in range(len(negatives[0]))]
-            rows = list(zip(*pairs, *others, strict=True))
+            texts = ([own[place] for own in negatives] for place in range(len(negatives[0])))
+            rows = list(zip(*pairs, *(model.tower("document").ids(each, prompt) for each in texts), strict=True))
             return TextBatches(rows, learn.query_ids or (), learn.document_ids or (), recipe.batch_size)
 
         def mined(number: int) -> list[list[str]]:
@@ -84,29 +87,41 @@ class Ranking:
         texts = [one.content for one in self.material.judge.documents]
         return Remined(negatives, made, mined, every=recipe.remine, texts=texts, folder=folder)
 
+    def pairs(self, model: Model) -> tuple[list[Ids], list[Ids]]:
+        """The questions and the answers to learn from, as tokens of the model."""
+        learn, base = self.material.learn, self.base
+        questions = model.tower("query").ids(list(learn.anchors), base.prompt("query"))
+        return questions, model.tower("document").ids(list(learn.positives), base.prompt("document"))
+
     @property
     def loss(self) -> InParts:
         """Each question against all answers and negatives of the batch."""
-        return InParts([embedded], partial(ranking_loss, recipe=self.recipe))
+        return self.of_vectors(partial(ranking_loss, recipe=self.recipe))
 
-    def chooser(self, model: Trainable) -> _Chooser:
+    def of_vectors(self, loss: Callable[..., Tensor]) -> InParts:
+        """A loss of a batch's texts, which go through one network together, or questions and documents through their own."""
+        return InParts([embedded] if self.recipe.towers == "shared" else [asked, told], loss)
+
+    def chooser(self, model: Model) -> _Chooser:
         """How good weights are while they are learnt."""
         return _Chooser(self.material.choose, model, [self._dense.search, self._lexical], self.base)
 
-    def check(self, tuned: Transformer) -> Check:
+    def check(self, tuned: Encoder) -> Check:
         """The questions that are judged by, before and after."""
         task = self.material.judge
         after = values(Searchable(tuned, task.documents).search(task.queries, 10), task)
         return check_means(f"{self.metric}, {self.judged_by}", self._before, after, seed=self.recipe.seed)
 
 
-def ranking_loss(_network: Any, batch: Any, vectors: Tensor, *, recipe: TextRecipe) -> Tensor:
+def ranking_loss(_network: Any, batch: Any, *vectors: Tensor, recipe: TextRecipe) -> Tensor:
     """The loss of a batch of `TextBatches`, as `InParts` calls it: in-batch and given negatives, at all widths of the recipe."""
+    import torch
+
     from vicino.learning.losses.in_batch import FalseNegatives, info_nce
     from vicino.learning.losses.matryoshka import matryoshka
 
-    anchors, positives, negatives = parted(vectors, len(batch["texts"][0]))
-    left_out = FalseNegatives(ids=batch["positive"].to(vectors.device), margin=recipe.margin)
+    anchors, positives, negatives = parted(torch.cat(vectors, dim=1), len(batch["texts"][0]))
+    left_out = FalseNegatives(ids=batch["positive"].to(anchors.device), margin=recipe.margin)
 
     def loss(queries: Tensor, documents: Tensor, *hard: Tensor) -> Tensor:
         others = hard[0] if hard else None
@@ -119,18 +134,18 @@ def ranking_loss(_network: Any, batch: Any, vectors: Tensor, *, recipe: TextReci
 class _Chooser:
     """The metric over the answers and what retrievers took for them."""
 
-    def __init__(self, task: RetrievalTask, model: Trainable, searches: Sequence[Search], base: Transformer) -> None:
+    def __init__(self, task: RetrievalTask, model: Model, searches: Sequence[Search], base: Transformer) -> None:
         names = {name for grades in task.rows for name in grades}
         for search in searches:
             names |= {name for row in search(task.queries, _POOLED).ids for name in row if name is not None}
         self.task = replace(task, documents=[one for one in task.documents if one.id in names])
-        self.shape = normalise if base.space.similarity == "cosine" else np.asarray
-        self.names = np.array([one.id for one in self.task.documents], dtype=object)
-        self.documents = model.ids([one.content for one in self.task.documents], base.prompt("document"))
-        self.queries = model.ids([one.text for one in task.queries], base.prompt("query"))
+        self.similarity = base.space.similarity
+        self.documents = model.tower("document").ids([one.content for one in self.task.documents], base.prompt("document"))
+        self.queries = model.tower("query").ids([one.text for one in task.queries], base.prompt("query"))
 
-    def __call__(self, model: Trainable) -> float:
-        documents, queries = (self.shape(model.vectors(ids)) for ids in (self.documents, self.queries))
-        scores = queries @ documents.T
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
-        return float(values(Hits(self.names[best], np.take_along_axis(scores, best, 1)), self.task).mean())
+    def __call__(self, model: Model) -> float:
+        shape = normalise if self.similarity == "cosine" else np.asarray
+        documents = shape(model.tower("document").vectors(self.documents))
+        queries = shape(model.tower("query").vectors(self.queries))
+        index = Exact(similarity=self.similarity).build(documents, [one.id for one in self.task.documents])
+        return float(values(index.search(queries, 10), self.task).mean())

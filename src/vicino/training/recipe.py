@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
@@ -13,6 +14,28 @@ from vicino.training.questions import called
 __all__ = ["TextRecipe"]
 
 _WAYS = ("pairs", "distil", "simcse", "tsdae")
+_TOWERS = ("shared", "separate")
+
+
+def _count(value: Any, least: int) -> bool:
+    return type(value) is int and value >= least
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+# What each parameter must be, and what to give instead.
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "negatives": (lambda n: _count(n, 0), "give negatives=1, or 0"),
+    "temperature": (lambda x: _number(x) and x > 0, "give temperature=0.05"),
+    "relative": (lambda x: x is None or (_number(x) and x > 0), "give relative=0.95, or None"),
+    "remine": (lambda n: n is None or _count(n, 1), "give remine=1, a number of epochs, or None"),
+    "margin": (lambda x: x is None or _number(x), "give margin=0.1, or None"),
+    "dims": (lambda dims: all(_count(n, 1) for n in dims), "give dims=64, or several in brackets"),
+    "limit": (lambda n: n is None or _count(n, 3), "give limit=256, or None for all that the model reads"),
+    "dropout": (lambda x: x is None or (_number(x) and 0 <= x < 1), "give dropout=0.1, or None for the network's own"),
+}
 
 
 @dataclass(frozen=True)
@@ -20,6 +43,7 @@ class TextRecipe:
     """How to train. `negatives` hard ones for each pair, mined by `mine` ("none": only what the examples bring), and mined anew
     with the model as it is each `remine` epochs; none that is nearer than `relative` of the answer's nearness.
 
+    `towers` are "shared", one network for queries and documents, or "separate", one for each; both begin as the base.
     `temperature` divides cosines; `limit` cuts texts, for speed, to so many tokens; `dims` has the first so many dimensions learn
     as well (Matryoshka), `margin` leaves out candidates that are nearly as near as the answer. The rest is for
     `vicino.learning.loop.Settings`. Raises InputError where a value cannot be.
@@ -35,6 +59,7 @@ class TextRecipe:
     learning_rate: float = 3e-5
     way: Literal["pairs", "distil", "simcse", "tsdae"] = "pairs"
     queries: str | Callable[[list[str]], Any] | None = None
+    towers: Literal["shared", "separate"] = "shared"
     temperature: float = 0.05
     negatives: int = 1
     mine: Literal["hybrid", "dense", "bm25", "none"] = "hybrid"
@@ -53,11 +78,11 @@ class TextRecipe:
     def __post_init__(self) -> None:
         if self.mine not in ("hybrid", "dense", "bm25", "none"):
             raise InputError(f"mine={self.mine!r} cannot be", mend="give hybrid, dense, bm25 or none")
-        if self.negatives < 0 or not self.temperature > 0:
-            what = f"{self.negatives} negatives at a temperature of {self.temperature:g} cannot be"
-            raise InputError(what, mend="give negatives=1, temperature=0.05, or so")
-        if self.remine is not None and (type(self.remine) is not int or self.remine < 1):
-            raise InputError(f"remine={self.remine!r} cannot be", mend="give remine=1, a number of epochs, or None")
+        if self.towers not in _TOWERS:
+            raise InputError(f"towers={self.towers!r} cannot be", mend=f"give {' or '.join(_TOWERS)}")
+        for name, (fits, mend) in _RULES.items():
+            if not fits(getattr(self, name)):
+                raise InputError(f"{name}={getattr(self, name)!r} cannot be", mend=mend)
         self._require_way()
         self.settings  # noqa: B018 - raises
 
@@ -68,6 +93,8 @@ class TextRecipe:
             raise InputError("tsdae learns neither dims nor by a small_batch", mend="leave dims and small_batch out")
         if self.way in ("simcse", "tsdae") and self.queries is not None:
             raise InputError(f"queries make pairs, from which {self.way} does not learn", mend="leave queries out, or way")
+        if self.way in ("simcse", "tsdae") and self.towers == "separate":
+            raise InputError(f"{self.way} knows no queries and documents to separate", mend="leave towers out, or way")
         if self.way == "simcse" and not self.dropout:
             object.__setattr__(self, "dropout", None)
 

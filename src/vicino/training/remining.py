@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vicino.encoders.base import Role
 from vicino.encoders.transformer import Transformer
 from vicino.training.batches import TextBatches
 from vicino.vectors import normalise
 
 if TYPE_CHECKING:
-    from vicino.encoders.transformer.trainable import Trainable
+    from vicino.training.towers import Model
 
 __all__ = ["Learner", "Remined"]
 
@@ -31,19 +32,20 @@ Float32 = NDArray[np.float32]
 class Learner:
     """A network as it is now, in the place of the encoder that it began as: what `Searchable` asks of one."""
 
-    def __init__(self, model: Trainable, base: Transformer) -> None:
+    def __init__(self, model: Model, base: Transformer) -> None:
         self.model, self.base, self.space = model, base, base.space
 
     def encode_document(self, texts: Sequence[str], *, normalize_embeddings: bool) -> Float32:
         """Vectors of documents, (n, d)."""
-        return self._encoded(texts, self.base.prompt("document"), normalize_embeddings)
+        return self._encoded(texts, "document", normalize_embeddings)
 
     def encode_query(self, texts: Sequence[str], *, normalize_embeddings: bool) -> Float32:
         """Vectors of questions, (n, d)."""
-        return self._encoded(texts, self.base.prompt("query"), normalize_embeddings)
+        return self._encoded(texts, "query", normalize_embeddings)
 
-    def _encoded(self, texts: Sequence[str], prompt: str, normalized: bool) -> Float32:
-        vectors = self.model.vectors(self.model.ids(texts, prompt))
+    def _encoded(self, texts: Sequence[str], role: Role, normalized: bool) -> Float32:
+        tower = self.model.tower(role)
+        vectors = tower.vectors(tower.ids(texts, self.base.prompt(role)))
         return normalise(vectors) if normalized else vectors
 
 

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from vicino.data.records import Hits
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.crossing import CrossEncoder, trainable_pairs
 from vicino.encoders.transformer.pair_folder import is_cross_encoder
-from vicino.errors import InputError, UnknownName
+from vicino.errors import InputError
 from vicino.evaluation.gate import check_means, decide
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.learning.loop import InParts, Plan, Settings, fit, plan
@@ -30,7 +31,8 @@ from vicino.retrieval import from_recipe, parse
 from vicino.training.batches import TextBatches
 from vicino.training.candidates import Search, ranked, values, with_negatives
 from vicino.training.controls import METRIC
-from vicino.training.material import gather
+from vicino.training.material import Material, gather
+from vicino.training.rules import Recipe, count, dropout, or_none, require, share
 from vicino.training.searchable import Searchable
 from vicino.training.text import TextTraining
 
@@ -43,10 +45,17 @@ __all__ = ["RerankerRecipe", "train_reranker"]
 
 _POOLED = 200  # documents that each part of the first stage is asked for, as `Fused` does
 _CHOSEN_BY, _JUDGED_BY = 200, 1000  # questions at most, drawn by the seed: each costs `depth` pairs
+_RULES = {
+    "negatives": count(1, "give negatives=7"),
+    "depth": count(2, "give depth=50"),
+    "relative": or_none(share("give relative=0.95, or None")),
+    "limit": or_none(count(8, "give limit=256 tokens of both texts together, or None for all that the model reads")),
+    "dropout": or_none(dropout("give dropout=0.1, or None for the network's own")),
+}
 
 
 @dataclass(frozen=True)
-class RerankerRecipe:
+class RerankerRecipe(Recipe):
     """How to train. Each question's answer stands against `negatives` documents that the first stage ranks high.
 
     `first` is that stage: "hybrid" (BM25 and the base's vectors, by reciprocal rank), "dense" or "bm25"; it is asked for `depth`
@@ -74,19 +83,8 @@ class RerankerRecipe:
     def __post_init__(self) -> None:
         if self.first not in ("hybrid", "dense", "bm25"):
             raise InputError(f"first={self.first!r} cannot be", mend="give hybrid, dense or bm25")
-        if self.negatives < 1 or self.depth < 2:
-            what = f"{self.negatives} negatives and a depth of {self.depth} cannot be"
-            raise InputError(what, mend="give negatives=7, depth=50, or so")
+        require(self, _RULES)
         self.settings  # noqa: B018 - raises
-
-    @classmethod
-    def of(cls, **params: Any) -> Self:
-        """From plain data. Raises UnknownName for what is no parameter, and what the constructor raises."""
-        known = [one.name for one in fields(cls)]
-        for name in params:
-            if name not in known:
-                raise UnknownName.among(name, known, kind="parameter of training")
-        return cls(**params)
 
     @property
     def mine(self) -> str:
@@ -121,7 +119,7 @@ def train_reranker(
 
     Raises what `gather`, `fit` and the encoders raise.
     """
-    recipe, target, began = recipe or RerankerRecipe(), Path(out), time.monotonic()
+    recipe, target, began = recipe or RerankerRecipe(), Path(out).absolute(), time.monotonic()
     artifacts.require_writable(target)
     seconds: dict[str, float] = {}
 
@@ -129,8 +127,8 @@ def train_reranker(
         seconds[name] = round(time.monotonic() - began - sum(seconds.values()), 2)
 
     name = Transformer().model if base == "minilm" else base
-    crossing = is_cross_encoder(Path(name))
     model = trainable_pairs(name, limit=recipe.limit, dropout=recipe.dropout, seed=recipe.seed)
+    crossing = is_cross_encoder(model.folder.path)  # where a hub name led
     encoder = Transformer() if crossing else Transformer(model=name)
     material = gather(Path(data), columns=columns, split=split, unlabelled=unlabelled, seed=recipe.seed)
     done("reading")
@@ -151,9 +149,9 @@ def train_reranker(
     if dry_run:
         return plan(model, batches, loss, recipe.settings)
     about = {
-        "data": str(Path(data).resolve()),
+        "content": _digest(material),
         "base": CrossEncoder(model=name).id if crossing else encoder.space.id,
-        "recipe": asdict(recipe),
+        "recipe": {key: value for key, value in asdict(recipe).items() if key != "threads"},  # which may change
         "examples": len(examples),
     }
     workplace = target.with_name(f".{target.name}.training")
@@ -182,8 +180,8 @@ def train_reranker(
     means = {"bm25": values(bm25(judge.task.queries, 10), judge.task), "first stage": judge.before, "reranked": after}
     scores = {key: float(each.mean()) for key, each in means.items()}
     found = TextTraining(target, material.found, said, METRIC, told, run, gate, scores, seconds)
-    tuned.save(target)  # last: until it was judged, a kill leaves all that going on needs, and what stood here before
-    (target / "training.json").write_text(json.dumps({**about, **found.to_json()}, indent=2) + "\n", encoding="utf-8")
+    # Last: until it was judged, a kill leaves all that going on needs, and what stood here before.
+    tuned.save(target, record={"data": str(Path(data).resolve()), **about, **found.to_json()})
     shutil.rmtree(workplace)
     return found
 
@@ -207,6 +205,23 @@ class _Candidates:
         order = np.argsort(-of_hits, axis=1, kind="stable")
         ids = np.take_along_axis(self.hits.ids, order, axis=1)
         return values(Hits(ids, np.take_along_axis(of_hits, order, axis=1)), self.task)
+
+
+def _digest(material: Material) -> str:
+    """Names by content what is learnt from, and what weights are chosen and judged by."""
+    named, learn = hashlib.sha256(), material.learn
+
+    def add(column: Iterable[Any]) -> None:
+        for each in column:
+            named.update(json.dumps(each).encode())
+        named.update(b"|")
+
+    for texts in (learn.anchors, learn.positives, learn.negatives or ()):
+        add(texts)
+    for task in (material.choose, material.judge):
+        add((one.id, one.content) for one in task.documents)
+        add((one.id, one.text, sorted(task.qrels[one.id].items())) for one in task.queries)
+    return named.hexdigest()
 
 
 def _scores(network: TrainablePairs, batch: Any) -> Tensor:

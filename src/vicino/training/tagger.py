@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
@@ -26,11 +27,12 @@ from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.folder import read_folder
 from vicino.encoders.transformer.opening import require_torch
 from vicino.encoders.transformer.saving import check_files, file_stamps
-from vicino.errors import ArtifactTooNew, InputError, UnknownName
+from vicino.errors import ArtifactCorrupt, ArtifactTooNew, InputError
 from vicino.evaluation.gate import Gate, check_f1, decide
 from vicino.learning.loop import Run, Settings, fit
 from vicino.metrics.classification import ClassScore
 from vicino.metrics.spans import OUTSIDE, Span, by_type, count_spans, f1_of_counts, spans_of
+from vicino.training.rules import Recipe, count, dropout, or_none, require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,15 +43,20 @@ __all__ = ["Entity", "Tagger", "TaggerRecipe", "TaggerTraining", "train_tagger"]
 
 _RIVAL = "a list of words with their usual tags"
 _CHOOSE, _JUDGE = 0.1, 0.2  # shares of the sentences
-_FEWEST = 5  # sentences of a part
+_FEWEST = {"train": 5, "dev": 5, "test": 10}  # sentences of a part
 _LEAST, _ANY = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), 1e-9  # shares of a word that is in entities from which a list tells it
 _VERSION = 1
+_NO_WORD = re.compile(r"\W+")  # what equal sentences may differ by, beside case
+_RULES = {
+    "limit": count(1, "give limit=256"),
+    "dropout": or_none(dropout("give dropout=0.1, or None for the network's own")),
+}
 
 Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class TaggerRecipe:
+class TaggerRecipe(Recipe):
     """How to train. `limit` cuts windows to so many tokens; `dropout` None keeps the network's own.
 
     The rest is for `vicino.learning.loop.Settings`. Raises InputError for what cannot be.
@@ -68,18 +75,8 @@ class TaggerRecipe:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise InputError(f"dropout={self.dropout} cannot be", mend="give dropout=0.1, or None for the network's own")
+        require(self, _RULES)
         self.settings  # noqa: B018 - raises
-
-    @classmethod
-    def of(cls, **params: Any) -> Self:
-        """From plain data. Raises UnknownName for what is no parameter, and what the constructor raises."""
-        known = [one.name for one in fields(cls)]
-        for name in params:
-            if name not in known:
-                raise UnknownName.among(name, known, kind="parameter of training")
-        return cls(**params)
 
     @property
     def settings(self) -> Settings:
@@ -134,14 +131,20 @@ class Tagger:
     def load(cls, path: str | PathLike[str]) -> Self:
         """Open what `save` wrote. Raises ArtifactError, ArtifactCorrupt, ArtifactTooNew and MissingExtra."""
         saved = artifacts.read(path, kind="tagger")
-        if saved.data["version"] > _VERSION:
-            what = f"{path} is a tagger of version {saved.data['version']}; this vicino reads up to {_VERSION}"
+        version, limit = (saved.data.get(name) for name in ("version", "limit"))
+        if type(version) is int and version > _VERSION:
+            what = f"{path} is a tagger of version {version}; this vicino reads up to {_VERSION}"
             raise ArtifactTooNew(what, mend="pip install --upgrade vicino")
         require_torch()
         from vicino.encoders.transformer.word_labels import WordLabeller
 
-        check_files(saved.path, saved.data["files"])
-        return cls(WordLabeller(read_folder(saved.path), limit=saved.data["limit"]))
+        try:
+            check_files(saved.path, saved.data["files"])
+        except (AttributeError, KeyError, TypeError) as error:
+            raise _damaged(path) from error
+        if type(version) is not int or type(limit) is not int:
+            raise _damaged(path)
+        return cls(WordLabeller(read_folder(saved.path), limit=limit))
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +195,7 @@ def train_tagger(
     Raises MissingExtra, what `read_tagged` and the encoder raise, InputError for too few sentences, and KeyboardInterrupt after
     Ctrl-C.
     """
-    recipe, target = recipe or TaggerRecipe(), Path(out)
+    recipe, target = recipe or TaggerRecipe(), Path(out).absolute()
     require_torch()
     artifacts.require_writable(target)
     parts, judged_by = _parts(Path(data), recipe.seed)
@@ -204,7 +207,7 @@ def train_tagger(
     network = made.labeller(labels, limit=recipe.limit, dropout=recipe.dropout, seed=recipe.seed)
     batches = _Batches(network, learn, recipe.batch_size)
     about = {
-        "data": hashlib.sha256(json.dumps([learn.sentences, learn.spans]).encode("utf-8", "surrogatepass")).hexdigest(),
+        "data": _digest([learn, choose, judge]),
         "base": made.space.id,
         "recipe": {name: value for name, value in asdict(recipe).items() if name != "threads"},
     }
@@ -331,16 +334,17 @@ def _parts(source: Path, seed: int) -> tuple[dict[str, Tagged], str]:
         if name not in parts:
             parts["train"], parts[name] = _held_back(parts["train"], share, seed)
     before = {name: len(part) for name, part in parts.items()}
-    known: set[tuple[str, ...]] = set()
+    known: set[str] = set()
     for name in ("train", "dev", "test"):
-        keys = [tuple(words) for words in parts[name].sentences]
+        keys = list(map(_key, parts[name].sentences))
         if name != "train":
             parts[name] = parts[name].subset(row for row, key in enumerate(keys) if key not in known)
         known |= set(keys)
-        if len(parts[name]) < _FEWEST or not parts[name].types:
+        if len(parts[name]) < _FEWEST[name] or not parts[name].types:
             what = {"train": "to learn from", "dev": "to choose weights by", "test": "to judge by"}[name]
             raise InputError(
-                f"{len(parts[name])} sentences are left {what}, of types {', '.join(parts[name].types) or 'none'}",
+                f"{len(parts[name])} sentences are left {what}, where {_FEWEST[name]} are wanted, of types "
+                f"{', '.join(parts[name].types) or 'none'}",
                 mend="give some hundred sentences that differ, and of which many have an entity",
             )
     judged = f"{len(parts['test']):,} sentences that were held back"
@@ -351,10 +355,29 @@ def _parts(source: Path, seed: int) -> tuple[dict[str, Tagged], str]:
 
 def _held_back(whole: Tagged, share: float, seed: int) -> tuple[Tagged, Tagged]:
     """What is left, and a share of the sentences; equal ones stay together."""
-    same: dict[tuple[str, ...], list[int]] = {}
+    same: dict[str, list[int]] = {}
     for row, words in enumerate(whole.sentences):
-        same.setdefault(tuple(words), []).append(row)
+        same.setdefault(_key(words), []).append(row)
     groups = list(same.values())
     chosen = np.random.default_rng(seed).permutation(len(groups))[: int(len(groups) * share)]
     held = {row for group in chosen.tolist() for row in groups[group]}
     return whole.subset(row for row in range(len(whole)) if row not in held), whole.subset(sorted(held))
+
+
+def _key(words: Sequence[str]) -> str:
+    """The same for sentences that differ in case, punctuation and blanks alone; one without a word is only like itself."""
+    return _NO_WORD.sub("", "".join(words).casefold()) or " ".join(words)
+
+
+def _damaged(path: str | PathLike[str]) -> ArtifactCorrupt:
+    return ArtifactCorrupt(f"{path} is damaged: its manifest does not say what is in it", mend="restore it, or train it again")
+
+
+def _digest(parts: Sequence[Tagged]) -> str:
+    """Names sentences and their spans by content."""
+    named = hashlib.sha256()
+    for part in parts:
+        for each in zip(part.sentences, part.spans, strict=True):
+            named.update(json.dumps(each).encode())
+        named.update(b"|")
+    return named.hexdigest()

@@ -15,8 +15,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vicino import artifacts
+from vicino import artifacts, encoders
 from vicino.data.lint import Lint
+from vicino.encoders.base import Encoder
 from vicino.encoders.transformer import Transformer
 from vicino.errors import InputError
 from vicino.evaluation.gate import Check, Gate, decide
@@ -29,7 +30,7 @@ from vicino.training.recipe import TextRecipe
 from vicino.training.unlabelled import LESSONS, network_to_train
 
 if TYPE_CHECKING:
-    from vicino.encoders.transformer.trainable import Trainable
+    from vicino.training.towers import Model
 
 __all__ = ["Lesson", "TextTraining", "train_text"]
 
@@ -55,13 +56,13 @@ class Lesson(Protocol):
     def loss(self) -> Loss:
         """For batches of this lesson."""
 
-    def batches(self, model: Trainable, folder: Path, /) -> Batches:
+    def batches(self, model: Model, folder: Path, /) -> Batches:
         """The examples to learn from, as tokens of the model; `folder` keeps what a training that goes on wants again."""
 
-    def chooser(self, model: Trainable) -> Callable[[Any], float]:
+    def chooser(self, model: Model) -> Callable[[Any], float]:
         """How good weights are while they are learnt, by examples of their own."""
 
-    def check(self, tuned: Transformer) -> Check:
+    def check(self, tuned: Encoder) -> Check:
         """What the verdict stands on, before and after."""
 
 
@@ -119,7 +120,7 @@ def train_text(
 
     Raises what `divide`, `fit` and the encoder raise.
     """
-    recipe, target, began = recipe or TextRecipe(), Path(out), time.monotonic()
+    recipe, target, began = recipe or TextRecipe(), Path(out).absolute(), time.monotonic()
     if not unlabelled and (recipe.way != "pairs" or recipe.queries is not None):
         what = "queries are written for" if recipe.queries is not None else f"{recipe.way} learns from"
         raise InputError(f"{what} texts without labels", mend="say that these are: --unlabelled, or unlabelled=True")
@@ -130,9 +131,10 @@ def train_text(
         seconds[name] = round(time.monotonic() - began - sum(seconds.values()), 2)
 
     workplace = target.with_name(f".{target.name}.training")
-    asked = None if recipe.queries is None else Questions(recipe.queries, workplace / _QUERIES)
+    kept = target.with_name(f".{target.name}.{_QUERIES}")
+    asked = None if recipe.queries is None else Questions(recipe.queries, kept, earlier=target / _QUERIES)
     encoder = Transformer() if base == "minilm" else Transformer(model=base)
-    model = encoder.trainable(limit=recipe.limit, dropout=recipe.dropout)
+    model = _opened(encoder, recipe)
     network = network_to_train(model, recipe)  # it may be that it cannot: that is told before anything long, or paid for
     parts = divide(Path(data), columns=columns, split=split, unlabelled=unlabelled, questions=asked, seed=recipe.seed)
     done("reading")
@@ -143,11 +145,13 @@ def train_text(
     done("mining negatives")
     if dry_run:
         return plan(network, batches, lesson.loss, recipe.settings)
+    plain = {name: value for name, value in recipe.to_json().items() if name != "threads"}  # which may change
     about = {
         "data": str(Path(data).resolve()),
-        "base": encoder.space.id,
-        "recipe": recipe.to_json(),
         "examples": len(lesson),
+        "content": parts.digest,
+        "base": encoder.space.id,
+        "recipe": plain,
     }
     run = fit(
         network,
@@ -162,7 +166,7 @@ def train_text(
     done("training")
     if run.ended == "interrupted":
         raise KeyboardInterrupt
-    tuned = Transformer(model=str(_written(model, workplace / "model")))
+    tuned = encoders.make(_written(model, workplace / "model"))
     check = lesson.check(tuned)
     gate = decide(check, [control(each, (encoder, tuned), seed=recipe.seed) for each in controls])
     done("judging")
@@ -171,12 +175,25 @@ def train_text(
     tuned.save(target)  # last: until it was judged, a kill leaves all that going on needs, and what stood here before
     (target / "training.json").write_text(json.dumps({**about, **found.to_json()}, indent=2) + "\n", encoding="utf-8")
     if asked is not None:  # they may have been paid for
-        shutil.copy(asked.file, target)
+        kept.replace(target / _QUERIES)
     shutil.rmtree(workplace)
     return found
 
 
-def _written(model: Trainable, folder: Path) -> Path:
+def _opened(encoder: Transformer, recipe: TextRecipe) -> Model:
+    """What is to learn: the encoder's network, or two that begin as it is."""
+    model = encoder.trainable(limit=recipe.limit, dropout=recipe.dropout)
+    if not model.folder.pooling.include_prompt and any(encoder.prompt(role) for role in ("query", "document", None)):
+        what = f"{encoder.model} leaves its prompts out where it pools, which cannot be trained yet"
+        raise InputError(what, mend="train another base, or set include_prompt in its pooling's config.json")
+    if recipe.towers == "shared":
+        return model
+    from vicino.training.towers import Towers
+
+    return Towers(model, encoder.trainable(limit=recipe.limit, dropout=recipe.dropout))
+
+
+def _written(model: Model, folder: Path) -> Path:
     """The trained model's folder, written anew."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from vicino.encoders.transformer.trainable import Trainable
+    from vicino.training.towers import Model
 
 __all__ = ["LESSONS", "Contrast", "DamagedTexts", "Denoising", "TwiceTexts", "denoising_loss", "network_to_train"]
 
@@ -59,9 +60,9 @@ class Contrast(_Texts):
 
     how = "each its own pair through another dropout"
 
-    def batches(self, model: Trainable, folder: Path) -> Batches:  # noqa: ARG002 - nothing is kept
+    def batches(self, model: Model, folder: Path) -> Batches:  # noqa: ARG002 - nothing is kept
         """Each text twice, as tokens of the model."""
-        return TwiceTexts(model.ids(self.texts, self.base.prompt("document")), self.recipe.batch_size)
+        return TwiceTexts(model.tower("document").ids(self.texts, self.base.prompt("document")), self.recipe.batch_size)
 
 
 class Denoising(_Texts):
@@ -70,19 +71,20 @@ class Denoising(_Texts):
 
     how = "written again from the vectors of what is left of them"
 
-    def batches(self, model: Trainable, folder: Path) -> Batches:  # noqa: ARG002 - nothing is kept
+    def batches(self, model: Model, folder: Path) -> Batches:  # noqa: ARG002 - nothing is kept
         """Texts and what is left of them, as tokens of the model."""
         prompt = self.base.prompt("document")
-        first = model.tokenizer.prompt_length(prompt) if prompt else 0
-        words = [_parts(own, first) for own in model.tokenizer.words([prompt + text for text in self.texts])]
-        return DamagedTexts(model.ids(self.texts, prompt), words, self.recipe.batch_size)
+        tower = model.tower("document")
+        first = tower.tokenizer.prompt_length(prompt) if prompt else 0
+        words = [_parts(own, first) for own in tower.tokenizer.words([prompt + text for text in self.texts])]
+        return DamagedTexts(tower.ids(self.texts, prompt), words, self.recipe.batch_size)
 
     @property
     def loss(self) -> Loss:  # type: ignore[override]  # not one of vectors
         """The cross entropy of the undamaged tokens, a mean over those of the batch."""
         return denoising_loss
 
-    def chooser(self, model: Trainable) -> Callable[[Any], float]:  # type: ignore[override]  # what is trained is more
+    def chooser(self, model: Model) -> Callable[[Any], float]:  # type: ignore[override]  # what is trained is more
         """How good the encoder is while it learns."""
         choose = super().chooser(model)
         return lambda whole: choose(whole.encoder)
@@ -91,7 +93,7 @@ class Denoising(_Texts):
 LESSONS: dict[str, type[Ranking]] = {"pairs": Ranking, "distil": Distilled, "simcse": Contrast, "tsdae": Denoising}
 
 
-def network_to_train(model: Trainable, recipe: TextRecipe) -> nn.Module:
+def network_to_train(model: Model, recipe: TextRecipe) -> nn.Module:
     """What a way of learning trains: the model, or one that holds it as its `encoder`.
 
     Raises InputError where the model cannot learn that way: without any dropout, or without a decoder of its architecture.
@@ -99,9 +101,9 @@ def network_to_train(model: Trainable, recipe: TextRecipe) -> nn.Module:
     if recipe.way == "tsdae":
         from vicino.encoders.transformer.autoencoder import AutoEncoder
 
-        return AutoEncoder(model, dropout=recipe.dropout, seed=recipe.seed)
+        return AutoEncoder(model.tower("document"), dropout=recipe.dropout, seed=recipe.seed)
     if recipe.way == "simcse":
-        _require_dropout(model)
+        _require_dropout(model.tower("document"))
     return model
 
 

@@ -1,7 +1,8 @@
 """Transformer: any sentence-transformers folder or hub name as an encoder of text, fast on a plain processor.
 
-`folder` reads what a model folder says, `sources` finds it, `tokenising` turns text into numbers, `network` runs batches,
-`acceleration` makes them fast, `heads` pools, `saving` writes the folder again. None of them imports torch before it is needed.
+`folder` reads what a model folder says and `modules` what it lists, `sources` finds it, `tokenising` turns text into numbers,
+`network` runs batches, `acceleration` makes them fast, `heads` pools, `saving` writes the folder again. `towers` is an encoder of
+two such networks, whose folder `routes` reads. None of them imports torch before it is needed.
 """
 
 from __future__ import annotations
@@ -80,6 +81,13 @@ class Transformer(Encoder):
         self.truncate_dim = truncate_dim
         self.precision = precision
         self.device = device
+
+    @classmethod
+    def described(cls, folder: ModelFolder, **params: Any) -> Self:
+        """One whose folder was read already. Raises what reading its parameters raises."""
+        made = cls(model=str(folder.path), **params)
+        made._read = made._with_params(folder)
+        return made
 
     def set_params(self, **params: Any) -> Self:
         super().set_params(**params)

@@ -6,6 +6,7 @@ tells more, and costs the whole network for each pair: it is for the best hundre
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -114,14 +115,19 @@ class CrossEncoder(Parameterised):
         shown = _ACTIVATE[self._folder.activation](scores)
         return [(int(place), float(shown[place])) for place in best]
 
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Write a folder that vicino and sentence-transformers' `CrossEncoder` open, whole or not at all."""
+    def save(self, path: str | PathLike[str], *, record: Mapping[str, Any] | None = None) -> Path:
+        """Write a folder that vicino and sentence-transformers' `CrossEncoder` open, whole or not at all.
+
+        Its `training.json` is the `record` of how it was made, if any.
+        """
         folder = self._folder
         data: dict[str, Any] = {"params": {**self.get_params(), "model": str(self.model)}, "id": self.id}
 
         def write(target: Path) -> None:  # runs before the manifest, which then vouches for these files
             copy_weights(folder, target)
             write_pair_folder(folder, target)
+            if record is not None:
+                (target / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
             data["files"] = file_stamps(target)
 
         return artifacts.write(path, kind=KIND, data=data, parts={".": write})
@@ -131,18 +137,18 @@ class CrossEncoder(Parameterised):
         """Open what `save` wrote. Raises ArtifactError, ArtifactCorrupt or ArtifactTooNew."""
         saved = artifacts.read(path, kind=KIND)
         try:
-            made, stamps = cls(**saved.data["params"]), saved.data["files"]
-        except (KeyError, TypeError) as error:
-            raise ArtifactCorrupt(f"{path} is damaged: its parameters do not fit ({error})", mend="make it again") from error
-        check_files(saved.path, stamps)
+            made = cls(**saved.data["params"])
+            check_files(saved.path, saved.data["files"])
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ArtifactCorrupt(f"{path} is damaged: its manifest makes no sense ({error})", mend="make it again") from error
         made._origin = saved.path
         return made
 
     @property
     def _folder(self) -> PairFolder:
         if self._read is None:
-            if self.max_seq_length is not None and self.max_seq_length < 1:
-                raise InputError(f"max_seq_length is {self.max_seq_length}", mend="give a number of tokens")
+            if self.max_seq_length is not None and (type(self.max_seq_length) is not int or self.max_seq_length < 1):
+                raise InputError(f"max_seq_length is {self.max_seq_length!r}", mend="give a number of tokens")
             found = read_pair_folder(self._origin or find(self.model, read=read_pair_folder))
             self._read = replace(found, limit=self.max_seq_length or found.limit)
         return self._read

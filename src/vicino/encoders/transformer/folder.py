@@ -7,15 +7,15 @@ checkpoint. Weights are read from safetensors only: nothing is ever unpickled.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar, get_args
 
 from vicino.encoders.base import Role
+from vicino.encoders.transformer.modules import CHOOSE, Module, listed, making_sense, read_json
 from vicino.encoders.transformer.sources import digest
-from vicino.errors import UnknownName, UnreadableSource, VicinoError
+from vicino.errors import UnknownName, UnreadableSource
 from vicino.vectors import Similarity
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "Task",
     "pooling_modes",
     "read_folder",
-    "read_json",
 ]
 
 # Pooling modes and the flags that named them before sentence-transformers 5.4, in the order in which flags concatenate.
@@ -170,22 +169,19 @@ class ModelFolder:
 _ROLES: tuple[Role, ...] = ("query", "document")
 
 
-def read_folder(path: Path, *, task: Task = "feature-extraction") -> ModelFolder:
+def read_folder(path: Path, *, task: Task = "feature-extraction", modules: Sequence[Module] | None = None) -> ModelFolder:
     """Read and check a model folder's JSON files; nothing may follow a network whose task is to give scores itself.
 
-    Raises UnknownName (a module that vicino does not have) or UnreadableSource (missing or broken files, or a setting that
-    would change the vectors and is not supported).
+    `modules` stand in the place of those that the folder lists: see `routes`. Raises UnknownName (a module that vicino does not
+    have) or UnreadableSource (missing or broken files, or a setting that would change the vectors and is not supported).
     """
-    try:
-        return _read(path, task)
-    except VicinoError:
-        raise
-    except (TypeError, ValueError, AttributeError, LookupError) as error:  # a value of another kind than the format has
-        raise UnreadableSource(f"{path} describes itself in a way that makes no sense ({error})", mend=_AGAIN) from error
+    with making_sense(path):
+        return _read(path, task, modules or listed(path))
 
 
-def _read(path: Path, task: Task) -> ModelFolder:
-    modules = _modules(path)
+def _read(path: Path, task: Task, modules: Sequence[Module]) -> ModelFolder:
+    if [kind for kind, _ in modules].count("Transformer") != 1 or modules[0][0] != "Transformer":
+        raise UnreadableSource(f"{path / 'modules.json'} does not begin with its one Transformer", mend=CHOOSE)
     body = path / modules[0][1]
     config = read_json(body / "config.json", required=True)
     if (body / "adapter_config.json").is_file():
@@ -199,9 +195,9 @@ def _read(path: Path, task: Task) -> ModelFolder:
     if task == "feature-extraction":
         steps = steps or (_usual_pooling(config),)
         if not isinstance(steps[0], Pooling) or any(isinstance(step, Pooling) for step in steps[1:]):
-            raise UnreadableSource(f"{path / 'modules.json'} does not have one Pooling after its Transformer", mend=_CHOOSE)
+            raise UnreadableSource(f"{path / 'modules.json'} does not have one Pooling after its Transformer", mend=CHOOSE)
     elif steps:
-        raise UnreadableSource(f"{path / 'modules.json'} has modules after its Transformer", mend=_CHOOSE)
+        raise UnreadableSource(f"{path / 'modules.json'} has modules after its Transformer", mend=CHOOSE)
     whole = read_json(path / "config_sentence_transformers.json")
     return ModelFolder(
         path=path,
@@ -219,41 +215,18 @@ def _read(path: Path, task: Task) -> ModelFolder:
     )
 
 
-_AGAIN = "download or save the model again"
-# What to do about a folder that asks for more than vicino does.
-_CHOOSE = "choose a model of the modules Transformer, Pooling, Dense and Normalize"
-
-
-def _modules(path: Path) -> list[tuple[str, str]]:
-    """(kind, subfolder) of each module; a folder without modules.json has the Transformer alone."""
-    if not (path / "modules.json").is_file():
-        return [("Transformer", "")]
-    found: list[tuple[str, str]] = []
-    for entry in _modules_json(path / "modules.json"):
-        package, _, kind = str(entry.get("type")).rpartition(".")
-        place = PurePosixPath(entry.get("path", ""))
-        if package.partition(".")[0] != "sentence_transformers" or kind not in ("Transformer", "Pooling", "Dense", "Normalize"):
-            raise UnknownName(f"{path / 'modules.json'} asks for the module {entry.get('type')}", mend=_CHOOSE)
-        if place.is_absolute() or ".." in place.parts:
-            raise UnreadableSource(f"{path / 'modules.json'} leads out of its folder ({place})", mend="do not trust this model")
-        found.append((kind, str(place)))
-    if [kind for kind, _ in found].count("Transformer") != 1 or found[0][0] != "Transformer":
-        raise UnreadableSource(f"{path / 'modules.json'} does not begin with its one Transformer", mend=_CHOOSE)
-    return found
-
-
 def _step(kind: str, folder: Path) -> Step:
     config = read_json(folder / "config.json", required=kind != "Normalize")
     read, written = config.get("module_input_name", "sentence_embedding"), config.get("module_output_name")
     if {read, written or read} != {"sentence_embedding"}:
-        raise UnreadableSource(f"{folder} works on {read}, not on the vectors of sentences", mend=_CHOOSE)
+        raise UnreadableSource(f"{folder} works on {read}, not on the vectors of sentences", mend=CHOOSE)
     if kind == "Pooling":
         return Pooling(_modes(config, folder), bool(config.get("include_prompt", True)))
     if kind == "Normalize":
         return Normalize()
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     if not activation.startswith("torch.nn."):
-        raise UnreadableSource(f"{folder} uses the activation {activation}, which is not torch's", mend=_CHOOSE)
+        raise UnreadableSource(f"{folder} uses the activation {activation}, which is not torch's", mend=CHOOSE)
     return Dense(
         weights=_weights(folder)[0],
         width=int(config["out_features"]),
@@ -310,7 +283,7 @@ def _require_plain_text(body: Path, text: Mapping[str, Any], task: Task) -> None
     if "message" in modality or modality.get("text") != plain:
         unusual.append("modality_config")
     if unusual:
-        raise UnreadableSource(f"{body} asks for {', '.join(unusual)}, which vicino does not do", mend=_CHOOSE)
+        raise UnreadableSource(f"{body} asks for {', '.join(unusual)}, which vicino does not do", mend=CHOOSE)
 
 
 def _similarity(path: Path, name: str) -> Similarity:
@@ -366,27 +339,3 @@ def _described(step: Step) -> list[Any]:
 
 def _without_hearsay(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in _HEARSAY}
-
-
-def read_json(file: Path, *, required: bool = False) -> dict[str, Any]:
-    """A JSON object; empty where the file is missing and not required."""
-    if not file.is_file() and not required:
-        return {}
-    found = _parsed(file)
-    if not isinstance(found, dict):
-        raise UnreadableSource(f"{file} does not hold a JSON object", mend=_AGAIN)
-    return found
-
-
-def _modules_json(file: Path) -> list[dict[str, Any]]:
-    entries = _parsed(file)
-    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise UnreadableSource(f"{file} does not list modules", mend=_AGAIN)
-    return entries
-
-
-def _parsed(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UnreadableSource(f"{file} cannot be read: {error}", mend=_AGAIN) from error

@@ -14,7 +14,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from vicino.encoders.transformer.folder import VOCABULARY, ModelFolder, read_folder, read_json
+from vicino.encoders.transformer.folder import VOCABULARY, ModelFolder, read_folder
+from vicino.encoders.transformer.modules import making_sense, read_json
 from vicino.errors import UnknownName, UnreadableSource
 
 __all__ = ["ACTIVATIONS", "PairFolder", "copy_weights", "is_cross_encoder", "read_pair_folder", "write_pair_folder"]
@@ -56,10 +57,10 @@ class PairFolder(ModelFolder):
 def is_cross_encoder(folder: Path) -> bool:
     """Whether a folder's `config.json` says that its network gives classes, not vectors."""
     try:
-        names = json.loads((folder / "config.json").read_text("utf-8")).get("architectures") or [""]
-    except (OSError, ValueError, AttributeError):
+        names = json.loads((folder / "config.json").read_text("utf-8"))["architectures"]
+        return str(names[0]).endswith("ForSequenceClassification")
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # what is no such folder is told by those who read it
         return False
-    return str(names[0]).endswith("ForSequenceClassification")
 
 
 def read_pair_folder(path: Path) -> PairFolder:
@@ -68,6 +69,11 @@ def read_pair_folder(path: Path) -> PairFolder:
     Raises UnknownName (a module or an activation that vicino does not have) or UnreadableSource (missing or broken files, another
     kind of model, several labels, a setting that would change the scores and is not supported).
     """
+    with making_sense(path):
+        return _read(path)
+
+
+def _read(path: Path) -> PairFolder:
     folder = read_folder(path, task="sequence-classification")
     if not is_cross_encoder(folder.body):
         raise UnreadableSource(f"{path} holds no cross-encoder: its network gives no scores of pairs", mend=_MEND)

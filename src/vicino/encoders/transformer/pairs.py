@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vicino.encoders.transformer import opening
-from vicino.encoders.transformer.folder import read_json
+from vicino.encoders.transformer.modules import read_json
 from vicino.encoders.transformer.network import SAMPLE, Runner
 from vicino.encoders.transformer.pair_folder import PairFolder, write_pair_folder
 from vicino.encoders.transformer.tokenising import Ids, Tokenizer, padded

@@ -14,9 +14,10 @@ from typing import Any
 
 from vicino import artifacts
 from vicino.encoders.transformer.folder import POOLINGS, VOCABULARY, Dense, ModelFolder, Pooling, Step
+from vicino.encoders.transformer.routes import CONFIG, ROUTES, RouterFolder
 from vicino.errors import ArtifactCorrupt
 
-__all__ = ["check_files", "file_stamps", "write_folder"]
+__all__ = ["bind_towers", "check_files", "file_stamps", "write_folder"]
 
 _COPIED = ("config.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors.index.json", *VOCABULARY)
 _PACKAGE = "sentence_transformers.models"  # the old class paths: every version of sentence-transformers knows them
@@ -28,11 +29,10 @@ def write_folder(folder: ModelFolder, target: Path) -> None:
         if file.is_file():
             shutil.copyfile(file, target / file.name)
     modules = [{"idx": 0, "name": "0", "path": "", "type": f"{_PACKAGE}.Transformer"}]
-    for place, step in enumerate(folder.steps, start=1):
-        kind = type(step).__name__
-        (target / f"{place}_{kind}").mkdir()
-        _write_step(step, folder.token_width, target / f"{place}_{kind}")
-        modules.append({"idx": place, "name": str(place), "path": f"{place}_{kind}", "type": f"{_PACKAGE}.{kind}"})
+    for place, (step, name) in enumerate(_places(folder), start=1):
+        (target / name).mkdir()
+        _write_step(step, folder.token_width, target / name)
+        modules.append({"idx": place, "name": str(place), "path": name, "type": f"{_PACKAGE}.{type(step).__name__}"})
     _write(target / "modules.json", modules)
     text = {
         "max_seq_length": folder.limit,
@@ -41,6 +41,33 @@ def write_folder(folder: ModelFolder, target: Path) -> None:
         "tokenizer_args": dict(folder.tokenizer_arguments),
     }
     _write(target / "sentence_bert_config.json", {key: value for key, value in text.items() if value not in (None, {})})
+    _write_settings(folder, target)
+
+
+def bind_towers(towers: RouterFolder, target: Path) -> None:
+    """Make one model of two that were written as they are described, each into the subfolder of `target` with its route's name.
+
+    What each subfolder holds is a whole model too: of queries, or of documents.
+    """
+    kinds: dict[str, str] = {}
+    structure: dict[str, list[str]] = {}
+    for route in ROUTES:
+        own: dict[str, str] = {route: "Transformer"}
+        own.update((f"{route}/{name}", type(step).__name__) for step, name in _places(towers.of(route)))
+        kinds |= own
+        structure[route] = list(own)
+    types = {name: f"{_PACKAGE}.{kind}" for name, kind in kinds.items()}
+    _write(target / CONFIG, {"types": types, "structure": structure, "parameters": {"default_route": towers.default}})
+    _write(target / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": f"{_PACKAGE}.Router"}])
+    _write_settings(towers.document, target)
+
+
+def _places(folder: ModelFolder) -> list[tuple[Step, str]]:
+    """What follows the network, and the subfolder of each."""
+    return [(step, f"{place}_{type(step).__name__}") for place, step in enumerate(folder.steps, start=1)]
+
+
+def _write_settings(folder: ModelFolder, target: Path) -> None:
     whole = {
         "prompts": {**folder.prompts, "query": folder.prompt("query"), "document": folder.prompt("document")},
         "default_prompt_name": folder.default_prompt_name,

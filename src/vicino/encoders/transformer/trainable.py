@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from vicino.encoders.base import Role
 from vicino.encoders.transformer import heads, opening
 from vicino.encoders.transformer.acceleration import IDLE, UnusualAttention, pieces, unpadded_mask
 from vicino.encoders.transformer.folder import Dense, ModelFolder
@@ -55,6 +56,10 @@ class Trainable(nn.Module):
         self.steps = nn.ModuleList(_Dense(step) if isinstance(step, Dense) else _Normalize() for step in folder.steps[1:])
         self._install_attention()
         self._takes_rows = self._reads_rows_as_ids()
+
+    def tower(self, role: Role) -> Trainable:  # noqa: ARG002 - where there are two networks, it decides
+        """What reads texts of a role: this one network."""
+        return self
 
     def ids(self, texts: Sequence[str], prompt: str = "") -> list[Ids]:
         """What `forward` takes: the tokens of each text after a prompt."""

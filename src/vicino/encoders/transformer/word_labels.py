@@ -74,6 +74,8 @@ class WordLabeller(nn.Module):
             )
         self.padding = Tokenizer(self._transformers, None, lower=folder.lower).padding  # sets the tokenizer up, too
         names = self.network.config.id2label
+        if set(names) != set(range(len(names))):
+            raise UnreadableSource(f"{folder.body} does not name its labels one after another", mend="save the model again")
         self.labels = [str(names[place]) for place in range(len(names))]
         if dropout is not None:
             set_dropout(self.network, dropout)
@@ -195,7 +197,7 @@ def _open(folder: ModelFolder, labels: Sequence[str] | None) -> Any:
         named: dict[str, Any] = {}
         if labels is not None:
             named = {"id2label": dict(enumerate(labels)), "label2id": {label: place for place, label in enumerate(labels)}}
-        config = AutoConfig.from_pretrained(str(folder.body), **where, **folder.config_arguments, **named)
+        config = AutoConfig.from_pretrained(str(folder.body), **where, **{**folder.config_arguments, **named})
         config.use_cache = False  # nothing is generated
         network, report = AutoModelForTokenClassification.from_pretrained(
             str(folder.body), config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **where

@@ -1,0 +1,61 @@
+"""What values the parameters of a training may have: told as a recipe is made, before anything long begins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from vicino.errors import InputError, UnknownName
+
+__all__ = ["Recipe", "Rule", "count", "dropout", "or_none", "require", "share"]
+
+Rule = tuple[Callable[[Any], bool], str]  # whether a value fits, and what to give instead
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: named parameters, made from plain data."""
+
+    @classmethod
+    def of(cls, **params: Any) -> Self:
+        """From plain data. Raises UnknownName for what is no parameter, and what the constructor raises."""
+        known = [one.name for one in fields(cls)]
+        for name in params:
+            if name not in known:
+                raise UnknownName.among(name, known, kind="parameter of training")
+        return cls(**params)
+
+
+def require(recipe: object, rules: Mapping[str, Rule]) -> None:
+    """Raise InputError for the parameters of a recipe that break its rules."""
+    wrong = [name for name, (fits, _) in rules.items() if not fits(getattr(recipe, name))]
+    if wrong:
+        what = ", ".join(f"{name}={getattr(recipe, name)!r}" for name in wrong)
+        raise InputError(f"{what} cannot be", mend="; ".join(rules[name][1] for name in wrong))
+
+
+def count(least: int, mend: str) -> Rule:
+    """A whole number, `least` or more."""
+    return lambda n: type(n) is int and n >= least, mend
+
+
+def share(mend: str) -> Rule:
+    """A finite number above zero."""
+    return lambda x: _is_number(x) and x > 0, mend
+
+
+def dropout(mend: str) -> Rule:
+    """A number from 0 to under 1."""
+    return lambda x: _is_number(x) and 0 <= x < 1, mend
+
+
+def or_none(rule: Rule) -> Rule:
+    """The same, or None."""
+    fits, mend = rule
+    return lambda value: value is None or fits(value), mend
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
