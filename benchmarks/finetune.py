@@ -100,7 +100,13 @@ def main() -> None:
             {
                 "benchmark": "finetune",
                 "machine": machine(),
-                "parameters": {"base": "minilm", "folds": FOLDS, "bm25_weighs": LEXICAL, "adapting": ADAPT, **TEACH},
+                "parameters": {
+                    "base": "minilm",
+                    "folds": FOLDS,
+                    "bm25_weighs": LEXICAL,
+                    "adapting": ADAPT,
+                    "teaching": TextRecipe.of(**TEACH).to_json(),
+                },
                 "results": results,
             },
             indent=1,

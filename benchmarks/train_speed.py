@@ -39,7 +39,7 @@ from vicino.training.searchable import Searchable
 from vicino.vectors import normalise
 
 RATE, TEMPERATURE, BATCH = 2e-5, 0.05, 32
-AMONG = 20  # documents that BM25 takes for an answer of each question
+AMONG = 10  # documents that BM25 takes for an answer of each question
 
 Rows = Sequence[tuple[str, ...]]
 

@@ -115,7 +115,7 @@ def router(checkpoint, tmp_path_factory) -> Callable[..., Path]:
             types |= {name: f"sentence_transformers.models.{name.rpartition('_')[2]}" for name in names}
             structure[route] = names
         file, random = folder / "query_0_Transformer" / "model.safetensors", np.random.default_rng(seed)
-        moved = {name: each + random.normal(0, 0.01, each.shape).astype(each.dtype) for name, each in load_file(file).items()}
+        moved = {name: each + random.normal(0, 0.001, each.shape).astype(each.dtype) for name, each in load_file(file).items()}
         save_file(moved, file, metadata={"format": "pt"})
         given = {"default_route": "document", "allow_empty_key": True, **parameters}
         write(folder / "router_config.json", {"types": types, "structure": structure, "parameters": given})
