@@ -13,6 +13,7 @@ the steps alone.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
@@ -150,8 +151,8 @@ def theirs(rows: Rows, options: Any, seed: int, *, fast: bool) -> tuple[float, A
     """The same by sentence-transformers."""
     import datasets
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-    from sentence_transformers.losses import MultipleNegativesRankingLoss
-    from sentence_transformers.training_args import BatchSamplers
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 
     from vicino.encoders.transformer.sources import MINILM, find
 
@@ -186,7 +187,8 @@ def theirs(rows: Rows, options: Any, seed: int, *, fast: bool) -> tuple[float, A
         loss = MultipleNegativesRankingLoss(model, scale=1 / TEMPERATURE)
         trainer = SentenceTransformerTrainer(model=model, args=arguments, train_dataset=data, loss=loss)
         began = time.perf_counter()
-        trainer.train()
+        with contextlib.redirect_stdout(sys.stderr):  # it prints what it measured itself
+            trainer.train()
         took = time.perf_counter() - began
     return took, lambda texts: model.encode(list(texts), show_progress_bar=False)
 
