@@ -15,7 +15,8 @@ and parts that were run at other times are joined.
   worth (hard negatives, their denoising, Matryoshka), and what a reranker adds to BM25 and the base.
 - shuffled: the answers of CoNaLa dealt out anew; the gate must reject it.
 
-Intervals are percentile bootstraps over questions, of each question's mean over seeds.
+Intervals are percentile bootstraps of each question's mean over seeds. What is drawn are whole groups of questions that share an
+answer or nearly repeat each other: they succeed and fail together, and to draw them one by one would make intervals too narrow.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from vicino.data.splits import folds, group_queries
 from vicino.encoders.transformer import Transformer
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.learning.loop import fit
-from vicino.metrics.significance import bootstrap_difference, bootstrap_interval
+from vicino.metrics.significance import bootstrap_interval
 from vicino.metrics.similarity import paired_cosine, spearman
 from vicino.retrieval import from_recipe, parse
 from vicino.retrieval.fused import combine, pool
@@ -240,13 +241,14 @@ def cross_validated(bench: Bench) -> dict[str, Any]:
         for way in after:
             found = {name: value for one in units for name, value in zip(one["ids"], one[way], strict=True)}
             after[way].append(np.array([found[name] for name in ids]))
-    report: dict[str, Any] = {"questions": len(ids), "groups": int(grouped(bench.whole).max()) + 1, "seeds": len(bench.seeds)}
+    groups = bench.task.groups
+    report: dict[str, Any] = {"questions": len(ids), "groups": int(groups.max()) + 1, "seeds": len(bench.seeds)}
     for way in after:
         start = [np.array(each[way]) for each in adapted]
         report[way] = {
-            "adapted": contrast(np.array(before[way]), start),
-            "adapted and taught": contrast(np.array(before[way]), after[way]),
-            "taught, beside adapted": rounded(bootstrap_difference(np.mean(after[way], axis=0), np.mean(start, axis=0))),
+            "adapted": contrast(np.array(before[way]), start, groups),
+            "adapted and taught": contrast(np.array(before[way]), after[way], groups),
+            "taught, beside adapted": interval(np.mean(after[way], axis=0) - np.mean(start, axis=0), groups),
         }
     return report
 
@@ -273,19 +275,20 @@ def of_fold(bench: Bench, number: int, seed: int) -> dict[str, Any]:
     return {"ids": [one.id for one in task.queries], **found}
 
 
-def contrast(before: Values, after: Sequence[Values]) -> dict[str, Any]:
-    """Means with intervals over questions, of each question's mean over seeds."""
+def contrast(before: Values, after: Sequence[Values], groups: NDArray[np.intp]) -> dict[str, Any]:
+    """Means with intervals, of each question's mean over seeds."""
     mean = np.mean(after, axis=0)
     return {
-        "before": rounded(bootstrap_interval(before)),
-        "after": rounded(bootstrap_interval(mean)),
-        "gain": rounded(bootstrap_difference(mean, before)),
+        "before": interval(before, groups),
+        "after": interval(mean, groups),
+        "gain": interval(mean - before, groups),
         "each_seed": [round(float(each.mean()), 4) for each in after],
     }
 
 
-def rounded(numbers: Sequence[float]) -> list[float]:
-    return [round(float(one), 4) for one in numbers]
+def interval(values: Values, groups: NDArray[np.intp]) -> list[float]:
+    """The mean, and what holds it in 95 of 100 cases: groups of questions are drawn, with all their values."""
+    return [round(float(one), 4) for one in bootstrap_interval(values, groups=groups)]
 
 
 def published(bench: Bench) -> dict[str, Any]:
@@ -312,13 +315,14 @@ def published(bench: Bench) -> dict[str, Any]:
         "clean": int(clean.sum()),
         "seeds": len(bench.seeds),
     }
+    groups = test.groups
     for way in ("alone", "fused"):
         before = np.array(base[way])[rows]
         after = [np.array(unit[way]) for unit in units]
         report[way] = {
-            "all": contrast(before, after),
-            "clean": contrast(before[clean], [each[clean] for each in after]),
-            "given away": contrast(before[~clean], [each[~clean] for each in after]),
+            "all": contrast(before, after, groups),
+            "clean": contrast(before[clean], [each[clean] for each in after], groups[clean]),
+            "given away": contrast(before[~clean], [each[~clean] for each in after], groups[~clean]),
         }
     return report
 
@@ -350,10 +354,13 @@ def code(bench: Bench) -> dict[str, Any]:
     first = bench.seeds[0]
     usual = [bench.unit(f"code-defaults-{seed}", lambda s=seed: of_code(bench, s)) for seed in bench.seeds]
     kept, start = f"ndcg@10_by_{NARROW}_dimensions", np.array(usual[0]["before"])
+    with tempfile.TemporaryDirectory() as folder:
+        groups = gather(intents(bench.data, Path(folder), None), seed=first).judge.groups
     report: dict[str, Any] = {
         "judged_by": usual[0]["judged_by"],
         "bm25": round(usual[0]["bm25"], 4),
-        "defaults": contrast(start, [np.array(unit["after"]) for unit in usual]),
+        "groups": len(np.unique(groups)),
+        "defaults": contrast(start, [np.array(unit["after"]) for unit in usual], groups),
         "accepted": [unit["accepted"] for unit in usual],
         f"base_{kept}": round(float(np.mean(usual[0]["before_narrow"])), 4),
         "changes": {},
@@ -363,8 +370,8 @@ def code(bench: Bench) -> dict[str, Any]:
         unit = bench.unit(key, lambda c=changes: of_code(bench, first, **c))
         after, narrow = np.array(unit["after"]), np.array(unit["after_narrow"])
         report["changes"][name] = {
-            "ndcg@10": rounded(bootstrap_interval(after)),
-            "beside_defaults": rounded(bootstrap_difference(after, np.array(usual[0]["after"]))),
+            "ndcg@10": interval(after, groups),
+            "beside_defaults": interval(after - np.array(usual[0]["after"]), groups),
             kept: round(float(narrow.mean()), 4),
             "share_kept": round(float(narrow.mean() / after.mean()), 4),
         }

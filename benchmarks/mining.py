@@ -20,11 +20,11 @@ from pathlib import Path
 
 from ingest import paragraphs
 from rounds import machine
-from vicino.data.examples import Examples, JudgedCorpus
 from vicino.data.known_items import known_items
 from vicino.encoders.counts import LSA
 from vicino.retrieval import from_recipe, parse
 from vicino.training.candidates import with_negatives
+from vicino.training.material import as_pairs
 from vicino.training.recipe import TextRecipe
 from vicino.training.searchable import Searchable
 
@@ -49,18 +49,7 @@ def main() -> None:
     with threadpool_limits(options.threads):
         with part("reading"):
             made = known_items(paragraphs(options.data, options.pairs), limit=options.pairs)
-        contents = {one.id: one.content for one in made.documents}
-        texts = {one.id: one.text for one in made.queries}
-        asked, answers = [one.query_id for one in made.judgements], [one.document_id for one in made.judgements]
-        qrels = {one.query_id: {one.document_id: 1} for one in made.judgements}
-        examples = Examples(
-            "pairs",
-            [texts[name] for name in asked],
-            [contents[name] for name in answers],
-            query_ids=asked,
-            document_ids=answers,
-            corpus=JudgedCorpus(made.documents, made.queries, qrels),
-        )
+        examples = as_pairs(made)
         with part("BM25"):
             lexical = from_recipe(parse("bm25")).build(made.documents).search
         with part("LSA, and vectors"):

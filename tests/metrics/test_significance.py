@@ -294,3 +294,36 @@ def peak_megabytes(action):
         return tracemalloc.get_traced_memory()[1] / 1e6
     finally:
         tracemalloc.stop()
+
+
+# --- groups -----------------------------------------------------------------------------------------------------------
+
+
+def test_groups_are_drawn_whole_by_hand():
+    # Two groups, of the values 0, 0 and 1: drawn twice the first, one of each (2 of 4 times), twice the second.
+    mean, low, high = bootstrap_interval([0.0, 0.0, 1.0], groups=["a", "a", "b"], level=0.95)
+    assert (mean, low, high) == (pytest.approx(1 / 3), 0.0, 1.0)
+    assert bootstrap_interval([0.0, 0.0, 1.0], groups=[5, 5, 9], level=0.4).low == pytest.approx(1 / 3)
+
+
+def test_groups_of_one_change_nothing():
+    values = np.random.default_rng(0).normal(size=60)
+    assert detectable_difference(values, groups=np.arange(60)) == pytest.approx(detectable_difference(values))
+    plain, grouped = bootstrap_interval(values), bootstrap_interval(values, groups=np.arange(60)[::-1])
+    np.testing.assert_allclose(grouped, plain, atol=0.02)
+
+
+def test_what_hangs_together_tells_less():
+    once = np.random.default_rng(1).normal(0.1, 1, size=50)
+    values, groups = np.repeat(once, 4), np.repeat(np.arange(50), 4)
+    np.testing.assert_allclose(bootstrap_interval(values, groups=groups), bootstrap_interval(once), atol=0.02)
+    assert detectable_difference(values, groups=groups) == pytest.approx(detectable_difference(once))
+    apart, together = bootstrap_difference(values, 0 * values), bootstrap_difference(values, 0 * values, groups=groups)
+    assert together.high - together.low > 1.7 * (apart.high - apart.low)
+
+
+def test_groups_that_do_not_fit_are_named():
+    with pytest.raises(DimensionMismatch, match="groups"):
+        bootstrap_interval([0.1, 0.2], groups=[1])
+    with pytest.raises(InputError, match="no spread"):
+        detectable_difference([0.1, 0.2], groups=[1, 1])

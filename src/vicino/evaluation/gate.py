@@ -79,15 +79,18 @@ class Gate:
         }
 
 
-def check_means(name: str, before: ArrayLike, after: ArrayLike, *, seed: int = 0) -> Check:
+def check_means(name: str, before: ArrayLike, after: ArrayLike, *, groups: ArrayLike | None = None, seed: int = 0) -> Check:
     """From a value of each query, before and after: (n,) each, in the same order. Raises what `bootstrap_difference` raises.
+
+    `groups` (n,) numbers queries that succeed and fail together, which are drawn together for the interval.
 
     >>> str(check_means("nDCG@10", [0.4, 0.5, 0.6], [0.5, 0.6, 0.7]))
     'nDCG@10: 0.500 -> 0.600 (+0.100 [+0.100, +0.100], n = 3)'
     """
     old, new = as_values(before), as_values(after)
-    difference = significance.bootstrap_difference(new, old, seed=seed)
-    detectable = significance.detectable_difference(new - old) if len(old) > 1 else None
+    difference = significance.bootstrap_difference(new, old, groups=groups, seed=seed)
+    units = len(old) if groups is None else len(np.unique(groups))
+    detectable = significance.detectable_difference(new - old, groups=groups) if units > 1 else None
     return Check(name, len(old), float(old.mean()), float(new.mean()), difference, detectable)
 
 

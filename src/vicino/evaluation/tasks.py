@@ -9,11 +9,15 @@ from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vicino.data import known_items, readers
 from vicino.data.code import language_of_document
 from vicino.data.formats import LANGUAGES
 from vicino.data.judged import is_beir, read_judgements, read_queries, splits_of
 from vicino.data.records import Document, Judgement, Query
+from vicino.data.splits import group_queries
 from vicino.errors import DuplicateIds, EmptyInput, InputError
 from vicino.spaces import fingerprint
 
@@ -47,6 +51,12 @@ class RetrievalTask:
         """Sixteen digits that name documents, queries and judgements by content."""
         qrels = {query: dict(grades) for query, grades in self.qrels.items()}
         return fingerprint([self.documents_fingerprint, [[q.id, q.text] for q in self.queries], qrels])
+
+    @cached_property
+    def groups(self) -> NDArray[np.intp]:
+        """The number of each query's group, (n,): those that share a relevant document or nearly repeat each other share it."""
+        grades = ((query.id, *grade) for query, row in zip(self.queries, self.rows, strict=True) for grade in row.items())
+        return group_queries(self.queries, [Judgement(*each) for each in grades])
 
     @property
     def rows(self) -> list[Mapping[str, int]]:

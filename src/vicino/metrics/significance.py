@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vicino.errors import InputError
+from vicino.errors import DimensionMismatch, InputError
 from vicino.metrics.values import Values, as_paired_values, as_values
 
 __all__ = [
@@ -52,8 +52,13 @@ class Tally(NamedTuple):
     losses: int
 
 
-def bootstrap_interval(values: ArrayLike, *, resamples: int = 10_000, level: float = 0.95, seed: int = 0) -> Interval:
+def bootstrap_interval(
+    values: ArrayLike, *, groups: ArrayLike | None = None, resamples: int = 10_000, level: float = 0.95, seed: int = 0
+) -> Interval:
     """Confidence interval of the mean: percentile bootstrap over queries.
+
+    `groups` (n,) numbers what hangs together, such as queries that share an answer: groups are then drawn, with all their
+    values, for queries that succeed and fail together tell less than as many that do not. Raises DimensionMismatch.
 
     Draws n of the n values with replacement `resamples` times and takes the middle `level` of the means. Somewhat too
     narrow below some twenty values, and a point where all values are equal. Efron, "Bootstrap methods: another look at
@@ -66,19 +71,28 @@ def bootstrap_interval(values: ArrayLike, *, resamples: int = 10_000, level: flo
     sample = as_values(values)
     _require_count(resamples, "resamples")
     _require_share(level, "level")
-    means = _resampled_means(sample, resamples, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    means = _resampled_means(sample, resamples, rng) if groups is None else _grouped_means(sample, groups, resamples, rng)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(sample.mean()), float(low), float(high))
 
 
-def bootstrap_difference(a: ArrayLike, b: ArrayLike, *, resamples: int = 10_000, level: float = 0.95, seed: int = 0) -> Interval:
-    """Confidence interval of mean(a) - mean(b), paired: queries are drawn, and both values of a query stay together.
+def bootstrap_difference(
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Confidence interval of mean(a) - mean(b), paired: queries, or their `groups`, are drawn, and both values stay together.
 
     >>> mean, low, high = bootstrap_difference([0.9, 0.5, 0.4], [0.8, 0.4, 0.3])
     >>> round(mean, 3), round(low, 3), round(high, 3)
     (0.1, 0.1, 0.1)
     """
-    return bootstrap_interval(_differences(a, b), resamples=resamples, level=level, seed=seed)
+    return bootstrap_interval(_differences(a, b), groups=groups, resamples=resamples, level=level, seed=seed)
 
 
 def randomisation_test(a: ArrayLike, b: ArrayLike, *, rounds: int = 10_000, seed: int = 0, tolerance: float = TIE) -> float:
@@ -126,13 +140,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def detectable_difference(differences: ArrayLike, *, level: float = 0.05, power: float = 0.8) -> float:
+def detectable_difference(
+    differences: ArrayLike, *, groups: ArrayLike | None = None, level: float = 0.05, power: float = 0.8
+) -> float:
     """The smallest true mean difference that a paired test at `level` would detect with probability `power`.
 
     (z(1 - level / 2) + z(power)) · s / √n, s the standard deviation of the n differences: a normal approximation, good
     from some thirty queries on. A smaller difference than this may be real, and these queries could not show it. For
-    m comparisons under Holm's correction, `level / m` is the careful choice. Raises InputError for a single
-    difference. Cohen, "Statistical power analysis for the behavioral sciences", 1988.
+    m comparisons under Holm's correction, `level / m` is the careful choice. `groups` are those of `bootstrap_interval`;
+    the standard error is then that of their sums. Raises InputError for a single difference, or group. Cohen, "Statistical
+    power analysis for the behavioral sciences", 1988.
 
     >>> round(detectable_difference([0.1, -0.1] * 50), 4)  # 2.8016 · 0.1005 / 10
     0.0282
@@ -140,10 +157,11 @@ def detectable_difference(differences: ArrayLike, *, level: float = 0.05, power:
     sample = as_values(differences)
     _require_share(level, "level")
     _require_share(power, "power")
-    if len(sample) < 2:
+    sums = _sums(sample - sample.mean(), groups)[0] if groups is not None else sample - sample.mean()
+    if len(sums) < 2:
         raise InputError("one difference has no spread", mend="give the differences of at least two queries")
     normal = NormalDist()
-    standard_error = float(sample.std(ddof=1)) / math.sqrt(len(sample))
+    standard_error = math.sqrt(float(sums @ sums) * len(sums) / (len(sums) - 1)) / len(sample)
     return (normal.inv_cdf(1 - level / 2) + normal.inv_cdf(power)) * standard_error
 
 
@@ -172,6 +190,22 @@ def _resampled_means(sample: Values, resamples: int, rng: np.random.Generator) -
     # Few distinct values, as of MRR@10 with one relevant document a query: how often each is drawn says it all.
     drawn = (rng.multinomial(n, counts / n, size=rows) for rows in _blocks(resamples, len(distinct)))
     return np.concatenate([times @ distinct / n for times in drawn])
+
+
+def _grouped_means(sample: Values, groups: ArrayLike, resamples: int, rng: np.random.Generator) -> Values:
+    """(resamples,) means of the values of as many groups as there are, drawn with replacement."""
+    sums, sizes = _sums(sample, groups)
+    drawn = (rng.integers(len(sums), size=(rows, len(sums))) for rows in _blocks(resamples, len(sums)))
+    return np.concatenate([sums[rows].sum(axis=1) / sizes[rows].sum(axis=1) for rows in drawn])
+
+
+def _sums(sample: Values, groups: ArrayLike) -> tuple[Values, NDArray[np.int64]]:
+    """The sum of each group's values, and how many they are."""
+    numbers = np.asarray(groups)
+    if numbers.shape != sample.shape:
+        raise DimensionMismatch(f"groups of shape {numbers.shape} for {len(sample)} values", mend="give one for each value")
+    of = np.unique(numbers, return_inverse=True)[1]
+    return np.bincount(of, weights=sample).astype(np.float64), np.bincount(of).astype(np.int64)
 
 
 def _count_extreme(patterns: NDArray[Any], differences: Values) -> int:

@@ -75,11 +75,6 @@ class ClassifierRecipe(Recipe):
     batch_size: int | None = None
     learning_rate: float | None = None
     weight_decay: float = 0.01
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    patience: int | None = None
-    evaluate_every: float = 1.0
-    seed: int = 0
-    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.head not in ("linear", "mlp"):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino.data.examples import Examples, JudgedCorpus, joined, read_examples, splits_in
-from vicino.data.known_items import known_items
+from vicino.data.known_items import KnownItems, known_items
 from vicino.data.lint import Lint, lint
 from vicino.data.near_duplicates import same_text
 from vicino.data.readers import read_documents
@@ -27,7 +27,7 @@ from vicino.errors import InputError
 from vicino.evaluation.tasks import RetrievalTask, judged
 from vicino.training.questions import Questions
 
-__all__ = ["Material", "Parts", "as_judged", "divide", "gather", "task_of"]
+__all__ = ["Material", "Parts", "as_judged", "as_pairs", "divide", "gather", "task_of"]
 
 _CHOOSE, _JUDGE = 0.1, 0.2  # shares of the questions
 _FEWEST = 10  # questions that tell one set of weights from another
@@ -67,11 +67,11 @@ class Parts:
         if self.of_cosines:  # texts that do not belong together may stand on both sides, but not as the same pair
             known = {pair for part in (self.learn, self.choose) for pair in _unordered(part)}
             kept = kept.subset(np.array([pair not in known for pair in _unordered(kept)], dtype=np.bool_))
-        if min(_asked(kept), _asked(self.choose)) < _FEWEST:
-            raise InputError(
-                f"{_asked(kept)} {self._things} are left to judge by that nothing in training gives away",
-                mend="give more examples, or a dev split",
-            )
+        apart = _asked(kept) if self.of_cosines or not len(kept) else int(_units(kept)[1].max()) + 1
+        if min(apart, _asked(self.choose)) < _FEWEST:
+            what = f"{_asked(kept)} {self._things} are left to judge by that nothing in training gives away"
+            hang = f", in {apart} groups that share an answer or nearly repeat each other" if apart < _asked(kept) else ""
+            raise InputError(what + hang, mend="give more examples, or a dev split")
         return kept
 
     def told(self, kept: Examples) -> str:
@@ -168,14 +168,16 @@ def divide(
     """
     source, others = Path(data), set[str]()
     if unlabelled:
-        learn = questions.examples(read_documents(source)) if questions else _asked_of(source, seed)
+        learn = (
+            questions.examples(read_documents(source)) if questions else as_pairs(known_items(read_documents(source), seed=seed))
+        )
         parts = {split: learn}
     else:
         learn = read_examples(source, columns=columns, split=split)
         others = ({"dev", "test"} & splits_in(source)) - {split}
-        documents = None if learn.corpus is None else learn.corpus.documents
+        known = None if learn.corpus is None else learn.corpus.documents
         parts = {split: learn} | {
-            name: read_examples(source, columns=columns, split=name, documents=documents) for name in sorted(others)
+            name: read_examples(source, columns=columns, split=name, documents=known) for name in sorted(others)
         }
     if learn.kind == "classes":
         raise InputError(f"{data} holds texts with classes", mend=f"vicino train classifier {data} --out FOLDER")
@@ -218,9 +220,8 @@ def as_judged(examples: Examples) -> Examples:
     return replace(examples, query_ids=asked, document_ids=answers, corpus=corpus)
 
 
-def _asked_of(source: Path, seed: int) -> Examples:
+def as_pairs(made: KnownItems) -> Examples:
     """Pairs of what was taken out of documents, and what is left of these."""
-    made = known_items(read_documents(source), seed=seed)
     contents = {one.id: one.content for one in made.documents}
     texts = {one.id: one.text for one in made.queries}
     asked, answers = [one.query_id for one in made.judgements], [one.document_id for one in made.judgements]

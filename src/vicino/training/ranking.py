@@ -110,7 +110,8 @@ class Ranking:
         """The questions that are judged by, before and after."""
         task = self.material.judge
         after = values(Searchable(tuned, task.documents).search(task.queries, 10), task)
-        return check_means(f"{self.metric}, {self.judged_by}", self._before, after, seed=self.recipe.seed)
+        name = f"{self.metric}, {self.judged_by}"
+        return check_means(name, self._before, after, groups=task.groups, seed=self.recipe.seed)
 
 
 def ranking_loss(_network: Any, batch: Any, *vectors: Tensor, recipe: TextRecipe) -> Tensor:

@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
-from vicino.errors import InputError, UnknownName
-from vicino.learning.loop import Settings
+from vicino.errors import InputError
 from vicino.training.questions import called
+from vicino.training.rules import Recipe, count, dropout, number, one_of, or_none, require, share
 
 __all__ = ["TextRecipe"]
 
-_WAYS = ("pairs", "distil", "simcse", "tsdae")
-_TOWERS = ("shared", "separate")
-
-
-def _count(value: Any, least: int) -> bool:
-    return type(value) is int and value >= least
-
-
-def _number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
 # What each parameter must be, and what to give instead.
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "negatives": (lambda n: _count(n, 0), "give negatives=1, or 0"),
-    "temperature": (lambda x: _number(x) and x > 0, "give temperature=0.05"),
-    "relative": (lambda x: x is None or (_number(x) and x > 0), "give relative=0.95, or None"),
-    "remine": (lambda n: n is None or _count(n, 1), "give remine=1, a number of epochs, or None"),
-    "margin": (lambda x: x is None or _number(x), "give margin=0.1, or None"),
-    "dims": (lambda dims: all(_count(n, 1) for n in dims), "give dims=64, or several in brackets"),
-    "limit": (lambda n: n is None or _count(n, 3), "give limit=256, or None for all that the model reads"),
-    "dropout": (lambda x: x is None or (_number(x) and 0 <= x < 1), "give dropout=0.1, or None for the network's own"),
+_RULES = {
+    "way": one_of("pairs", "distil", "simcse", "tsdae"),
+    "towers": one_of("shared", "separate"),
+    "mine": one_of("hybrid", "dense", "bm25", "none"),
+    "negatives": count(0, "give negatives=1, or 0"),
+    "temperature": share("give temperature=0.05"),
+    "relative": or_none(share("give relative=0.95, or None")),
+    "remine": or_none(count(1, "give remine=1, a number of epochs, or None")),
+    "margin": or_none(number("give margin=0.1, or None")),
+    "limit": or_none(count(3, "give limit=256, or None for all that the model reads")),
+    "dropout": or_none(dropout("give dropout=0.1, or None for the network's own")),
 }
+_DIM = count(1, "give dims=64, or several in brackets")
 
 
 @dataclass(frozen=True)
-class TextRecipe:
+class TextRecipe(Recipe):
     """How to train. `negatives` hard ones for each pair, mined by `mine` ("none": only what the examples bring), and mined anew
     with the model as it is each `remine` epochs; none that is nearer than `relative` of the answer's nearness.
 
@@ -69,26 +59,15 @@ class TextRecipe:
     dims: tuple[int, ...] = ()
     limit: int | None = 256
     dropout: float | None = 0.0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    patience: int | None = None
-    evaluate_every: float = 1.0
-    seed: int = 0
-    threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.mine not in ("hybrid", "dense", "bm25", "none"):
-            raise InputError(f"mine={self.mine!r} cannot be", mend="give hybrid, dense, bm25 or none")
-        if self.towers not in _TOWERS:
-            raise InputError(f"towers={self.towers!r} cannot be", mend=f"give {' or '.join(_TOWERS)}")
-        for name, (fits, mend) in _RULES.items():
-            if not fits(getattr(self, name)):
-                raise InputError(f"{name}={getattr(self, name)!r} cannot be", mend=mend)
+        require(self, _RULES)
+        if not all(map(_DIM[0], self.dims)):
+            raise InputError(f"dims={self.dims!r} cannot be", mend=_DIM[1])
         self._require_way()
         self.settings  # noqa: B018 - raises
 
     def _require_way(self) -> None:
-        if self.way not in _WAYS:
-            raise InputError(f"way={self.way!r} cannot be", mend=f"give {', '.join(_WAYS[:-1])} or {_WAYS[-1]}")
         if self.way == "tsdae" and (self.dims or self.small_batch is not None):
             raise InputError("tsdae learns neither dims nor by a small_batch", mend="leave dims and small_batch out")
         if self.way in ("simcse", "tsdae") and self.queries is not None:
@@ -100,29 +79,10 @@ class TextRecipe:
 
     @classmethod
     def of(cls, **params: Any) -> Self:
-        """From plain data. Raises UnknownName for what is no parameter, and what the constructor raises."""
-        known = [one.name for one in fields(cls)]
-        for name in params:
-            if name not in known:
-                raise UnknownName.among(name, known, kind="parameter of training")
+        """From plain data; `dims` may be a single number. Raises UnknownName for what is no parameter, and what the constructor
+        raises."""
         dims = params.get("dims", ())
-        return cls(**{**params, "dims": (dims,) if isinstance(dims, int) else tuple(dims)})
-
-    @property
-    def settings(self) -> Settings:
-        """What the loop wants to know."""
-        names = (
-            "epochs",
-            "batch_size",
-            "small_batch",
-            "learning_rate",
-            "precision",
-            "patience",
-            "evaluate_every",
-            "seed",
-            "threads",
-        )
-        return Settings(**{name: getattr(self, name) for name in names})
+        return super().of(**{**params, "dims": (dims,) if isinstance(dims, int) else tuple(dims)})
 
     def to_json(self) -> dict[str, Any]:
         """The parameters as plain data."""

@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,16 +23,15 @@ from vicino.data.records import Hits
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.crossing import CrossEncoder, trainable_pairs
 from vicino.encoders.transformer.pair_folder import is_cross_encoder
-from vicino.errors import InputError
 from vicino.evaluation.gate import check_means, decide
 from vicino.evaluation.tasks import RetrievalTask
-from vicino.learning.loop import InParts, Plan, Settings, fit, plan
+from vicino.learning.loop import InParts, Plan, fit, plan
 from vicino.retrieval import from_recipe, parse
 from vicino.training.batches import TextBatches
 from vicino.training.candidates import Search, ranked, values, with_negatives
 from vicino.training.controls import METRIC
 from vicino.training.material import Material, gather
-from vicino.training.rules import Recipe, count, dropout, or_none, require, share
+from vicino.training.rules import Recipe, count, dropout, one_of, or_none, require, share
 from vicino.training.searchable import Searchable
 from vicino.training.text import TextTraining
 
@@ -46,6 +45,7 @@ __all__ = ["RerankerRecipe", "train_reranker"]
 _POOLED = 200  # documents that each part of the first stage is asked for, as `Fused` does
 _CHOSEN_BY, _JUDGED_BY = 200, 1000  # questions at most, drawn by the seed: each costs `depth` pairs
 _RULES = {
+    "first": one_of("hybrid", "dense", "bm25"),
     "negatives": count(1, "give negatives=7"),
     "depth": count(2, "give depth=50"),
     "relative": or_none(share("give relative=0.95, or None")),
@@ -74,15 +74,8 @@ class RerankerRecipe(Recipe):
     depth: int = 50
     limit: int | None = 256
     dropout: float | None = 0.0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    patience: int | None = None
-    evaluate_every: float = 1.0
-    seed: int = 0
-    threads: int | None = None
 
     def __post_init__(self) -> None:
-        if self.first not in ("hybrid", "dense", "bm25"):
-            raise InputError(f"first={self.first!r} cannot be", mend="give hybrid, dense or bm25")
         require(self, _RULES)
         self.settings  # noqa: B018 - raises
 
@@ -90,11 +83,6 @@ class RerankerRecipe(Recipe):
     def mine(self) -> str:
         """What negatives are mined from: the first stage."""
         return self.first
-
-    @property
-    def settings(self) -> Settings:
-        """What the loop wants to know."""
-        return Settings(**{one.name: getattr(self, one.name) for one in fields(Settings) if hasattr(self, one.name)})
 
 
 def train_reranker(
@@ -175,7 +163,7 @@ def train_reranker(
     tuned = CrossEncoder(model=str(workplace / "model"))
     after = judge.reranked(tuned.predict(judge.pairs, logits=True))
     said = f"{material.judged_by}, the first {recipe.depth} documents of each"
-    gate = decide(check_means(f"{METRIC}, {said}", judge.before, after, seed=recipe.seed))
+    gate = decide(check_means(f"{METRIC}, {said}", judge.before, after, groups=judge.task.groups, seed=recipe.seed))
     done("judging")
     means = {"bm25": values(bm25(judge.task.queries, 10), judge.task), "first stage": judge.before, "reranked": after}
     scores = {key: float(each.mean()) for key, each in means.items()}

@@ -5,18 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from vicino.errors import InputError, UnknownName
+from vicino.learning.loop import Settings
 
-__all__ = ["Recipe", "Rule", "count", "dropout", "or_none", "require", "share"]
+__all__ = ["Recipe", "Rule", "count", "dropout", "number", "one_of", "or_none", "require", "share"]
 
 Rule = tuple[Callable[[Any], bool], str]  # whether a value fits, and what to give instead
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: named parameters, made from plain data."""
+    """How to train: named parameters, made from plain data. These are for `vicino.learning.loop.Settings`, whatever is taught."""
+
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    patience: int | None = None
+    evaluate_every: float = 1.0
+    seed: int = 0
+    threads: int | None = None
 
     @classmethod
     def of(cls, **params: Any) -> Self:
@@ -26,6 +33,11 @@ class Recipe:
             if name not in known:
                 raise UnknownName.among(name, known, kind="parameter of training")
         return cls(**params)
+
+    @property
+    def settings(self) -> Settings:
+        """What the loop wants to know. Raises InputError for what it cannot be."""
+        return Settings(**{one.name: getattr(self, one.name) for one in fields(Settings) if hasattr(self, one.name)})
 
 
 def require(recipe: object, rules: Mapping[str, Rule]) -> None:
@@ -46,9 +58,19 @@ def share(mend: str) -> Rule:
     return lambda x: _is_number(x) and x > 0, mend
 
 
+def number(mend: str) -> Rule:
+    """A finite number."""
+    return _is_number, mend
+
+
 def dropout(mend: str) -> Rule:
     """A number from 0 to under 1."""
     return lambda x: _is_number(x) and 0 <= x < 1, mend
+
+
+def one_of(*names: str) -> Rule:
+    """One of these names."""
+    return lambda name: name in names, f"give {', '.join(names[:-1])} or {names[-1]}"
 
 
 def or_none(rule: Rule) -> Rule:

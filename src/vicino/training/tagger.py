@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,10 @@ from vicino.data.tagged import Tagged, read_tagged, tables_of, words_of
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.folder import read_folder
 from vicino.encoders.transformer.opening import require_torch
-from vicino.encoders.transformer.saving import check_files, file_stamps
+from vicino.encoders.transformer.saving import check_files, save_stamped
 from vicino.errors import ArtifactCorrupt, ArtifactTooNew, InputError
 from vicino.evaluation.gate import Gate, check_f1, decide
-from vicino.learning.loop import Run, Settings, fit
+from vicino.learning.loop import Run, fit
 from vicino.metrics.classification import ClassScore
 from vicino.metrics.spans import OUTSIDE, Span, by_type, count_spans, f1_of_counts, spans_of
 from vicino.training.rules import Recipe, count, dropout, or_none, require
@@ -68,20 +68,10 @@ class TaggerRecipe(Recipe):
     weight_decay: float = 0.01
     limit: int = 256
     dropout: float | None = 0.0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    patience: int | None = None
-    evaluate_every: float = 1.0
-    seed: int = 0
-    threads: int | None = None
 
     def __post_init__(self) -> None:
         require(self, _RULES)
         self.settings  # noqa: B018 - raises
-
-    @property
-    def settings(self) -> Settings:
-        """What the loop wants to know."""
-        return Settings(**{name: value for name, value in asdict(self).items() if name not in ("limit", "dropout")})
 
 
 class Entity(NamedTuple):
@@ -119,13 +109,8 @@ class Tagger:
 
     def save(self, path: str | PathLike[str], about: Mapping[str, Any] | None = None) -> Path:
         """Write a folder that transformers opens as AutoModelForTokenClassification, and `load` opens."""
-        data: dict[str, Any] = {"version": _VERSION, "limit": self.network.limit, "about": dict(about or {})}
-
-        def write(target: Path) -> None:  # runs before the manifest, which then vouches for these files
-            self.network.save(target)
-            data["files"] = file_stamps(target)
-
-        return artifacts.write(path, kind="tagger", data=data, parts={".": write})
+        data = {"version": _VERSION, "limit": self.network.limit, "about": dict(about or {})}
+        return save_stamped(path, "tagger", data, self.network.save)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:

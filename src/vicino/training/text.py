@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +14,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vicino import artifacts, encoders
+from vicino import artifacts
 from vicino.data.lint import Lint
 from vicino.encoders.base import Encoder
 from vicino.encoders.transformer import Transformer
+from vicino.encoders.transformer.towers import TwoTowers
 from vicino.errors import InputError
 from vicino.evaluation.gate import Check, Gate, decide
 from vicino.learning.loop import Batches, Loss, Plan, Run, fit, plan
@@ -166,14 +166,15 @@ def train_text(
     done("training")
     if run.ended == "interrupted":
         raise KeyboardInterrupt
-    tuned = encoders.make(_written(model, workplace / "model"))
+    written = str(_written(model, workplace / "model"))
+    tuned = TwoTowers(model=written) if recipe.towers == "separate" else Transformer(model=written)
     check = lesson.check(tuned)
     gate = decide(check, [control(each, (encoder, tuned), seed=recipe.seed) for each in controls])
     done("judging")
     scores = {**lesson.scores, "after": check.after}
     found = TextTraining(target, lesson.found, lesson.judged_by, lesson.metric, lesson.told, run, gate, scores, seconds)
-    tuned.save(target)  # last: until it was judged, a kill leaves all that going on needs, and what stood here before
-    (target / "training.json").write_text(json.dumps({**about, **found.to_json()}, indent=2) + "\n", encoding="utf-8")
+    # Last: until it was judged, a kill leaves all that going on needs, and what stood here before.
+    tuned.save(target, record={**about, **found.to_json()})
     if asked is not None:  # they may have been paid for
         kept.replace(target / _QUERIES)
     shutil.rmtree(workplace)

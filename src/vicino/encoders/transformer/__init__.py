@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino import artifacts
 from vicino.encoders.base import Encoder, Role, Tokens, Truncation
 from vicino.encoders.transformer import opening
 from vicino.encoders.transformer.folder import Dense, ModelFolder, pooling_modes, read_folder
-from vicino.encoders.transformer.saving import check_files, file_stamps, write_folder
+from vicino.encoders.transformer.saving import check_files, save_stamped, write_folder
 from vicino.encoders.transformer.sources import MINILM, find
 from vicino.errors import DimensionMismatch, InputError, UnknownName
 from vicino.vectors import Ragged, Similarity, truncate
@@ -123,16 +122,14 @@ class Transformer(Encoder):
         """How the model reads one text: pieces, special tokens among them, cut at the limit."""
         return self._network.tokens(text)
 
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Write a folder that both vicino and sentence-transformers open, whole or not at all."""
+    def save(self, path: str | PathLike[str], *, record: Mapping[str, Any] | None = None) -> Path:
+        """Write a folder that both vicino and sentence-transformers open, whole or not at all.
+
+        Its `training.json` is the `record` of how it was made, if any.
+        """
         folder = self._folder
         data = {"encoder": self.family, "params": {**self.get_params(), "model": str(self.model)}, "space": self.space.to_json()}
-
-        def write(target: Path) -> None:  # runs before the manifest, which then vouches for these files
-            write_folder(folder, target)
-            data["files"] = file_stamps(target)
-
-        return artifacts.write(path, kind="encoder", data=data, parts={".": write})
+        return save_stamped(path, "encoder", data, lambda target: write_folder(folder, target), record)
 
     def prompt(self, role: Role) -> str:
         """What the model puts before a text of this role."""

@@ -6,7 +6,6 @@ tells more, and costs the whole network for each pair: it is for the best hundre
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -27,7 +26,7 @@ from vicino.encoders.transformer.pair_folder import (
     read_pair_folder,
     write_pair_folder,
 )
-from vicino.encoders.transformer.saving import check_files, file_stamps
+from vicino.encoders.transformer.saving import check_files, save_stamped
 from vicino.encoders.transformer.sources import find
 from vicino.errors import ArtifactCorrupt, InputError, UnknownName
 from vicino.parameters import Parameterised
@@ -123,14 +122,11 @@ class CrossEncoder(Parameterised):
         folder = self._folder
         data: dict[str, Any] = {"params": {**self.get_params(), "model": str(self.model)}, "id": self.id}
 
-        def write(target: Path) -> None:  # runs before the manifest, which then vouches for these files
+        def write(target: Path) -> None:
             copy_weights(folder, target)
             write_pair_folder(folder, target)
-            if record is not None:
-                (target / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-            data["files"] = file_stamps(target)
 
-        return artifacts.write(path, kind=KIND, data=data, parts={".": write})
+        return save_stamped(path, KIND, data, write, record)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:

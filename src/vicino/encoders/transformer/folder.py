@@ -287,9 +287,10 @@ def _require_plain_text(body: Path, text: Mapping[str, Any], task: Task) -> None
 
 
 def _similarity(path: Path, name: str) -> Similarity:
+    known: Similarity
     for known in get_args(Similarity):
         if name == known and name != "maxsim":
-            return known  # type: ignore[no-any-return]
+            return known
     raise UnreadableSource(
         f"{path} was made for the similarity {name!r}",
         mend="write cosine, dot or euclidean as similarity_fn_name in its config_sentence_transformers.json",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from vicino.encoders.transformer.folder import POOLINGS, VOCABULARY, Dense, Mode
 from vicino.encoders.transformer.routes import CONFIG, ROUTES, RouterFolder
 from vicino.errors import ArtifactCorrupt
 
-__all__ = ["bind_towers", "check_files", "file_stamps", "write_folder"]
+__all__ = ["bind_towers", "check_files", "file_stamps", "save_stamped", "write_folder"]
 
 _COPIED = ("config.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors.index.json", *VOCABULARY)
 _PACKAGE = "sentence_transformers.models"  # the old class paths: every version of sentence-transformers knows them
@@ -75,6 +76,28 @@ def _write_settings(folder: ModelFolder, target: Path) -> None:
         "truncate_dim": folder.truncate_dim,
     }
     _write(target / "config_sentence_transformers.json", {key: value for key, value in whole.items() if value is not None})
+
+
+def save_stamped(
+    path: str | PathLike[str],
+    kind: str,
+    data: Mapping[str, Any],
+    write: Callable[[Path], None],
+    record: Mapping[str, Any] | None = None,
+) -> Path:
+    """Save what `write` puts into a folder as an artifact of this kind and data, whose manifest vouches for every file.
+
+    `record`, if any, says how the model was made, and stands beside it as training.json. Raises what `artifacts.write` raises.
+    """
+    stamped = dict(data)
+
+    def fill(target: Path) -> None:  # runs before the manifest is written
+        write(target)
+        if record is not None:
+            _write(target / "training.json", record)
+        stamped["files"] = file_stamps(target)
+
+    return artifacts.write(path, kind=kind, data=stamped, parts={".": fill})
 
 
 def file_stamps(folder: Path) -> dict[str, dict[str, Any]]:

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from numpy.typing import NDArray
 
-from vicino import artifacts
 from vicino.encoders.base import Encoder, Role, Tokens, Truncation
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.routes import ROUTES, Route, RouterFolder, read_router
-from vicino.encoders.transformer.saving import bind_towers, check_files, file_stamps, write_folder
+from vicino.encoders.transformer.saving import bind_towers, check_files, save_stamped, write_folder
 from vicino.encoders.transformer.sources import find
 from vicino.errors import InputError
 from vicino.vectors import Similarity
@@ -100,20 +99,22 @@ class TwoTowers(Encoder):
         """How the network for texts of no role reads one: pieces, special tokens among them, cut at the limit."""
         return self._tower(None).tokens(text)
 
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Write a folder that both vicino and sentence-transformers open, whole or not at all."""
+    def save(self, path: str | PathLike[str], *, record: Mapping[str, Any] | None = None) -> Path:
+        """Write a folder that both vicino and sentence-transformers open, whole or not at all.
+
+        Its `training.json` is the `record` of how it was made, if any.
+        """
         towers = {route: self._tower(route)._folder for route in ROUTES}
         bound = RouterFolder(**towers, default=self._folder.default)
         data = {"encoder": self.family, "params": {**self.get_params(), "model": str(self.model)}, "space": self.space.to_json()}
 
-        def write(target: Path) -> None:  # runs before the manifest, which then vouches for these files
+        def write(target: Path) -> None:
             for route, folder in towers.items():
                 (target / route).mkdir()
                 write_folder(folder, target / route)
             bind_towers(bound, target)
-            data["files"] = file_stamps(target)
 
-        return artifacts.write(path, kind="encoder", data=data, parts={".": write})
+        return save_stamped(path, "encoder", data, write, record)
 
     # What the contract asks of a family ---------------------------------------------------------------------------------
 
