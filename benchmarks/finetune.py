@@ -1,6 +1,6 @@
 """Fine-tuning a sentence encoder: what it is worth on questions that nothing in training gives away.
 
-    python benchmarks/finetune.py --data DIR --work FOLDER [--parts folds published stsb conala shuffled] [--seeds 3]
+    python benchmarks/finetune.py --data DIR --work FOLDER [--parts folds reranked published stsb ...] [--seeds 3]
 
 Prints one JSON object. Each model that is trained and measured is a file of numbers in FOLDER: what was stopped goes on there,
 and parts that were run at other times are joined.
@@ -9,6 +9,8 @@ and parts that were run at other times are joined.
   fold. The base is first adapted to the documents (it learns from their own titles and sentences what the ranking fused with BM25
   knows; no question of SciFact and no label is seen), and then learns from the other folds' questions. Every question is asked
   once of a model that learnt nothing near it. nDCG@10 alone, and fused with BM25 (weight .3).
+- reranked: the same folds; a cross-encoder learns from the other folds' questions, and reads again the first documents that BM25
+  and the adapted base find together, whose score stays half of the end's.
 - published: the train split taught, the test split asked: all of it, and what no trained question gives away.
 - stsb: cosines of pairs, by Spearman on its test split, and what Cranfield loses by it.
 - conala: sentences that ask for Python, and the lines that do it. Beside the defaults, at the first seed, what each of them is
@@ -41,6 +43,7 @@ from vicino.data.examples import Examples, joined, read_examples
 from vicino.data.records import Hits, Judgement, Query
 from vicino.data.splits import folds, group_queries
 from vicino.encoders.transformer import Transformer
+from vicino.encoders.transformer.crossing import CrossEncoder
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.learning.loop import fit
 from vicino.metrics.significance import bootstrap_interval
@@ -62,6 +65,8 @@ LEXICAL = 0.3  # BM25's weight
 NARROW = 64  # dimensions that Matryoshka keeps
 ADAPT: dict[str, Any] = {"way": "distil", "epochs": 2, "batch_size": 64, "learning_rate": 6e-5, "limit": 160}
 TEACH: dict[str, Any] = {}
+RERANK: dict[str, Any] = {"negatives": 5, "depth": 30}
+BLENDS = (0.0, 0.5)  # the first stage's share of the score: none, and half; the latter was settled before anything was measured
 ABLATIONS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "in-batch negatives only": {"negatives": 0},
@@ -76,6 +81,7 @@ Values = NDArray[np.float64]
 def main() -> None:
     parts = {
         "folds": cross_validated,
+        "reranked": reranked_folds,
         "published": published,
         "stsb": similarity,
         "conala": code,
@@ -170,10 +176,12 @@ class Bench:
 
     def found(self, dense: Searchable, task: RetrievalTask) -> dict[str, Values]:
         """nDCG@10 of each question, alone and fused."""
-        alone = dense.search(task.queries, DEPTH)
-        pools = pool([self.lexical(task.queries, DEPTH), alone], "convex", floors=[0.0, -1.0])
-        fused = combine(pools, np.array([LEXICAL, 1 - LEXICAL]), 10)
-        return {"alone": values(alone, task), "fused": values(fused, task)}
+        return {"alone": values(dense.search(task.queries, 10), task), "fused": values(self.fused(dense, task, 10), task)}
+
+    def fused(self, dense: Searchable, task: RetrievalTask, k: int) -> Hits:
+        """The k best of BM25 and of vectors together."""
+        pools = pool([each(task.queries, DEPTH) for each in (self.lexical, dense.search)], "convex", floors=[0.0, -1.0])
+        return combine(pools, np.array([LEXICAL, 1 - LEXICAL]), k)
 
     def adapted(self, seed: int) -> Searchable:
         """SciFact's documents with vectors of the base that learnt from them, without questions or labels."""
@@ -273,6 +281,65 @@ def of_fold(bench: Bench, number: int, seed: int) -> dict[str, Any]:
     task = task_of("scifact", bench.whole.subset(np.isin(np.array(bench.whole.query_ids), list(held))))
     found = {way: each.tolist() for way, each in bench.found(dense, task).items()}
     return {"ids": [one.id for one in task.queries], **found}
+
+
+def reranked_folds(bench: Bench) -> dict[str, Any]:
+    """What a cross-encoder adds, each question asked of one that learnt nothing near it."""
+    ids, groups, before = [one.id for one in bench.task.queries], bench.task.groups, np.array(plain(bench)["fused"])
+    report: dict[str, Any] = {"questions": len(ids), "seeds": len(bench.seeds)}
+    after: dict[str, list[Values]] = {str(blend): [] for blend in BLENDS}
+    accepted = []
+    for seed in bench.seeds:
+        units = [
+            bench.unit(f"reranked-{seed}-{number}", lambda n=number, s=seed: of_reranked_fold(bench, n, s))
+            for number in range(FOLDS)
+        ]
+        accepted += [one["accepted"] for one in units]
+        for blend, of_seeds in after.items():
+            found = {name: value for one in units for name, value in zip(one["ids"], one[blend], strict=True)}
+            of_seeds.append(np.array([found[name] for name in ids]))
+    first = np.mean([after_adapting(bench, seed)["fused"] for seed in bench.seeds], axis=0)
+    for blend, of_seeds in after.items():
+        beside = interval(np.mean(of_seeds, axis=0) - first, groups)
+        report[f"first stage weighs {blend}"] = {**contrast(before, of_seeds, groups), "beside the first stage": beside}
+    return {**report, "accepted": accepted}
+
+
+def of_reranked_fold(bench: Bench, number: int, seed: int) -> dict[str, Any]:
+    held, adapted = fold(bench, number, seed), bench.adapted(seed)
+    task = task_of("scifact", bench.whole.subset(np.isin(np.array(bench.whole.query_ids), list(held))))
+    with tempfile.TemporaryDirectory() as folder:
+        source = split_anew(bench, held, Path(folder))
+        place = bench.work / f"adapted-{seed}"
+        found = train_reranker(source, Path(folder) / "rr", base=str(place), recipe=RerankerRecipe.of(seed=seed, **RERANK))
+        if not isinstance(found, TextTraining):
+            raise TypeError(f"a training gave a {type(found).__name__}")
+        first = bench.fused(adapted, task, RERANK["depth"])
+        contents = {one.id: one.content for one in task.documents}
+        pairs = [(query.text, contents[name]) for row, query in enumerate(task.queries) for name, _ in first.top(row)]
+        read = Hits(first.ids, CrossEncoder(model=str(found.path)).predict(pairs, logits=True).reshape(first.ids.shape))
+    pools = pool([first, in_order(read)], "convex", floors=[0.0, None])
+    told = {str(blend): values(combine(pools, np.array([blend, 1 - blend]), 10), task).tolist() for blend in BLENDS}
+    return {"ids": [one.id for one in task.queries], "accepted": found.gate.accepted, "said": found.gate.sentence, **told}
+
+
+def in_order(hits: Hits) -> Hits:
+    """The same answers, best first."""
+    order = np.argsort(-hits.scores, axis=1, kind="stable")
+    return Hits(np.take_along_axis(hits.ids, order, axis=1), np.take_along_axis(hits.scores, order, axis=1))
+
+
+def split_anew(bench: Bench, held: set[str], folder: Path) -> Path:
+    """SciFact as a BEIR folder whose test split are the questions `held`, and whose train split all others."""
+    source, target = bench.data / "scifact", folder / "scifact"
+    (target / "qrels").mkdir(parents=True)
+    for name in ("corpus.jsonl", "queries.jsonl"):
+        (target / name).symlink_to((source / name).resolve())
+    rows = list(zip(bench.whole.query_ids or (), bench.whole.document_ids or (), strict=True))
+    for split, mine in (("train", False), ("test", True)):
+        lines = ["query-id\tcorpus-id\tscore", *(f"{asked}\t{answer}\t1" for asked, answer in rows if (asked in held) == mine)]
+        (target / "qrels" / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return target
 
 
 def contrast(before: Values, after: Sequence[Values], groups: NDArray[np.intp]) -> dict[str, Any]:

@@ -231,29 +231,35 @@ def _tokenizer(family: str, settings: dict[str, Any]) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    lines = [WORDS, *PHRASES] * 3
+    # Trainers of WordPiece and Unigram number pieces in another order each time, and with it the weights of the table: the luck
+    # of a run. So their vocabularies are written down; a byte-level BPE comes out the same.
+    cased = settings.pop("cased", False)
+    text = "\n".join([WORDS, *PHRASES])
+    letters = sorted(set(text if cased else text.lower()) - {" ", "\n", "\t"})
+    words = list(dict.fromkeys((WORDS if cased else WORDS.lower()).split()))
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
     if family in _BYTES:
         own = Tokenizer(models.BPE())
         own.pre_tokenizer, own.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-        special = ["<s>", "<pad>", "</s>", "<unk>"]
         alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer: Any = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
-        marks = ("<s> $A </s>" if family in ("roberta", "modernbert") else "$A </s>" if family == "qwen2" else None, special)
+        trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+        own.train_from_iterator([WORDS, *PHRASES] * 3, trainer)
+        template = "<s> $A </s>" if family in ("roberta", "modernbert") else "$A </s>" if family == "qwen2" else None
     elif family in _UNIGRAM:
-        own = Tokenizer(models.Unigram())
+        whole = [f"▁{word}" for word in words]
+        scores = dict.fromkeys(special, 0.0) | dict.fromkeys(["▁", *letters], -8.0) | dict.fromkeys(whole, -4.0)
+        own = Tokenizer(models.Unigram(list(scores.items()), unk_id=special.index("<unk>")))
         own.pre_tokenizer = pre_tokenizers.Metaspace()
-        special = ["<s>", "<pad>", "</s>", "<unk>"]
-        trainer = trainers.UnigramTrainer(vocab_size=200, special_tokens=special, unk_token="<unk>", show_progress=False)
-        marks = ("$A </s>" if "t5" in family else "<s> $A </s>", special)
+        own.add_special_tokens(special)
+        template = "$A </s>" if "t5" in family else "<s> $A </s>"
     else:
-        own = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        own.normalizer = normalizers.BertNormalizer(lowercase=not settings.pop("cased", False))
-        own.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
-        trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
-        marks = ("[CLS] $A [SEP]", special)
-    own.train_from_iterator(lines, trainer)
-    template, special = marks
+        pieces = dict.fromkeys([*special, *letters, *(f"##{letter}" for letter in letters), *words])
+        own = Tokenizer(models.WordPiece({piece: number for number, piece in enumerate(pieces)}, unk_token="[UNK]"))
+        own.normalizer = normalizers.BertNormalizer(lowercase=not cased)
+        own.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        own.add_special_tokens(special)
+        template = "[CLS] $A [SEP]"
     if template:
         own.post_processor = processors.TemplateProcessing(
             single=template, special_tokens=[(token, own.token_to_id(token)) for token in special if token in template]
