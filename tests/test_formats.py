@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import vicino
 from vicino import artifacts, encoders, indexes, retrieval
 from vicino.catalog import Entry
 from vicino.data.records import Document, Recipe
+from vicino.encoders import ENCODERS
 from vicino.retrieval.ingest import Source, ingest
 from vicino.retrieval.stored import Stored
 from vicino.spaces import Space
@@ -19,6 +21,7 @@ from vicino.store.collection import Collection
 from vicino.training.classifier import TextClassifier
 
 FIXTURES = Path(__file__).parent / "fixtures"
+BFLOAT16 = 0.05  # a processor that multiplies it gives other last digits
 FORMATS = sorted(FIXTURES.glob("format-*"))
 
 
@@ -81,5 +84,27 @@ def test_a_collection_gives_the_answers_it_gave(folder, expected, tmp_path, need
     assert (again.changed, again.total_documents) == (1, 5)
 
 
+def test_a_cross_encoder_gives_the_scores_it_gave(folder, expected, need):
+    need(ENCODERS.entry("transformer"))
+    pairs = [(query, "Black tea steeps for four minutes.") for query in expected["queries"]]
+    scores = vicino.load(folder / "cross-encoder").predict(pairs, logits=True)
+    np.testing.assert_allclose(scores, expected["cross-encoder"], atol=BFLOAT16)
+
+
+def test_two_towers_give_the_vectors_they_gave(folder, expected, need):
+    need(ENCODERS.entry("towers"))
+    pair = encoders.load(folder / "towers")
+    assert pair.space == Space.from_json(expected["towers"]["space"])
+    for role in ("query", "document"):
+        vectors = getattr(pair, f"encode_{role}")(expected["queries"])
+        np.testing.assert_allclose(vectors, expected["towers"][role], atol=BFLOAT16)
+
+
+def test_a_tagger_sees_the_entities_it_saw(folder, expected, need):
+    need(ENCODERS.entry("transformer"))
+    found = vicino.load(folder / "tagger").tag(expected["queries"])
+    assert [[entity._asdict() for entity in each] for each in found] == expected["tagger"]
+
+
 def test_the_folders_are_small(folder):
-    assert artifacts.folder_bytes(folder) < 60_000
+    assert artifacts.folder_bytes(folder) < 160_000

@@ -94,7 +94,6 @@ def write(
                 raise ArtifactError(
                     f"cannot write {path}: {error}", mend="free some space, then run the command again"
                 ) from error
-            (folder / ARRAYS).chmod(0o644)  # safetensors leaves it to its owner alone
             manifest["file"] = {"bytes": (folder / ARRAYS).stat().st_size, "sha256": file_digest(folder / ARRAYS)}
         manifest["sha256"] = _digest(manifest)
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False), encoding="utf-8")
@@ -173,8 +172,9 @@ def require_writable(path: str | os.PathLike[str]) -> None:
 def _swap(fresh: Path, target: Path) -> None:
     """Put `fresh` at `target`; what was there goes only afterwards."""
     fresh.chmod(0o755)
-    for file in fresh.iterdir():
+    for file in fresh.rglob("*"):
         if file.is_file():
+            file.chmod(0o644)  # safetensors leaves its files to their owner alone
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
     if not target.exists():
