@@ -21,12 +21,13 @@ check: $(VENV)/test.done  ## style and types
 
 bench: $(VENV)/test.done  ## the figures of the README, as JSON under bench-out/
 	mkdir -p bench-out
-	for name in encode lexical ladder ingest words glove swivel doc2vec topics graphs train_speed rerank mining; do \
+	for name in encode lexical ladder ingest words glove swivel doc2vec topics graphs train_speed rerank mining recommend; do \
 	    echo "benchmarks/$$name.py ..." >&2; \
 	    $(BIN)/python benchmarks/$$name.py --data $(DATA) > bench-out/$$name.json || exit 1; \
 	    cat bench-out/$$name.json; \
 	done
 	$(BIN)/python benchmarks/finetune.py --data $(DATA) --work bench-out/finetune > bench-out/finetune.json
+	$(BIN)/python benchmarks/images.py --data $(DATA) --work bench-out/images > bench-out/images.json
 	$(BIN)/python benchmarks/growth.py bench-out/words.json bench-out/graphs.json > bench-out/growth.svg
 
 docs: $(VENV)/test.done  ## write the command reference and the README's tables from what is there

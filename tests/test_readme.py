@@ -9,7 +9,9 @@ import sys
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,6 +34,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "notes").mkdir()
     for name, text in NOTES.items():
         (folder / "notes" / name).write_text(text)
+    for name, tint in (("sea", (20, 60, 160)), ("sand", (200, 160, 90))):
+        (folder / "photos" / name).mkdir(parents=True)
+        for number in range(15):
+            noise = np.random.default_rng(number).integers(-20, 20, (16, 16, 3))
+            Image.fromarray((np.array(tint) + noise).astype(np.uint8)).save(folder / "photos" / name / f"{number}.png")
+    random = np.random.default_rng(0)
+    rows = [f"u{user},i{(user % 3) * 8 + random.integers(8)}" for user in range(60) for _ in range(6)]
+    (folder / "listens.csv").write_text("\n".join(["user,item", *dict.fromkeys(rows)]))
     (folder / "edges.tsv").write_text("".join(f"{left}\t{right}\n" for left, right in combinations(FRIENDS, 2)))
     return folder
 

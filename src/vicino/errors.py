@@ -5,6 +5,7 @@
     VicinoError
     ├── InputError (ValueError)         what was given cannot be used
     │   ├── EmptyInput                  nothing to work on
+    │   ├── ImageError                  an image that is none, is damaged or too large
     │   ├── InvalidVectors              NaN, infinite, wrong shape or type
     │   ├── DimensionMismatch           vectors of another width
     │   ├── DuplicateIds                two things with one name
@@ -34,6 +35,7 @@ __all__ = [
     "DuplicateIds",
     "EmptyInput",
     "EndpointError",
+    "ImageError",
     "InputError",
     "InputTooLarge",
     "InvalidVectors",
@@ -79,6 +81,10 @@ class InputError(VicinoError, ValueError):
 
 class EmptyInput(InputError):
     """There is nothing to work on."""
+
+
+class ImageError(InputError):
+    """An image that is none, is damaged, or is too large."""
 
 
 class InvalidVectors(InputError):

@@ -62,6 +62,21 @@ def checkpoint(tmp_path_factory, need) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def image_model(tmp_path_factory, need) -> Path:
+    """The folder of a tiny network of images of 16 pixels to a side, with random weights."""
+    need(ENCODERS.entry("image"))
+    import torch
+
+    from vicino.encoders.images import ImageEncoder
+    from vicino.encoders.images.network import make_backbone
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        backbone = make_backbone("small", size=16, channels=3, width=48)
+    return ImageEncoder.of_network(backbone).save(tmp_path_factory.mktemp("images") / "small")
+
+
 @pytest.fixture
 def sentence_folder(checkpoint, tmp_path) -> Callable[..., Path]:
     """`sentence_folder(family, pooling, ...)`: the same with modules.json beside it, in the old format."""

@@ -240,6 +240,37 @@ def test_what_is_killed_goes_on_to_the_same_bits(tmp_path, undisturbed, where):
     assert not list(folder.glob(".checkpoint-*"))
 
 
+def test_weights_that_lie_otherwise_in_memory_go_on_as_well(tmp_path):
+    """Moments of a convolution laid out channels_last meet their own weights, and not those at their place in a saved file."""
+
+    class Convolved(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.convolve = torch.nn.Conv2d(3, 5, 3).to(memory_format=torch.channels_last)
+
+        def forward(self, images):
+            return self.convolve(images).square().mean((2, 3)).sum(1, keepdim=True)
+
+    generator = torch.Generator().manual_seed(0)
+    tables = torch.randn(16, 3, 6, 6, generator=generator), torch.randn(16, 1, generator=generator)
+    settings = Settings(epochs=2, learning_rate=0.05, **EXACT)
+    whole, half = Convolved(), Convolved()
+    expected = fit(whole, Numbered(*tables), squared, settings, device="cpu")
+
+    def stopping(model, batch, *, steps=[0]):  # noqa: B006
+        steps[0] += 1
+        if steps[0] == 3:
+            signal.raise_signal(signal.SIGINT)
+        return squared(model, batch)
+
+    assert fit(half, Numbered(*tables), stopping, settings, folder=tmp_path, device="cpu").ended == "interrupted"
+    resumed = Convolved()
+    run = fit(resumed, Numbered(*tables), squared, settings, folder=tmp_path, device="cpu")
+    assert (run.resumed, run.losses) == (3, expected.losses)
+    assert_same(resumed, whole)
+
+
 def test_what_is_over_is_not_done_again(tmp_path, undisturbed):
     assert_undisturbed(restless(tmp_path), undisturbed)
 

@@ -7,7 +7,7 @@ current folder ([compare] seed = 1), else from its default.
 
 from __future__ import annotations
 
-from vicino.cli import judging, keeping, labelling, making, training
+from vicino.cli import judging, keeping, labelling, making, mapping, recommending, training
 from vicino.cli.app import app, main
 
-__all__ = ["app", "judging", "keeping", "labelling", "main", "making", "training"]
+__all__ = ["app", "judging", "keeping", "labelling", "main", "making", "mapping", "recommending", "training"]

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vicino.catalog import Catalog, Entry
 from vicino.cli.app import app
-from vicino.cli.options import AsJson, Metrics, Queries, Quiet, Report, Seed, Split, Tenant, Text
-from vicino.cli.printing import bars, print_json, say, typed, width
+from vicino.cli.options import AsJson, Columns, Metrics, Queries, Quiet, Report, Seed, Split, Tenant, Text
+from vicino.cli.printing import bars, print_json, printable, say, typed, width
 
 if TYPE_CHECKING:
     from vicino.evaluation.compare import Comparison
 
-__all__ = ["compare", "demo", "doctor", "evaluate"]
+__all__ = ["KINDS", "compare", "demo", "doctor", "evaluate"]
+
+# What else than documents `compare` takes: each has a verb of the workbench, compare_KIND, and here the text of what it finds.
+KINDS = Catalog(
+    "kind of data",
+    {
+        "images": Entry("vicino.evaluation.labelled_text:labelled_text", "images with classes, for encoders of images"),
+        "interactions": Entry("vicino.evaluation.recommendation_text:recommendations_text", "users and items, for recommenders"),
+    },
+)
 
 
 @app.command()
@@ -49,13 +60,22 @@ def demo(
 
 @app.command()
 def compare(
-    path: Annotated[Path, typer.Argument(help="A BEIR folder, a folder of text, or a jsonl, csv or parquet file.")],
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[KIND] DATA",
+            help="A BEIR folder, a folder of text, or a jsonl, csv or parquet file; or after a KIND, "
+            f"{' or '.join(KINDS)}, data of that kind.",
+            show_default=False,
+        ),
+    ],
     with_: Annotated[
         list[str] | None,
         typer.Option("--with", metavar="A,B", help="Candidates, such as bm25,lsa,minilm,bm25+minilm:tuned or a model folder."),
     ] = None,
     split: Split = None,
     text: Text = None,
+    columns: Columns = "",
     metrics: Metrics = None,
     queries: Queries = 1000,
     seed: Seed = 0,
@@ -71,20 +91,15 @@ def compare(
 
     names = [name for listed in with_ or () for name in split_names(listed, ",")]
     chosen: dict[str, Any] = {"candidates": names} if names else {}
+    shared = chosen | _metrics(metrics) | {"split": split, "seed": seed, "report_to": report, "command": typed()}
+    kind, path = _kind(data)
+    if kind:
+        _refuse({"--text": text, "--save": save}, kind)
+        _compare_kind(kind, path, shared, columns, as_json, quiet)
+        return
+    _refuse({"--columns": columns}, "documents")
     with bars(quiet):
-        comparison = workbench.compare(
-            path,
-            **chosen,
-            **_metrics(metrics),
-            split=split,
-            text=text,
-            queries=queries,
-            seed=seed,
-            cache=cache,
-            report_to=report,
-            save_to=save,
-            command=typed(),
-        )
+        comparison = workbench.compare(path, **shared, text=text, queries=queries, cache=cache, save_to=save)
     _show(comparison, as_json)
     for what, place in (("The report", report), ("The winner", save)):
         if place is not None:
@@ -170,6 +185,38 @@ def _show(comparison: Comparison, as_json: bool) -> None:
         print_json(report.to_json(comparison, command=typed()))
     else:
         print(comparison_text(comparison, width=width()))
+
+
+def _kind(words: Sequence[str]) -> tuple[str, Path]:
+    """What kind of data, "" where it is documents, and where it is."""
+    from vicino.errors import InputError
+
+    *kind, path = words
+    if len(kind) > 1:
+        raise InputError(f"{len(words)} things to compare on", mend="give DATA, or a KIND and DATA")
+    if kind:
+        KINDS.entry(kind[0])
+    return "".join(kind), Path(path)
+
+
+def _refuse(options: Mapping[str, object], kind: str) -> None:
+    from vicino.errors import InputError
+
+    for name, value in options.items():
+        if value:
+            raise InputError(f"{name} says nothing about {kind}", mend="leave it out")
+
+
+def _compare_kind(kind: str, path: Path, options: dict[str, Any], columns: str, as_json: bool, quiet: bool) -> None:
+    """Climb the ladder of a kind, and show it."""
+    from vicino import workbench
+    from vicino.catalog import call
+
+    with bars(quiet):
+        found = getattr(workbench, f"compare_{kind}")(path, **options, columns=call(f"columns({columns})")[1] or None)
+    print_json(found.to_json()) if as_json else print(printable(KINDS[kind](found, width=width())))
+    if options["report_to"] is not None:
+        say(f"The report: {options['report_to']}")
 
 
 def _metrics(text: str | None) -> dict[str, Any]:

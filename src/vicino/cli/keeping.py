@@ -70,13 +70,14 @@ def ingest(
         )
         raise typer.Exit(1)
     if not as_json:
-        say(f'Ask it:  vicino search {shlex.quote(collection)} "..."')
+        say(f'Ask it:  vicino search {shlex.quote(collection)} "..."  (images: --image FILE)')
 
 
 @app.command()
 def search(
     collection: Annotated[str, typer.Argument(help="A collection's name.")],
-    query: Annotated[str, typer.Argument(help="What you look for.")],
+    query: Annotated[str | None, typer.Argument(help="What you look for.")] = None,
+    image: Annotated[Path | None, typer.Option(metavar="FILE", help="Look for what is like this image.")] = None,
     k: Annotated[int | None, typer.Option("-k", help="How many documents (default: 10).")] = None,
     where: Annotated[str | None, typer.Option(metavar="FILTER", help="Such as \"lang = 'en' and year > 2020\".")] = None,
     tenant: Tenant = "",
@@ -95,6 +96,9 @@ def search(
     from vicino import workbench
     from vicino.errors import InputError
 
+    question = query if image is None else image
+    if question is None or (query is not None and image is not None):
+        raise InputError("search wants one question", mend='give words, "...", or --image FILE')
     if depth is not None and rerank is None:
         raise InputError("--depth is how many passages --rerank reads", mend="give --rerank MODEL too, or leave --depth out")
     if context is not None and (k is not None or explain):
@@ -103,7 +107,7 @@ def search(
     options: dict[str, Any] = {"tenant": tenant, "where": where, "rerank": rerank} | ({} if depth is None else {"depth": depth})
     if context is not None:
         with bars(quiet):
-            packed = workbench.context(collection, query, context, **options)
+            packed = workbench.context(collection, question, context, **options)
         if as_json:
             print_json(packed.to_json())
         else:
@@ -112,7 +116,7 @@ def search(
         found = bool(packed.excerpts)
     else:
         with bars(quiet):
-            answers = workbench.search(collection, query, 10 if k is None else k, explain=explain, **options)
+            answers = workbench.search(collection, question, 10 if k is None else k, explain=explain, **options)
         if as_json:
             print_json([answer.to_json() for answer in answers])
         else:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "Metrics", "Queries", "Quiet", "Report", "Seed", "Split", "Tenant", "Text"]
+__all__ = ["AsJson", "Columns", "Metrics", "Queries", "Quiet", "Report", "Seed", "Split", "Tenant", "Text"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Columns = Annotated[str, typer.Option(help='Which column of a table is what, where names do not tell: "path=file,label=who".')]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Split = Annotated[str | None, typer.Option(help="Which qrels of a BEIR folder (default: test).")]

@@ -1,4 +1,4 @@
-"""Commands that teach, and that ask what was taught: train words, graph, text, reranker; neighbours."""
+"""Commands that teach, and that ask what was taught: train words, graph, text, reranker, images; neighbours."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import typer
 
 from vicino.cli.app import app
 from vicino.cli.options import AsJson, Quiet
-from vicino.cli.printing import bars, print_json, say, width
+from vicino.cli.printing import bars, print_json, printable, say, width
 
-__all__ = ["graph", "neighbours", "reranker", "text", "train", "words"]
+__all__ = ["graph", "images", "neighbours", "reranker", "text", "train", "words"]
 
 train = typer.Typer(name="train", help="Teach an encoder from data.", no_args_is_help=True)
 app.add_typer(train)
@@ -143,6 +143,42 @@ def reranker(
     _verdict(made, dry_run, as_json, "rerank a collection with it:  vicino search NAME QUERY --rerank ")
 
 
+@train.command()
+def images(
+    data: Annotated[Path, typer.Argument(help="A folder of class folders, idx or .npz files, or a table of paths and labels.")],
+    out: Out,
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="supervised, triplet, arcface, cosface (by labels); simclr, moco, masked, data2vec, autoencoder (without)."
+        ),
+    ] = "supervised",
+    backbone: Annotated[
+        str | None, typer.Option(help='small, resnet, convnext, "vit(hidden_size=64)", or a folder or hub name to go on from.')
+    ] = None,
+    columns: Columns = "",
+    split: Annotated[str | None, typer.Option(help="Which part to learn from (default: train, where there is one).")] = None,
+    epochs: Annotated[int | None, typer.Option(help="How often the images are read (default: 10).")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Or how long training may last.")] = None,
+    size: Annotated[int | None, typer.Option(help="Pixels to a side (default: that of the images, 64 at most).")] = None,
+    params: Annotated[str, typer.Option("--set", help='More: "learning_rate=1e-3,judge=identities,crop=0.5,flip=0".')] = "",
+    dry_run: DryRun = False,
+    threads: TorchThreads = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network on images, and accept it only where it beats raw pixels. Exit 1 where it was rejected."""
+    from vicino import workbench
+    from vicino.catalog import call
+
+    recipe = _recipe(params, epochs=epochs, minutes=minutes, size=size, threads=threads, seed=seed)
+    options: dict[str, Any] = {"objective": objective, "backbone": backbone, "columns": call(f"columns({columns})")[1]}
+    with bars(quiet, "what was learnt is kept, and the same command goes on from there"):
+        made: Any = workbench.train_images(data, out, **options, split=split, dry_run=dry_run, **recipe)
+    _verdict(made, dry_run, as_json, opens="opens with vicino:  vicino compare images DATA --with {},pixels")
+
+
 @app.command()
 def neighbours(
     path: Annotated[Path, typer.Argument(help="A trained encoder of words or nodes, or a file of word vectors.")],
@@ -168,7 +204,10 @@ def _recipe(params: str, **more: Any) -> dict[str, Any]:
     return call(f"recipe({params})")[1] | {name: value for name, value in more.items() if value is not None}
 
 
-def _verdict(made: Any, dry_run: bool, as_json: bool, then: str = "") -> None:
+_OPENS = "opens with vicino and sentence-transformers:  vicino compare DATA --with {},bm25"
+
+
+def _verdict(made: Any, dry_run: bool, as_json: bool, then: str = "", opens: str = _OPENS) -> None:
     """Print what came of a training, or what it would take. Exit 1 where it was rejected."""
     if dry_run:
         print_json({**vars(made), "bytes": made.bytes, "seconds": made.seconds}) if as_json else print(made)
@@ -176,18 +215,18 @@ def _verdict(made: Any, dry_run: bool, as_json: bool, then: str = "") -> None:
     if as_json:
         print_json(made.to_json())
     else:
-        _tell(made)
+        _tell(made, opens)
         if then:
             say(f"{then}{made.path}")
     if not made.gate.accepted:
         raise typer.Exit(1)
 
 
-def _tell(made: Any) -> None:
+def _tell(made: Any, opens: str) -> None:
     """What the lint found, what was mined, the scores, and the verdict."""
     from vicino.evaluation.text import table
 
-    say(f"{made.found}\n\n{made.told}\n")
+    say(printable(f"{made.found}\n\n{made.told}\n"))
     rows = [[name, f"{score:.4f}"] for name, score in made.scores.items()]
     print(table([f"{made.metric} on {made.judged_by}", ""], rows, right=(1,), width=width()))
     for check in made.gate.controls:
@@ -198,7 +237,7 @@ def _tell(made: Any) -> None:
     for advice in made.gate.advice:
         say(f"  → {advice}")
     place = made.path if made.path.is_absolute() else f"./{made.path}"
-    say(f"{made.path} opens with vicino and sentence-transformers:  vicino compare DATA --with {place},bm25")
+    say(f"{made.path} {opens.format(place)}")
 
 
 def _train(data: Path, out: Path, thing: str, family: str, params: dict[str, Any], as_json: bool, quiet: bool) -> None:

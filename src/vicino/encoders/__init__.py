@@ -31,10 +31,15 @@ ENCODERS = Catalog(
         "deepwalk": Entry("vicino.encoders.graphs:DeepWalk", "nodes of a graph, by random walks (Perozzi et al. 2014)"),
         "node2vec": Entry("vicino.encoders.graphs:Node2Vec", "nodes of a graph, by biased walks (Grover and Leskovec 2016)"),
         "line": Entry("vicino.encoders.graphs:LINE", "nodes of a graph, by its edges, order 1 and 2 (Tang et al. 2015)"),
+        "two-tower": Entry("vicino.encoders.interactions:TwoTower", "users and items, by who met what (Yi et al. 2019)", "torch"),
         "static": Entry("vicino.encoders.static:Static", "token vectors distilled from a transformer, then without it", "torch"),
         "minilm": Entry("vicino.encoders.transformer:Transformer", "all-MiniLM-L6-v2, works offline", "torch"),
         "transformer": Entry("vicino.encoders.transformer:Transformer", "any sentence-transformers folder or hub name", "torch"),
         "towers": Entry("vicino.encoders.transformer.towers:TwoTowers", "one network for queries, one for documents", "torch"),
+        "image": Entry("vicino.encoders.images:ImageEncoder", "a network of images, trained here or of transformers", "torch"),
+        "pixels": Entry("vicino.encoders.pixels:Pixels", "images as their pixels; no training", "images"),
+        "eigenimages": Entry("vicino.encoders.pixels:Eigenimages", "PCA of pixels, eigenfaces (Turk, Pentland 1991)", "images"),
+        "module": Entry("vicino.encoders.images.module:ModuleEncoder", "a torch module of yours that reads images", "torch"),
         "ready": Entry("vicino.encoders.ready:Ready", "vectors made elsewhere: .npy, .parquet, word2vec and GloVe files"),
         "remote": Entry("vicino.encoders.remote:Remote", "a model behind OpenAI's, Cohere's or Ollama's API", "remote"),
         "callable": Entry("vicino.encoders.wrapped:Callable", "a Python function of yours: callable(function=module:name)"),
@@ -47,11 +52,12 @@ def __getattr__(name: str) -> Any:
 
 
 def make(name: str | PathLike[str], **params: Any) -> Encoder:
-    """An encoder from a catalogue name ("lsa", "lsa(n_components=100)"), a saved folder, a sentence-transformers folder, or a
-    hub name ("org/model").
+    """An encoder from a catalogue name ("lsa", "lsa(n_components=100)"), a saved folder, a folder of sentence-transformers or of
+    a network of images, or the hub name of a model of text ("org/model"; one of images is "image(model=org/model)").
 
     Raises UnknownName (with the nearest names), MissingExtra, or what opening the folder raises.
     """
+    from vicino.encoders.images import is_network_of_images
     from vicino.encoders.transformer.routes import is_router
 
     folder, text = Path(name), str(name)
@@ -62,6 +68,8 @@ def make(name: str | PathLike[str], **params: Any) -> Encoder:
         return cast(Encoder, ENCODERS[text].of(**params))
     if (folder / artifacts.MANIFEST).is_file():
         return load(folder)
+    if is_network_of_images(folder):
+        return cast(Encoder, ENCODERS["image"].of(model=text, **params))
     if (folder / "config.json").is_file() or (folder / "modules.json").is_file() or _is_hub_name(text):
         return cast(Encoder, ENCODERS["towers" if is_router(folder) else "transformer"].of(model=text, **params))
     listing = f"There are: {', '.join(ENCODERS)}; or give a model folder or a hub name such as org/model"

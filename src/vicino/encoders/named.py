@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,21 @@ from vicino.encoders.base import Encoder
 from vicino.errors import ArtifactCorrupt, DuplicateIds, InputError, UnknownName
 from vicino.vectors import normalise, top_k
 
-__all__ = ["NamedVectors", "damaged", "saved_array"]
+__all__ = ["HasNames", "NamedVectors", "damaged", "saved_array"]
 
 _NEAR = 10_000  # names looked at for a near spelling, the first of those that could be: a tenth of a second
 
 Float32 = NDArray[np.float32]
+
+
+@runtime_checkable
+class HasNames(Protocol):
+    """An encoder that has vectors of things by their names, and can say which: `thing` is what one is called."""
+
+    thing: ClassVar[str]
+
+    def most_frequent(self, n: int) -> tuple[list[str], Float32, int]:
+        """At most n names, the most frequent first, their vectors (n, d), and how many names there are."""
 
 
 class NamedVectors(Encoder):
@@ -95,6 +105,15 @@ class NamedVectors(Encoder):
             raise InputError(f"no list of {self.thing}s", mend='give several, such as ["breakfast", "lunch", "car"]')
         units = self._find(names)[1]
         return names[int(np.argmin(units @ units.mean(axis=0)))]
+
+    def most_frequent(self, n: int) -> tuple[list[str], Float32, int]:
+        """At most n names, those counted most often first (as they stand where nobody counted), their vectors, and how many
+        names there are."""
+        vectors: Float32 = self._require("vectors_")
+        counted = self.counts_ if self.counts_ is not None and len(self.counts_) else np.zeros(len(vectors))
+        rows = np.argsort(-counted, kind="stable")[:n]
+        terms = self._require("vocabulary_").terms
+        return [terms[row] for row in rows.tolist()], vectors[rows], len(terms)
 
     def export(self, path: str | os.PathLike[str], format: WordFormat = "word2vec") -> Path:  # noqa: A002
         """Write the vectors for others: "word2vec" (text), "word2vec-binary" or "glove". gensim reads them back to the bit.

@@ -14,6 +14,7 @@ from vicino.data.splits import EdgeSplit, hold_out_edges, non_edges
 from vicino.encoders.graphs import NodeEncoder
 from vicino.errors import DimensionMismatch, DuplicateIds, InputError
 from vicino.metrics.classification import as_indicators, macro_f1, micro_f1, roc_auc
+from vicino.metrics.clustering import k_means
 from vicino.metrics.similarity import paired_cosine
 from vicino.progress import track
 from vicino.vectors import as_vectors
@@ -106,21 +107,12 @@ def cluster_nodes(vectors: ArrayLike, labels: ArrayLike, *, seeds: Sequence[int]
     clusters as labels. Normalised mutual information by the arithmetic mean of entropies, and the adjusted Rand index (Hubert
     and Arabie 1985). Raises InputError for nodes of several labels, and what `classify_nodes` raises.
     """
-    from sklearn.cluster import KMeans
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-
-    from vicino.vectors import normalise
-
     rows, truth = _labelled(vectors, labels)
     if (truth.sum(axis=1) > 1).any():
         raise InputError("a node with several labels is in no one group", mend="give one label a node")
     groups = truth.argmax(axis=1)
-    nmi, ari = [], []
-    for seed in track(seeds, "clustering nodes", unit="seeds"):
-        found = KMeans(len(np.unique(groups)), n_init=10, random_state=seed).fit_predict(normalise(rows))
-        nmi.append(float(normalized_mutual_info_score(groups, found)))
-        ari.append(float(adjusted_rand_score(groups, found)))
-    return {"nmi": Spread(tuple(nmi)), "ari": Spread(tuple(ari))}
+    found = [k_means(rows, groups, seed=seed) for seed in track(seeds, "clustering nodes", unit="seeds")]
+    return {"nmi": Spread(tuple(each.nmi for each in found)), "ari": Spread(tuple(each.ari for each in found))}
 
 
 def predict_links(

@@ -24,7 +24,7 @@ from vicino.evaluation.provenance import machine, versions
 from vicino.metrics import METRICS
 from vicino.metrics.significance import bootstrap_interval, randomisation_test
 
-__all__ = ["SCHEMA", "read_json", "require_ending", "to_html", "to_json", "write"]
+__all__ = ["SCHEMA", "read_json", "require_ending", "to_html", "to_json", "write", "write_text"]
 
 SCHEMA = "vicino.comparison/1"
 FIELDS = {
@@ -96,9 +96,14 @@ def require_ending(path: str | os.PathLike[str]) -> None:
 
 def write(path: str | os.PathLike[str], plain: Mapping[str, Any]) -> Path:
     """Write what `to_json` gave, as `.json` or as an `.html` page by the ending. Raises InputError or ArtifactError."""
+    as_json = Path(path).suffix.lower() == ".json"
+    return write_text(path, json.dumps(plain, indent=1, allow_nan=False) + "\n" if as_json else to_html(plain))
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a report that is text already. Raises InputError for an ending that reports do not have, or ArtifactError."""
     require_ending(path)
     file = Path(path)
-    text = json.dumps(plain, indent=1, allow_nan=False) + "\n" if file.suffix.lower() == ".json" else to_html(plain)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8", errors="replace")

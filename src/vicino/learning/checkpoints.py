@@ -214,7 +214,9 @@ def set_moments(optimizer: torch.optim.Optimizer, parameters: Mapping[str, Tenso
     for number, name in enumerate(numbers):
         if f"optimizer/{name}/step" in arrays:
             like = {"step": torch.zeros(()), "exp_avg": parameters[name], "exp_avg_sq": parameters[name]}
-            state[number] = as_tensors(f"optimizer/{name}", like, arrays)
+            read = as_tensors(f"optimizer/{name}", like, arrays)
+            # AdamW, fused, goes through memory as it lies: moments must lie as their parameter does (channels_last).
+            state[number] = {key: torch.empty_like(like[key], device="cpu").copy_(value) for key, value in read.items()}
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

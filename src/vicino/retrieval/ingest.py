@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 
 from vicino import artifacts
+from vicino.data.kinds import Kind, kind_of
 from vicino.data.records import Document
 from vicino.errors import ArtifactError, EmptyInput, InputError, SpaceMismatch
 from vicino.retrieval import Retriever, from_recipe, load, parse
@@ -18,7 +19,7 @@ from vicino.retrieval.stored import leaves
 from vicino.store.changes import Changes, Summary, read_changes, revisions, write_changes
 from vicino.store.collection import Collection, Model
 
-__all__ = ["Source", "default_recipe", "ingest"]
+__all__ = ["Source", "default_recipe", "ingest", "kind_for"]
 
 _TEACHERS = 100_000  # passages, at most, that an encoder learns from
 
@@ -72,6 +73,18 @@ def ingest(
             collection = _make(home, name, plan, how, changes, seed)
         summary = write_changes(collection, changes, source=source.name, tenant=tenant, prune=prune, lacks=source.lacks)
     return replace(summary, skipped=source.summary())
+
+
+def kind_for(home: Path, name: str, recipe: str | PathLike[str] | None) -> Kind:
+    """What the collection is made of, or would be with this recipe: what all its encoders take.
+
+    Raises InputError for a recipe whose parts take different things, and what reading its name raises.
+    """
+    if name in Collection.names(home):
+        return kind_of(Collection.open(home, name).accepts)
+    plan = _plan(recipe or default_recipe(), "words")
+    lexical = [{"text"} for leaf in leaves(plan) if not isinstance(leaf, Dense)]
+    return kind_of([*lexical, *(leaf.encoder_.accepts for leaf in _dense(plan))])
 
 
 def _none_too(documents: Iterable[Document]) -> Iterator[Document]:

@@ -38,6 +38,7 @@ __all__ = ["Changes", "Piece", "Summary", "read_changes", "revisions", "write_ch
 
 _BATCH = 1024  # passages embedded and committed together
 _FEW = 500  # documents in one condition
+_STAMP = "sha256"  # in the metadata: of what the text only names, such as a file of an image
 _DIGITS = 32  # hexadecimal, of SHA-256: 128 bits
 
 
@@ -63,10 +64,11 @@ class Piece:
     def rows(self, source: str, tenant: str) -> list[Row]:
         """The passages as rows. Equal passages of one document are told apart by their order."""
         document, times = self.document, Counter[str]()
+        outside = [document.metadata[_STAMP]] if _STAMP in document.metadata else []
         rows = []
         for number, (start, end) in enumerate(self.spans):
             text = document.text[start:end]
-            digest = _digest([document.title, text])
+            digest = _digest([document.title, text, *outside])
             key = _digest([tenant, source, document.id, digest, times[digest]])
             times[digest] += 1
             place = (number, start, end)

@@ -102,6 +102,7 @@ class Collection:
                     "name": model.name,
                     "params": dict(model.params),
                     "space": model.encoder.space.to_json(),
+                    "accepts": sorted(model.encoder.accepts),
                     "sparse": model.encoder.sparse,
                     "saved": here,
                 }
@@ -136,6 +137,11 @@ class Collection:
     def spaces(self) -> list[Space]:
         """The space of each model, in the recipe's order."""
         return [Space.from_json(model["space"]) for model in self._about.data["models"]]
+
+    @property
+    def accepts(self) -> list[frozenset[str]]:
+        """The kinds of item that each model takes, in the recipe's order."""
+        return [frozenset(model.get("accepts", ["text"])) for model in self._about.data["models"]]
 
     @property
     def stored(self) -> list[int]:

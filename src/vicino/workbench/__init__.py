@@ -1,8 +1,8 @@
 """The whole story in verbs. Start reading here.
 
 `compare` climbs the ladder, `ingest` keeps documents in a collection, `search` and `context` find them again, `embed` makes
-vectors, `evaluate` and `score` measure, `load` opens anything saved, `tokens` shows how text becomes numbers, `demo` does it all
-on Python's own standard library. What teaches stands in `teaching`: `train` for words and nodes, `train_text`,
+vectors, `map` draws them, `evaluate` and `score` measure, `load` opens anything saved, `tokens` shows how text becomes numbers,
+`demo` does it all on Python's own standard library. What teaches stands in `teaching`: `train` for words and nodes, `train_text`,
 `train_classifier`, `train_tagger`, and what is asked of these. The command line calls nothing else.
 """
 
@@ -22,6 +22,7 @@ from vicino import artifacts, encoders, indexes, progress, retrieval
 from vicino.artifacts import home
 from vicino.data import chunking, readers, writers
 from vicino.data.judged import read_qrels, read_queries
+from vicino.data.kinds import Kind, kind_of
 from vicino.data.records import Document
 from vicino.encoders import Encoder
 from vicino.encoders.base import Tokens, Truncation
@@ -38,12 +39,16 @@ from vicino.evaluation.tasks import RetrievalTask, open_task
 from vicino.indexes import Index
 from vicino.retrieval import Retriever
 from vicino.retrieval.context import Context, pack
-from vicino.retrieval.ingest import Source
+from vicino.retrieval.ingest import Source, kind_for
 from vicino.retrieval.ingest import ingest as keep
 from vicino.retrieval.stored import Found, Stored
 from vicino.store.changes import Summary
 from vicino.store.collection import Collection
 from vicino.vectors import as_vectors, quantise
+from vicino.workbench.interactions import compare_interactions
+from vicino.workbench.mapping import map  # noqa: A004 - the verb
+from vicino.workbench.recommending import open_recommender, recommend, train_recommender
+from vicino.workbench.seeing import compare_images
 from vicino.workbench.teaching import (
     classify,
     neighbours,
@@ -52,12 +57,14 @@ from vicino.workbench.teaching import (
     tag,
     train,
     train_classifier,
+    train_images,
     train_reranker,
     train_tagger,
     train_text,
 )
 
 if TYPE_CHECKING:
+    from vicino.retrieval.recommenders import Recommender
     from vicino.training.classifier import TextClassifier
     from vicino.training.tagger import Tagger
 
@@ -66,6 +73,8 @@ __all__ = [
     "classify",
     "collections",
     "compare",
+    "compare_images",
+    "compare_interactions",
     "context",
     "demo",
     "doctor",
@@ -74,13 +83,17 @@ __all__ = [
     "evaluate",
     "ingest",
     "load",
+    "map",
     "neighbours",
+    "recommend",
     "score",
     "search",
     "tag",
     "tokens",
     "train",
     "train_classifier",
+    "train_images",
+    "train_recommender",
     "train_reranker",
     "train_tagger",
     "train_text",
@@ -150,13 +163,15 @@ def ingest(
     saved winner's folder, or a candidate's name) and `chunk` (a way of cutting, such as "passage(max_characters=800)") are
     fixed at the first time. Raises what `vicino.retrieval.ingest.ingest` raises; the same call goes on where a stopped one was.
     """
-    options: dict[str, Any] = {"recipe": recipe, "cut": chunk, "tenant": tenant, "prune": prune, "seed": seed}
-    return keep(_collections(), collection, _source(source, text, source_name), **options)
+    kind = kind_for(_collections(), collection, recipe)
+    cut = kind.require_cut(chunk)
+    options: dict[str, Any] = {"recipe": recipe, "cut": cut, "tenant": tenant, "prune": prune, "seed": seed}
+    return keep(_collections(), collection, _source(source, text, source_name, kind), **options)
 
 
 def search(
     collection: str,
-    query: str,
+    query: str | Path,
     k: int = 10,
     *,
     tenant: str = "",
@@ -167,16 +182,18 @@ def search(
 ) -> list[Found]:
     """The k best documents of a collection for a query, each with its best passage; what was ingested last is found.
 
-    `where` is a filter, such as "lang = 'en' and year > 2020". `rerank` is a cross-encoder, a folder or a hub name,
-    that reads the first `depth` passages together with the query and orders them anew. Raises UnknownName for a collection or
-    column that is not there, and what opening the cross-encoder raises.
+    A collection of images is asked by the `Path` of one. `where` is a filter, such as "lang = 'en' and year > 2020". `rerank` is
+    a cross-encoder, a folder or a hub name, that reads the first `depth` passages together with the query and orders them
+    anew. Raises UnknownName for a collection or column that is not there, InputError for words where a path is wanted and the
+    other way, and what opening the cross-encoder raises.
     """
-    return _stored(collection, tenant, rerank=rerank, depth=depth).find(query, k, where=where, explain=explain)
+    question = _question(collection, query, rerank)
+    return _stored(collection, tenant, rerank=rerank, depth=depth).find(question, k, where=where, explain=explain)
 
 
 def context(
     collection: str,
-    query: str,
+    query: str | Path,
     tokens: int = 2000,
     *,
     tenant: str = "",
@@ -190,7 +207,9 @@ def context(
     `rerank` and `depth` are those of `search`.
     """
     k = max(k, tokens // 10)  # enough of the shortest passages
-    return pack(_stored(collection, tenant, rerank=rerank, depth=depth).find(query, k, where=where, documents=False), tokens)
+    question = _question(collection, query, rerank)
+    stored = _stored(collection, tenant, rerank=rerank, depth=depth)
+    return pack(stored.find(question, k, where=where, documents=False), tokens)
 
 
 def score(
@@ -294,7 +313,7 @@ def tokens(text: str, *, encoder: str | PathLike[str] | Encoder = "minilm") -> T
     return _ready(encoder, [text]).tokens(text)
 
 
-def load(path: str | PathLike[str]) -> CrossEncoder | Encoder | Index | Retriever | Tagger | TextClassifier:
+def load(path: str | PathLike[str]) -> CrossEncoder | Encoder | Index | Recommender | Retriever | Tagger | TextClassifier:
     """Open anything that vicino saved, or a sentence-transformers folder.
 
     Raises ArtifactError (nothing there, or of an unknown kind), ArtifactCorrupt, ArtifactTooNew.
@@ -302,11 +321,12 @@ def load(path: str | PathLike[str]) -> CrossEncoder | Encoder | Index | Retrieve
     folder = Path(path)
     if not (folder / artifacts.MANIFEST).exists() and (folder / "config.json").exists():
         return CrossEncoder(model=str(folder)) if is_cross_encoder(folder) else encoders.make(folder)
-    kinds: dict[str, Callable[[Path], CrossEncoder | Encoder | Index | Retriever | Tagger | TextClassifier]] = {
+    kinds: dict[str, Callable[[Path], CrossEncoder | Encoder | Index | Recommender | Retriever | Tagger | TextClassifier]] = {
         "classifier": open_classifier,
         "encoder": encoders.load,
         "index": indexes.load,
         KIND: CrossEncoder.load,
+        "recommender": open_recommender,
         "retriever": retrieval.load,
         "tagger": open_tagger,
     }
@@ -327,11 +347,16 @@ def _stored(collection: str, tenant: str, **reranking: Any) -> Stored:
     return Stored(Collection.open(_collections(), collection), tenant=tenant, **reranking)
 
 
-def _source(source: Any, text: str | None, name: str | None) -> Source:
+def _question(collection: str, query: str | Path, rerank: object) -> str:
+    kind = kind_of(Collection.open(_collections(), collection).accepts)
+    return kind.require_question(query, reranked=rerank is not None)
+
+
+def _source(source: Any, text: str | None, name: str | None, kind: Kind) -> Source:
     """Documents, and how to know that one of them is gone."""
     if isinstance(source, str | PathLike):
         path = Path(source)
-        reading = readers.read_documents(path, text=text)
+        reading = kind.read(path, text)
         place = os.fsencode(path.resolve()).decode("utf-8", "backslashreplace")
         return Source(name or place, reading, reading.lacks, reading.summary)
     if hasattr(source, "read"):

@@ -17,6 +17,7 @@ from vicino.errors import InputError
 if TYPE_CHECKING:
     from vicino.learning.loop import Plan
     from vicino.training.classifier import ClassifierTraining, TextClassifier
+    from vicino.training.images.train import ImageTraining
     from vicino.training.tagger import Entity, Tagger, TaggerTraining
     from vicino.training.text import TextTraining
 
@@ -28,6 +29,7 @@ __all__ = [
     "tag",
     "train",
     "train_classifier",
+    "train_images",
     "train_reranker",
     "train_tagger",
     "train_text",
@@ -135,6 +137,32 @@ def train_classifier(
     from vicino.training.classifier import train_classifier as learn
 
     return learn(data, out, encoder=encoder, recipe=ClassifierRecipe.of(**recipe), columns=columns, split=split)
+
+
+def train_images(
+    data: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    objective: str = "supervised",
+    backbone: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    split: str | None = None,
+    dry_run: bool = False,
+    **recipe: Any,
+) -> ImageTraining | Plan:
+    """Train a network on images, by their labels or without; see `vicino.training.images.train`.
+
+    `recipe` are the parameters of `ImageRecipe`, such as minutes=4, and options of the objective, such as crop=0.5. Raises
+    MissingExtra without torch, and what `vicino.training.images.train.train_images` raises.
+    """
+    from vicino.encoders.transformer.opening import require_torch
+
+    require_torch()
+    from vicino.training.images.recipe import ImageRecipe
+    from vicino.training.images.train import train_images as learn
+
+    made = ImageRecipe.of(**recipe)
+    return learn(data, out, objective=objective, backbone=backbone, recipe=made, columns=columns, split=split, dry_run=dry_run)
 
 
 def classify(path: str | PathLike[str], texts: Sequence[str], k: int = 3) -> list[tuple[str, list[tuple[str, float]]]]:

@@ -1,0 +1,76 @@
+"""A comparison of encoders on items with classes, as text and as a page: the same table, what its columns mean, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from vicino.evaluation.class_measures import MEASURES, Scored
+from vicino.evaluation.labelled import LabelledComparison, Rung
+from vicino.evaluation.text import table
+
+__all__ = ["labelled_page", "labelled_text"]
+
+
+class _Told(NamedTuple):
+    about: list[str]
+    head: list[str]
+    rows: list[list[str]]
+    beneath: list[str]
+
+
+def labelled_text(found: LabelledComparison, *, width: int = 160) -> str:
+    """The whole comparison for a terminal of so many characters."""
+    told = _told(found)
+    shown = table(told.head, told.rows, right=range(1, len(told.head)), width=width)
+    about, beneath = ([told.about[0], *(f"  {line}" for line in told.about[1:])], [f"  {line}" for line in told.beneath])
+    return "\n".join([*about, "", shown, *beneath, "", found.verdict])
+
+
+def labelled_page(found: LabelledComparison, *, command: str = "") -> str:
+    """The same as one HTML file, that asks nothing of any other place; names are escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    where = PackageLoader("vicino.evaluation", "")
+    page = Environment(loader=where, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    told, task = _told(found)._asdict(), found.task
+    return page.get_template("labelled.html.j2").render(told, title=task.name, verdict=found.verdict, command=command)
+
+
+def _told(found: LabelledComparison) -> _Told:
+    task = found.task
+    kind = "of classes that nothing is learnt from" if task.unseen else "of classes that are learnt from"
+    about = f"{task.name}: {len(task.learn):,} items to learn from; {len(task.asked):,} are asked, {kind} ({len(task.classes):,})"
+    head = ["", *found.measures, f"vs {found.baseline}", "p", "dim", "fit s", "items/s"]
+    ranked = sorted(found.rungs, key=lambda rung: -rung.scores[found.measures[0]].value if rung.scores else 1)
+    rows = [_row(rung, found) for rung in ranked]
+    return _Told([about, *task.notes], head, rows, list(_beneath(found)))
+
+
+def _row(rung: Rung, found: LabelledComparison) -> list[str]:
+    if rung.error:
+        return [rung.name, "failed"] + [""] * (len(found.measures) + 4)
+    name = rung.name + (" *" if rung.name == found.pick else "")
+    scores = [_score(rung.scores[measure], with_interval=not place) for place, measure in enumerate(found.measures)]
+    gain = "baseline" if rung.gain is None else f"{rung.gain.mean:+.3f} [{rung.gain.low:+.3f}, {rung.gain.high:+.3f}]"
+    p = "" if rung.p is None else "<.001" if rung.p < 0.001 else f"{rung.p:.3f}"
+    return [name, *scores, gain, p, f"{rung.dim:,}", f"{rung.fit_seconds:.1f}", f"{rung.per_second:,.0f}"]
+
+
+def _score(scored: Scored, *, with_interval: bool) -> str:
+    if scored.interval is None or not with_interval:
+        return f"{scored.value:.3f}"
+    return f"{scored.value:.3f} [{scored.interval.low:.3f}, {scored.interval.high:.3f}]"
+
+
+def _beneath(found: LabelledComparison) -> Iterator[str]:
+    over = "classes" if found.task.unseen else "items"
+    yield (
+        f"* the choice; [95 % interval] over {over}; vs {found.baseline}: difference of {found.measures[0]}; "
+        "p: how probably the difference from the best is chance (corrected for several candidates)"
+    )
+    for name in found.measures:
+        yield f"{name}: {MEASURES[name].summary}"
+    for rung in found.rungs:
+        if rung.error:
+            yield f"{rung.name} failed: {rung.error}"

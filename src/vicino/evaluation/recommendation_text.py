@@ -1,0 +1,89 @@
+"""A comparison of recommenders as text and as a page: what was asked, the table, what its columns mean, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from vicino.evaluation.recommendation import BASELINE, Ranked, Recommendations
+from vicino.evaluation.text import table
+
+__all__ = ["recommendations_page", "recommendations_text"]
+
+
+def recommendations_text(found: Recommendations, *, width: int = 160) -> str:
+    """The whole comparison for a terminal of so many characters."""
+    told = _told(found)
+    about, *notes = told["about"]
+    shown = table(told["head"], told["rows"], right=range(1, len(told["head"])), width=width)
+    beneath = [f"  {line}" for line in (*notes, *told["beneath"])]
+    return "\n".join([about, "", shown, *beneath, "", found.verdict])
+
+
+def recommendations_page(found: Recommendations, *, command: str = "") -> str:
+    """The same as one HTML file, that asks nothing of any other place; names are escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    where = PackageLoader("vicino.evaluation", "")
+    page = Environment(loader=where, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return page.get_template("labelled.html.j2").render(
+        _told(found), title=found.task.name, verdict=found.verdict, command=command
+    )
+
+
+def _told(found: Recommendations) -> dict[str, Any]:
+    """The parts of both: lines about the task, the head and the rows of the table, and lines beneath it."""
+    task = found.task
+    about = (
+        f"{task.name}: {len(task.train):,} interactions of {len(task.train.users):,} users with {len(task.train.items):,} items "
+        f"to learn from; {len(task.held):,} users are asked (split {task.split}, seed {task.seed})"
+    )
+    head = [
+        "recommender",
+        *found.metric_names,
+        f"vs {BASELINE}",
+        "p",
+        "shown",
+        "crowding",
+        "bias",
+        "surprise",
+        "fit s",
+        "ms/user",
+    ]
+    rows = [_row(rung, found, len(head)) for rung in sorted(found.rungs, key=lambda rung: -rung.mean)]
+    return {"about": [about, *task.notes], "head": head, "rows": rows, "beneath": list(_beneath(found))}
+
+
+def _row(rung: Ranked, found: Recommendations, cells: int) -> list[str]:
+    if rung.found is None:
+        return [rung.name, "failed", *[""] * (cells - 2)]
+    told = rung.found
+    name = rung.name + (" *" if rung.name == found.pick else "")
+    intervals = [told.metrics[metric] for metric in found.metric_names]
+    scores = [f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in intervals]
+    gain = f"{rung.gain.mean:+.3f}" if rung.gain else ""
+    p = "" if rung.p is None else "<.001" if rung.p < 0.001 else f"{rung.p:.3f}"
+    beside = [f"{told.coverage:.1%}", f"{told.crowding:.2f}", f"{told.bias:.1f}×", f"{told.surprise:.1f}"]
+    return [name, *scores, gain, p, *beside, f"{rung.fit_seconds:.2f}", f"{told.ms:.2f}"]
+
+
+def _beneath(found: Recommendations) -> Iterator[str]:
+    yield (
+        f"* the choice; [95 % interval] over users; vs {BASELINE}: difference of {found.metric_names[0]}; p: how probably the "
+        "difference from the best is chance (corrected for several candidates)"
+    )
+    yield (
+        "shown: share of all items that anybody was recommended; crowding: Gini coefficient of how often; bias: how many times "
+        "more popular than what users had met; surprise: bits of novelty"
+    )
+    metric = found.metric_names[min(1, len(found.metric_names) - 1)]
+    for rung in found.rungs:
+        if rung.found is None:
+            yield f"{rung.name} failed: {rung.error}"
+            continue
+        params = " ".join(f"{name}={value}" for name, value in rung.params.items())
+        chosen = f", chosen from {rung.tried} on a validation cut in {rung.tuning_seconds:.1f} s" if rung.tried else ""
+        yield f"{rung.name}: {params or 'no parameters'}{chosen}"
+        new = [f"{interval.mean:.3f} for new {who} ({n:,} users)" for who, (n, interval) in rung.found.new.items()]
+        if new:
+            yield f"{rung.name}: {metric} {', '.join(new)}; new: 5 interactions or fewer"

@@ -1,0 +1,1 @@
+"""Networks that learn to see: images looked at, honest baselines measured, a network taught, and accepted or rejected."""
