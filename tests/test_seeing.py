@@ -45,7 +45,7 @@ def test_a_table_a_verdict_and_reports(shapes, capsys):
     code, out, err = run(capsys, "compare", "images", "shapes", "--report", "r.html", "-q")
     assert code == 0
     assert "shapes: 64 items to learn from; 16 are asked" in out
-    assert "1 images could not be read; the first, standing/99.png" in out
+    assert "left out 1: they cannot be read; the first, standing/99.png" in out
     assert "pixels" in out
     assert "eigenimages" in out
     assert "The report: r.html" in err
@@ -115,6 +115,18 @@ def test_parts_that_are_there_are_kept_apart(tmp_path):
     assert (len(only.learn), len(only.asked)) == (48, 12)
     with pytest.raises(UnknownName, match="'tset'"):
         image_task(tmp_path / "a.npz", split="tset")
+
+
+def test_copies_do_not_give_themselves_away(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 4, 4), np.uint8)
+    doubled, labels = np.concatenate([pixels, pixels]), np.arange(120) % 2
+    np.savez(tmp_path / "twice.npz", images=doubled, labels=labels)
+    task = image_task(tmp_path / "twice.npz")
+    assert (len(task.learn), len(task.asked)) == (48, 12)
+    assert "left out 60" in task.notes[-1]
+    np.savez(tmp_path / "leak.npz", x_test=pixels, y_test=labels[:60], x_train=pixels[:40], y_train=labels[:40])
+    leaking = image_task(tmp_path / "leak.npz")
+    assert (len(leaking.learn), len(leaking.asked)) == (40, 20)
 
 
 def test_images_without_classes_cannot_be_judged(shapes):

@@ -135,6 +135,7 @@ def test_few_of_each_are_identities():
     assert len(set(task.learn_labels)) == len(task.classes) == 10
     assert task.measures == UNSEEN
     assert not LabelledTask.of(list(range(100)), labels, unseen=False).unseen
+    assert not LabelledTask.of(list(range(30)), ["a", "b"] * 15).unseen  # of two classes, none can be left unseen
     with pytest.raises(InputError, match="2 classes are too few"):
         LabelledTask.of(list(range(100)), ["a", "b"] * 50, unseen=True)
 

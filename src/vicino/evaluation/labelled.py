@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 SEEN = ("kNN", "linear", "mAP", "NMI", "ARI")
 UNSEEN = ("recall@1", "TAR", "mAP", "NMI", "ARI")
 
-_FEW = 20  # items a class, on average, below which classes are taken for identities
+_FEW, _MANY = 20, 10  # items a class, on average, below which so many classes or more are taken for identities
 _LEARN, _ASKED = 50_000, 10_000  # items: more tell no more
 
 Rows = NDArray[np.int64]
@@ -86,7 +86,8 @@ class LabelledTask:
             raise DimensionMismatch(f"{len(items):,} items and {len(names):,} classes", mend="give one for each")
         random = np.random.default_rng(seed)
         if asked is None:
-            few = len(names) < _FEW * len(np.unique(names)) if unseen is None else unseen
+            classes = len(np.unique(names))
+            few = _MANY <= classes and len(names) < _FEW * classes if unseen is None else unseen
             chosen = _half_of_the_classes(names, random) if few else _fifth_of_each(names, random)
         else:
             chosen = np.asarray(asked, dtype=np.bool_)

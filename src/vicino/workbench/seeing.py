@@ -66,7 +66,7 @@ def image_task(
     Where there are parts, those of "train" are learnt from, and those of `split` (None: "test", or "dev") are asked; otherwise
     they are parted by `vicino.evaluation.labelled.LabelledTask.of`, with `unseen` classes or not.
 
-    Images that cannot be read are left out, and the first is named in the notes. Raises what `vicino.data.images.read_images`
+    Images that cannot be read, or repeat another, are left out, as the notes say. Raises what `vicino.data.images.read_images`
     raises, and InputError where there are no classes.
     """
     from vicino.data.images import part_of, read_images, readable, splits_of, told
@@ -80,16 +80,19 @@ def image_task(
         if asked_part not in parts:
             raise UnknownName.among(asked_part, parts, kind="split")
         whole = read_images(path, columns=columns)
-        images = whole.subset(row for row, part in enumerate(whole.parts or ()) if part in ("train", asked_part))
+        order = [row for wanted in ("train", asked_part) for row, part in enumerate(whole.parts or ()) if part == wanted]
+        images = whole.subset(order)  # so that of copies those in train are kept
     else:
         images = read_images(path, split=split, columns=columns)
     if images.labels is None:
         mend = "put the images in folders named by their class, or give a table of paths and labels"
         raise InputError(f"{path} says nothing about classes", mend=mend)
-    rows, broken = readable(images)
-    images = images.subset(rows) if broken else images
+    rows, broken, repeats = readable(images)
+    images = images.subset(rows) if broken or repeats else images
     asked = np.array([part != "train" for part in images.parts or ()]) if settled else None
     name = path.resolve().name
     task = LabelledTask.of(images.sources, images.labels or [], name=name, asked=asked, unseen=unseen, seed=seed)
     notes = [f"left out {count:,}: {reason}" for reason, count in images.left_out.items()]
+    if repeats:
+        notes.append(f"left out {len(repeats):,}: they are the same pixels as another, and would give themselves away")
     return replace(task, notes=(*task.notes, *notes, *([told(broken)] if broken else ())))

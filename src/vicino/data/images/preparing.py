@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -99,27 +100,28 @@ def prepared(
     return Prepared(whole[: len(kept)], [given.ids[row] for row in kept], labels, broken)
 
 
-def readable(images: Images) -> tuple[list[int], dict[str, str]]:
-    """The rows of the images that can be read, and of the others why not, by id: each is opened once.
+def readable(images: Images) -> tuple[list[int], dict[str, str], list[int]]:
+    """The rows of the images that can be read, of the others why not, by id, and the rows that repeat the pixels of an earlier
+    one, which are not among the first; each is opened once.
 
     Raises ImageError where none can be read.
 
-    >>> readable(Images([np.zeros((2, 2)), b""], ["a", "b"]))
-    ([0], {'b': 'a file of zero bytes'})
+    >>> readable(Images([np.zeros((2, 2)), b"", np.zeros((2, 2))], ["a", "b", "c"]))
+    ([0], {'b': 'a file of zero bytes'}, [2])
     """
-    rows, broken = [], {}
-    if isinstance(images.sources, np.ndarray) and images.sources.dtype == np.uint8:
-        return list(range(len(images))), {}
+    rows, broken, repeats, known = list[int](), dict[str, str](), list[int](), set[bytes]()
     with progress.task("Looking at images", total=len(images), unit="images") as task:
         for row, opened in _opened(images, lambda image: image):
             task.advance()
             if isinstance(opened, InputError):
                 broken[images.ids[row]] = _why(opened, images.sources[row])
-            else:
-                rows.append(row)
+                continue
+            stamp = hashlib.blake2b(repr(opened.shape).encode() + opened.tobytes(), digest_size=16).digest()
+            (repeats if stamp in known else rows).append(row)
+            known.add(stamp)
     if not rows:
         raise _none_of(len(images), broken)
-    return rows, broken
+    return rows, broken, repeats
 
 
 def told(broken: Mapping[str, str]) -> str:

@@ -107,7 +107,6 @@ class Triplet(_Labelled):
     Options = _Mined
     backbone_name = _PLACES
     identities = True
-
     usual: ClassVar[Mapping[str, Any]] = _FEW
 
     def batches(
@@ -138,6 +137,7 @@ class _Scaled(_FaceOptions):
 class _Margins(_Labelled):
     """Classes as directions; see `vicino.learning.losses.margins`."""
 
+    backbone_name = _PLACES
     identities = True
     usual: ClassVar[Mapping[str, Any]] = _FEW
 
