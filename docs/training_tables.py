@@ -23,6 +23,8 @@ def finetune(plain: dict[str, Any]) -> str:
         about = f"{folds['questions']:,} questions in {folds['groups']} groups, {plain['parameters']['folds']} folds"
         about += f", seeds: {folds['seeds']}"
         parts.append(f"{about}:\n\n{table(head, rows)}")
+    if "reranked" in found:
+        parts.append(_reranked(found["reranked"]))
     if "published" in found:
         parts.append(_published(found["published"]))
     if "conala" in found:
@@ -38,6 +40,15 @@ def finetune(plain: dict[str, Any]) -> str:
     if "shuffled" in found:
         parts.append(f"CoNaLa with its answers dealt out anew: *{found['shuffled']['verdict']}*.")
     return "\n\n".join(parts)
+
+
+def _reranked(found: dict[str, Any]) -> str:
+    ways = {told: one for told, one in found.items() if told.startswith("first stage weighs")}
+    rows = [["BM25 and the adapted MiniLM, fused", mean(next(iter(ways.values()))["before"]), ""]]
+    rows += [[f"reranked, the {told}", mean(one["after"]), gain(one["gain"])] for told, one in ways.items()]
+    about = f"A cross-encoder taught by the other folds, {found['questions']} questions of the first fold; its training ends "
+    about += f"{'accepted' if found['accepted'] else '**rejected**'}"
+    return f"{about}:\n\n{table(['', 'nDCG@10', 'gain'], rows)}"
 
 
 def _published(found: dict[str, Any]) -> str:

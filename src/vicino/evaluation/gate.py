@@ -23,6 +23,12 @@ from vicino.metrics.values import as_values
 __all__ = ["Check", "Gate", "check_correlation", "check_f1", "check_means", "decide"]
 
 TOLERANCE = 0.01  # how much worse a control may be
+
+_WHERE_WORSE = (
+    "check that positives are what their anchors ask for: the lint names pairs that contradict each other",
+    "lower the learning rate, or train for fewer epochs",
+)
+_WHERE_UNSURE = ("give more examples, or mine harder negatives",)
 _RESAMPLES = 2000  # of pairs or sentences, where each resample is a correlation or an F1
 
 
@@ -143,25 +149,32 @@ def check_f1(name: str, before: ArrayLike, after: ArrayLike, *, seed: int = 0) -
     return Check(name, n, was, is_, Interval(is_ - was, float(low), float(high)), detectable)
 
 
-def decide(gain: Check, controls: Sequence[Check] = (), *, tolerance: float = TOLERANCE) -> Gate:
+def decide(
+    gain: Check,
+    controls: Sequence[Check] = (),
+    *,
+    tolerance: float = TOLERANCE,
+    where_worse: Sequence[str] = _WHERE_WORSE,
+    where_unsure: Sequence[str] = _WHERE_UNSURE,
+) -> Gate:
     """Accept where `gain` is above zero with its whole interval, and no control fell by more than `tolerance`.
+
+    `where_worse` and `where_unsure` are what to try where it is not, beside what the numbers say themselves.
 
     >>> better = check_means("nDCG@10", [0.4, 0.5, 0.6], [0.5, 0.6, 0.7])
     >>> decide(better).accepted, decide(better, [check_means("other data", [0.9, 0.9], [0.8, 0.8])]).accepted
     (True, False)
     """
-    reasons, advice = [], []
+    reasons, advice = list[str](), list[str]()
     if gain.difference.low > 0:
         reasons.append(f"better than before beyond the interval, {gain}")
     elif gain.difference.high < 0:
         reasons.append(f"worse than before beyond the interval, {gain}")
-        advice.append("check that positives are what their anchors ask for: the lint names pairs that contradict each other")
-        advice.append("lower the learning rate, or train for fewer epochs")
+        advice += where_worse
     else:
-        reasons.append(f"no difference that {gain.n:,} held-out queries can show, {gain}")
+        reasons.append(f"no difference that {gain.n:,} held-out examples can show, {gain}")
         least = "" if gain.detectable is None else f" (only a gain of {gain.detectable:.3f} would show on so few)"
-        advice.append(f"hold out more queries, or judge more{least}")
-        advice.append("give more examples, or mine harder negatives")
+        advice += [f"hold out more examples, or judge more{least}", *where_unsure]
     fallen = [check for check in controls if check.difference.mean < -tolerance]
     reasons += [f"worse by more than {tolerance:g} on other data, {check}" for check in fallen]
     if fallen:

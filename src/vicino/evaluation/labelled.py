@@ -87,7 +87,7 @@ class LabelledTask:
         random = np.random.default_rng(seed)
         if asked is None:
             classes = len(np.unique(names))
-            few = _MANY <= classes and len(names) < _FEW * classes if unseen is None else unseen
+            few = classes >= _MANY and len(names) < _FEW * classes if unseen is None else unseen
             chosen = _half_of_the_classes(names, random) if few else _fifth_of_each(names, random)
         else:
             chosen = np.asarray(asked, dtype=np.bool_)

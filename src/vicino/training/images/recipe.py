@@ -35,8 +35,9 @@ class ImageRecipe(Recipe):
     Images are brought to the side `size` (None: about that of the images, 64 at most; of a pretrained network, its own) and to so
     many `channels` (None: 1 where all are grey); what is too long is cut off on both sides, or with `squeeze` made shorter.
 
-    `epochs` is how often the images are read (10), or `minutes` settles it: as many epochs as fit, or a part of one, by steps
-    that are measured before training; `minutes` are for steps on this machine, without reading images and judging.
+    `epochs` is how often the images are read (None: 10, or what the objective takes), or `minutes` settles it: as many epochs as
+    fit, or a part of one, by steps that are measured before training; `minutes` are for steps on this machine, without reading
+    images and judging.
 
     `judge` says what is held back and judged by: a part of each class ("classes": kNN accuracy), whole classes ("identities":
     recall@1), or views of images ("views", which needs no labels); "auto" takes "identities" for objectives that are meant for
@@ -81,7 +82,7 @@ class ImageRecipe(Recipe):
         """What the loop wants to know, where an objective has `usual` values and so many `epochs` were settled."""
         given = {name: getattr(self, name) for name in self._chosen_later if getattr(self, name) is not None}
         shared = {one.name: getattr(self, one.name) for one in fields(Recipe)}
-        return replace(Settings(**{**usual, **given, **shared}), epochs=epochs or self.epochs or _EPOCHS)
+        return replace(Settings(**{**usual, **given, **shared}), epochs=epochs or self.epochs or usual.get("epochs", _EPOCHS))
 
     def to_json(self) -> dict[str, Any]:
         """The parameters as plain data."""

@@ -40,6 +40,11 @@ __all__ = ["ImageTraining", "Shortened", "train_images"]
 _MOST_MEASURED = 10_000  # images whose brightness a fresh network is normalised by
 _FLATTEST = 1e-2  # spread of brightness
 _TRIALS = 3  # of a step
+_WHERE_WORSE = (
+    "train for longer (--minutes), or by another objective: with labels, supervised learns fastest",
+    "begin with a pretrained network: --backbone a folder or a hub name",
+)
+_WHERE_UNSURE = ("give more images, or train for longer (--minutes)",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +179,7 @@ def train_images(
         raise KeyboardInterrupt
     tuned = ImageEncoder.of_network(whole.backbone, model=str(target), crop=not recipe.squeeze)
     right = judge.right(tuned.encode, parts.judge)
-    gate = decide(judge.check(before, right))
+    gate = decide(judge.check(before, right), where_worse=_WHERE_WORSE, where_unsure=_WHERE_UNSURE)
     done("judging")
     scores = {**{name: float(each.mean()) for name, each in before.items()}, "after": float(right.mean())}
     told = _told(objective, whole.backbone, parts, run, settings.epochs, len(batches))

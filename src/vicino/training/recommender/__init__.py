@@ -35,6 +35,10 @@ METRIC = "nDCG@20"
 
 _CUT = 20
 _JUDGED_BY = 20_000  # users at most, drawn by the seed
+_ADVICE = (
+    "bring more interactions, or what is known of items and users",
+    "look at what else there is: vicino compare interactions DATA",
+)
 
 
 def train_recommender(
@@ -96,7 +100,8 @@ def train_recommender(
     after = values(TwoTowerRecommender.around(towers, known, index=index))
     best = max(before, key=lambda name: float(before[name].mean()))
     said = f"one item of each of {len(judged):,} users, against {best}"
-    gate = decide(check_means(f"{METRIC}, {said}", before[best], after, seed=towers.seed))
+    check = check_means(f"{METRIC}, {said}", before[best], after, seed=towers.seed)
+    gate = decide(check, where_worse=_ADVICE, where_unsure=_ADVICE)
     done("judging")
     scores = {name: float(each.mean()) for name, each in {**before, "two-tower": after}.items()}
     told = f"{run.steps:,} steps, {run.examples_per_second:,.0f} examples a second"
