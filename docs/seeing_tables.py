@@ -18,7 +18,7 @@ def images(plain: dict[str, Any]) -> str:
             [_NAMES.get(name, name), mean(one["kNN"]), mean(one["linear"]), mean(one["mAP"]), str(one["seeds"])]
             for name, one in sorted(found["fashion"]["rows"].items(), key=lambda row: row[1]["kNN"][0])
         ]
-        about = f"Fashion-MNIST, {plain['minutes']:g} minutes of steps on {plain['threads']} core for each network, "
+        about = f"Fashion-MNIST, {plain['minutes']:g} minutes of steps on one core for each network, "
         about += f"{found['fashion']['test']:,} test images told by {found['fashion']['train']:,}"
         parts.append(f"{about}:\n\n{table(['', 'kNN (20)', 'linear probe', 'mAP of classes', 'seeds'], rows)}")
     if "noise" in found:
@@ -38,7 +38,7 @@ def images(plain: dict[str, Any]) -> str:
             [what, *(f"{value:,}" for value in speed[what]["images_a_second"].values()), span(speed[what]["times_faster"])]
             for what in ("training", "encoding")
         ]
-        about = f"Images a second of the small network at 28 x 28, {speed['threads']} threads, {speed['rounds']} rounds in turn"
+        about = f"Images a second of the small network at 28 x 28, {speed['threads']} thread, {speed['rounds']} rounds in turn"
         parts.append(f"{about}:\n\n{table(['', 'vicino', 'a plain loop of torch', 'times faster'], rows)}")
     return "\n\n".join(parts)
 
