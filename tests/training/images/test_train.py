@@ -91,6 +91,23 @@ def test_images_without_labels_are_judged_by_their_views(marked, tmp_path):
     assert all(0 <= score <= 1 for score in found.scores.values())
 
 
+def test_what_an_autoencoder_paints_can_be_looked_at(marked, tmp_path):
+    from PIL import Image
+
+    out = tmp_path / "m"
+    train_images(marked(), out, objective="autoencoder", backbone=SMALL, recipe=recipe(epochs=2))
+    side = ImageEncoder(model=str(out)).network.size
+    with Image.open(out / "reconstructions.png") as sheet:
+        assert sheet.size == (16 * (side + 2) + 2, 2 * (side + 2) + 2)
+        pixels = np.asarray(sheet)
+    above, below = pixels[2 : side + 2, 2:-2], pixels[side + 4 : -2, 2:-2]
+    assert not np.array_equal(above, below)
+    assert np.corrcoef(above.ravel(), below.ravel())[0, 1] > 0.5
+    assert vicino.load(out).dim == 32
+    assert train_images(marked(), out, objective="simclr", backbone=SMALL, recipe=recipe(epochs=1)).path == out
+    assert not (out / "reconstructions.png").exists()
+
+
 def test_what_was_interrupted_goes_on_to_the_same_weights(taught, tmp_path, monkeypatch):
     whole, first, data = taught
     steps = []

@@ -193,7 +193,6 @@ class ImageEncoder(OfImages):
 
         def write(target: Path) -> None:
             save_file(weights, target / _WEIGHTS)
-            (target / _WEIGHTS).chmod(0o644)  # safetensors leaves it to its owner alone
 
         return save_stamped(path, "encoder", data, write, record)
 

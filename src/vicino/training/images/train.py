@@ -30,6 +30,7 @@ from vicino.training.images.judging import Judge
 from vicino.training.images.material import Material, Parts, divide, material
 from vicino.training.images.objectives import OBJECTIVES
 from vicino.training.images.recipe import ImageRecipe
+from vicino.training.images.sheet import write_sheet
 
 if TYPE_CHECKING:
     from vicino.encoders.images.network import Backbone
@@ -40,6 +41,7 @@ __all__ = ["ImageTraining", "Shortened", "train_images"]
 _MOST_MEASURED = 10_000  # images whose brightness a fresh network is normalised by
 _FLATTEST = 1e-2  # spread of brightness
 _TRIALS = 3  # of a step
+_PAINTED, _SHEET = 16, "reconstructions.png"  # held-back images, and beneath them what comes back of their vectors
 _WHERE_WORSE = (
     "train for longer (--minutes), or by another objective: with labels, supervised learns fastest",
     "begin with a pretrained network: --backbone a folder or a hub name",
@@ -116,7 +118,8 @@ def train_images(
     folder that vicino or transformers wrote, or a hub name; None is the objective's usual one. The images are linted; raw pixels
     and eigenimages are measured on images that are held back (see `Judge`), and a pretrained network as it is; the best weights
     by other held-back images are kept; and the gate decides whether what was learnt beats the best of these. What was rejected is
-    written all the same, and its `training.json` says so. A training that was killed goes on where it stopped, by the same call.
+    written all the same, and its `training.json` says so. An objective that paints images has some of them in
+    `reconstructions.png`. A training that was killed goes on where it stopped, by the same call.
     With `dry_run` only the plan comes back, and nothing is written.
 
     Raises what `material`, `divide`, the objective, `make_backbone` and `fit` raise.
@@ -186,6 +189,9 @@ def train_images(
     found = ImageTraining(target, given.found, judge.judged_by, judge.metric, told, run, gate, scores, seconds)
     # Last: until it was judged, a kill leaves all that going on needs, and what stood here before.
     tuned.save(target, record={**about, **found.to_json()})
+    seen = given.pixels[parts.judge[:_PAINTED]]
+    if (painted := whole.reconstruct(seen)) is not None:
+        write_sheet(target / _SHEET, [seen, painted])
     shutil.rmtree(workplace)
     return found
 

@@ -122,6 +122,10 @@ class Objective(nn.Module, ABC):
         """Batches as this objective wants them, of images uint8 (n, h, w, c); see `PixelBatches`."""
         return PixelBatches(pixels, labels, batch_size, rows=rows)
 
+    def reconstruct(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8] | None:  # noqa: ARG002 - most paint nothing
+        """Images as they come back from their vectors, uint8 (n, h, w, c) -> the same shape; None where nothing is painted."""
+        return None
+
     def view(self, pixels: Tensor) -> Tensor:
         """Bytes (b, c, h, w) -> what the backbone reads, each image changed by its own draw."""
         return self.backbone.normalised(self.options.seen(pixels))
