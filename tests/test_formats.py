@@ -115,5 +115,12 @@ def test_a_tagger_sees_the_entities_it_saw(folder, expected, need):
     assert [[entity._asdict() for entity in each] for each in found] == expected["tagger"]
 
 
+@pytest.mark.parametrize("name", ["popularity", "item-knn", "pure-svd", "ease", "als", "two-tower"])
+def test_recommenders_find_what_they_found(folder, expected, name):
+    found = vicino.load(folder / name).recommend([*"abcd"], 4, seen=True)
+    for row, answers in enumerate(expected[name]):
+        assert dict(found.top(row)) == {item: pytest.approx(score, abs=1e-5) for item, score in answers}
+
+
 def test_the_folders_are_small(folder):
     assert artifacts.folder_bytes(folder) < 160_000
