@@ -52,11 +52,12 @@ from vicino.retrieval import from_recipe, parse
 from vicino.retrieval.fused import combine, pool
 from vicino.training.candidates import values
 from vicino.training.material import Material, Parts, gather, task_of
+from vicino.training.outcome import Outcome
 from vicino.training.ranking import Ranking
 from vicino.training.recipe import TextRecipe
 from vicino.training.reranker import RerankerRecipe, train_reranker
 from vicino.training.searchable import Searchable
-from vicino.training.text import TextTraining, train_text
+from vicino.training.text import train_text
 from vicino.vectors import normalise
 
 FOLDS = 3
@@ -286,7 +287,7 @@ def of_reranked_fold(bench: Bench, number: int, seed: int) -> dict[str, Any]:
         source = split_anew(bench, held, Path(folder))
         place = bench.work / f"adapted-{seed}"
         found = train_reranker(source, Path(folder) / "rr", base=str(place), recipe=RerankerRecipe.of(seed=seed, **RERANK))
-        if not isinstance(found, TextTraining):
+        if not isinstance(found, Outcome):
             raise TypeError(f"a training gave a {type(found).__name__}")
         first = bench.fused(adapted, task, RERANK["depth"])
         contents = {one.id: one.content for one in task.documents}
@@ -448,7 +449,7 @@ def reranker(bench: Bench, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         source = intents(bench.data, Path(folder), None)
         found = train_reranker(source, Path(folder) / "rr", recipe=RerankerRecipe(seed=seed))
-        if not isinstance(found, TextTraining):
+        if not isinstance(found, Outcome):
             raise TypeError(f"a training gave a {type(found).__name__}")
         return {"scores": dict(found.scores), "gate": found.gate.to_json()}
 
@@ -480,9 +481,9 @@ def intents(data: Path, folder: Path, shuffle: int | None) -> Path:
     return target
 
 
-def trained(data: Path, out: Path, recipe: TextRecipe, controls: Sequence[Path]) -> TextTraining:
+def trained(data: Path, out: Path, recipe: TextRecipe, controls: Sequence[Path]) -> Outcome:
     found = train_text(data, out, recipe=recipe, controls=controls)
-    if not isinstance(found, TextTraining):
+    if not isinstance(found, Outcome):
         raise TypeError(f"a training gave a {type(found).__name__}")
     return found
 

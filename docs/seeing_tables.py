@@ -15,12 +15,12 @@ def images(plain: dict[str, Any]) -> str:
     found, parts = plain["results"], []
     if "fashion" in found:
         rows = [
-            [_NAMES.get(name, name), mean(one["kNN"]), mean(one["linear"]), mean(one["mAP"]), str(one["seeds"])]
+            [_NAMES.get(name, name), mean(one["kNN"]), mean(one["linear"]), str(one["seeds"])]
             for name, one in sorted(found["fashion"]["rows"].items(), key=lambda row: row[1]["kNN"][0])
         ]
         about = f"Fashion-MNIST, {plain['minutes']:g} minutes of steps on one core for each network, "
-        about += f"{found['fashion']['test']:,} test images told by {found['fashion']['train']:,}"
-        parts.append(f"{about}:\n\n{table(['', 'kNN (20)', 'linear probe', 'mAP of classes', 'seeds'], rows)}")
+        about += f"{found['fashion']['test']:,} test images that no default was settled by, told by {found['fashion']['train']:,}"
+        parts.append(f"{about}:\n\n{table(['', 'kNN (20)', 'linear probe', 'seeds'], rows)}")
     if "noise" in found:
         shares = list(next(iter(found["noise"].values())))
         rows = [[name, *(mean(one[share]) for share in shares)] for name, one in found["noise"].items()]

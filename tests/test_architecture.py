@@ -6,12 +6,15 @@ import ast
 import graphlib
 import importlib
 import inspect
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import vicino
 from vicino.catalog import Catalog
@@ -331,3 +334,19 @@ print("loaded:")
     shown, _, loaded = python(program, *HEAVY).rpartition("loaded:")
     assert "compare" in shown
     assert loaded.split() == []
+
+
+@pytest.mark.skipif(not os.environ.get("CI"), reason="a person may leave extras out; what wants them skips then")
+def test_in_ci_every_extra_is_there():
+    """So that nothing which skips where an extra is missing skips there."""
+    wanted = [requirement for requirement in map(Requirement, requires("vicino") or []) if "extra ==" in str(requirement.marker)]
+    assert len(wanted) > 30
+    missing = [each.name for each in wanted if not _is_installed(each)]
+    assert not missing
+
+
+def _is_installed(requirement: Requirement) -> bool:
+    try:
+        return version(requirement.name) in requirement.specifier
+    except PackageNotFoundError:
+        return False

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from vicino.cli.app import app
-from vicino.cli.options import AsJson, Quiet
+from vicino.cli.options import AsJson, Quiet, recipe_of
 from vicino.cli.printing import bars, print_json, printable, say, width
 from vicino.cli.training import Out, Seed, train
+from vicino.cli.verdicts import show_gate
 
 __all__ = ["classifier", "classify", "tag", "tagger"]
 
@@ -49,7 +50,7 @@ def classifier(
     from vicino.catalog import call
     from vicino.evaluation.text import table
 
-    recipe = _recipe(params, epochs=epochs, threads=threads, seed=seed)
+    recipe = recipe_of(params, epochs=epochs, threads=threads, seed=seed)
     by_gradients = train_encoder or head != "linear"
     with bars(quiet, _STOPPED if by_gradients else "nothing was written"):
         made = workbench.train_classifier(
@@ -68,7 +69,7 @@ def classifier(
         rows = [[name, f"{score:.4f}", f"{made.macro_f1[name]:.4f}"] for name, score in made.scores.items()]
         head_row = [f"on {made.held_out:,} texts that were held back", "accuracy", "macro-F1"]
         print(table(head_row, rows, right=(1, 2), width=width()))
-        _verdict(made.gate)
+        show_gate(made.gate)
         say(f'Ask it:  vicino classify {out} "a text"')
     if not made.gate.accepted:
         raise typer.Exit(1)
@@ -93,7 +94,7 @@ def tagger(
     from vicino import workbench
     from vicino.evaluation.text import table
 
-    recipe = _recipe(params, epochs=epochs, threads=threads, seed=seed)
+    recipe = recipe_of(params, epochs=epochs, threads=threads, seed=seed)
     with bars(quiet, _STOPPED):
         made = workbench.train_tagger(data, out, base=base, **recipe)
     if as_json:
@@ -102,7 +103,7 @@ def tagger(
         rows = [[name, f"{score:.4f}", ""] for name, score in made.scores.items()]
         rows += [[f"  {name}", f"{score.f1:.4f}", f"{score.items:,}"] for name, score in made.types.items()]
         print(table([f"on {made.judged_by}", "F1", "entities"], rows, right=(1, 2), width=width()))
-        _verdict(made.gate)
+        show_gate(made.gate)
         say(f'Ask it:  vicino tag {out} "a text"')
     if not made.gate.accepted:
         raise typer.Exit(1)
@@ -148,16 +149,3 @@ def classify(
 
 def _given(text: str) -> list[str]:
     return [line.rstrip("\n") for line in sys.stdin] if text == "-" else [text]
-
-
-def _recipe(params: str, **named: Any) -> dict[str, Any]:
-    """What `--set` says, and what options of their own say, which count more."""
-    from vicino.catalog import call
-
-    return call(f"recipe({params})")[1] | {name: value for name, value in named.items() if value is not None}
-
-
-def _verdict(gate: Any) -> None:
-    print(f"\n{gate.sentence}")
-    for advice in gate.advice:
-        say(f"  → {advice}")

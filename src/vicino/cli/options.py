@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["AsJson", "Columns", "Metrics", "Queries", "Quiet", "Report", "Seed", "Split", "Tenant", "Text"]
+__all__ = ["AsJson", "Columns", "Metrics", "Queries", "Quiet", "Report", "Seed", "Split", "Tenant", "Text", "recipe_of"]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Columns = Annotated[str, typer.Option(help='Which column of a table is what, where names do not tell: "path=file,label=who".')]
@@ -21,3 +21,10 @@ Metrics = Annotated[
 ]
 Tenant = Annotated[str, typer.Option(help="Whose documents; no tenant ever sees another's.")]
 Report = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report: .html or .json.")]
+
+
+def recipe_of(params: str, **named: Any) -> dict[str, Any]:
+    """What `--set` says, and what options of their own say, which count more."""
+    from vicino.catalog import call
+
+    return call(f"recipe({params})")[1] | {name: value for name, value in named.items() if value is not None}

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from vicino.cli.app import app
-from vicino.cli.options import AsJson, Quiet
-from vicino.cli.printing import bars, print_json, printable, say, width
+from vicino.cli.options import AsJson, Quiet, recipe_of
+from vicino.cli.printing import bars, print_json, printable, width
 from vicino.cli.training import train
+from vicino.cli.verdicts import show_training
 
 __all__ = ["recommend", "recommender"]
 
@@ -37,17 +38,11 @@ def recommender(
     from vicino import workbench
     from vicino.catalog import call
 
-    given = {"epochs": epochs, "threads": threads, "seed": seed}
-    recipe = call(f"recipe({params})")[1] | {name: value for name, value in given.items() if value is not None}
+    recipe = recipe_of(params, epochs=epochs, threads=threads, seed=seed)
     reading: dict[str, Any] = {"columns": call(f"columns({columns})")[1], "items": items, "users": users}
     with bars(quiet, "what was learnt is kept, and the same command goes on from there"):
         made: Any = workbench.train_recommender(data, out, **reading, index=index, dry_run=dry_run, **recipe)
-    if dry_run:
-        print_json({**vars(made), "bytes": made.bytes, "seconds": made.seconds}) if as_json else print(made)
-        return
-    print_json(made.to_json()) if as_json else _tell(made)
-    if not made.gate.accepted:
-        raise typer.Exit(1)
+    show_training(made, dry_run, as_json, "ask it:  vicino recommend {0} USER      vicino recommend {0} --liked ITEM")
 
 
 @app.command()
@@ -71,16 +66,3 @@ def recommend(
     else:
         rows = [[printable(name), printable(item), f"{score:.4f}"] for item, name, score in found]
         print(table(["", "item", "score"], rows, right=(2,), width=width()))
-
-
-def _tell(made: Any) -> None:
-    """What the lint found, the scores, and the verdict."""
-    from vicino.evaluation.text import table
-
-    say(f"{made.found}\n\n{made.told}\n")
-    rows = [[name, f"{score:.4f}"] for name, score in made.scores.items()]
-    print(table([f"{made.metric} on {made.judged_by}", ""], rows, right=(1,), width=width()))
-    print(f"\n{made.gate.sentence}")
-    for advice in made.gate.advice:
-        say(f"  → {advice}")
-    say(f"Ask it:  vicino recommend {made.path} USER      vicino recommend {made.path} --liked ITEM")

@@ -8,10 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from vicino.cli.app import app
-from vicino.cli.options import AsJson, Quiet
-from vicino.cli.printing import bars, print_json, printable, say, width
+from vicino.cli.options import AsJson, Quiet, recipe_of
+from vicino.cli.printing import bars, print_json, say, width
+from vicino.cli.verdicts import show_training
 
 __all__ = ["graph", "images", "neighbours", "reranker", "text", "train", "words"]
+
+_OPENS = "it opens with vicino and sentence-transformers:  vicino compare DATA --with {},bm25"
 
 train = typer.Typer(name="train", help="Teach an encoder from data.", no_args_is_help=True)
 app.add_typer(train)
@@ -97,7 +100,7 @@ def text(
     from vicino import workbench
     from vicino.catalog import call
 
-    recipe = _recipe(params, way=way, queries=queries, epochs=epochs, threads=threads, seed=seed)
+    recipe = recipe_of(params, way=way, queries=queries, epochs=epochs, threads=threads, seed=seed)
     named = call(f"columns({columns})")[1]
     with bars(quiet, "what was learnt is kept, and the same command goes on from there"):
         made: Any = workbench.train_text(
@@ -111,7 +114,7 @@ def text(
             dry_run=dry_run,
             **recipe,
         )
-    _verdict(made, dry_run, as_json)
+    show_training(made, dry_run, as_json, _OPENS)
 
 
 @train.command()
@@ -136,11 +139,11 @@ def reranker(
     from vicino import workbench
     from vicino.catalog import call
 
-    recipe = _recipe(params, epochs=epochs, threads=threads, seed=seed)
+    recipe = recipe_of(params, epochs=epochs, threads=threads, seed=seed)
     options: dict[str, Any] = {"base": base, "columns": call(f"columns({columns})")[1], "split": split}
     with bars(quiet, "what was learnt is kept, and the same command goes on from there"):
         made: Any = workbench.train_reranker(data, out, **options, unlabelled=unlabelled, dry_run=dry_run, **recipe)
-    _verdict(made, dry_run, as_json, "rerank a collection with it:  vicino search NAME QUERY --rerank ")
+    show_training(made, dry_run, as_json, "rerank a collection with it:  vicino search NAME QUERY --rerank {}")
 
 
 @train.command()
@@ -172,11 +175,11 @@ def images(
     from vicino import workbench
     from vicino.catalog import call
 
-    recipe = _recipe(params, epochs=epochs, minutes=minutes, size=size, threads=threads, seed=seed)
+    recipe = recipe_of(params, epochs=epochs, minutes=minutes, size=size, threads=threads, seed=seed)
     options: dict[str, Any] = {"objective": objective, "backbone": backbone, "columns": call(f"columns({columns})")[1]}
     with bars(quiet, "what was learnt is kept, and the same command goes on from there"):
         made: Any = workbench.train_images(data, out, **options, split=split, dry_run=dry_run, **recipe)
-    _verdict(made, dry_run, as_json, opens="opens with vicino:  vicino compare images DATA --with {},pixels")
+    show_training(made, dry_run, as_json, "set it beside others:  vicino compare images DATA --with {},pixels")
 
 
 @app.command()
@@ -195,49 +198,6 @@ def neighbours(
         print_json([{"name": name, "cosine": cosine} for name, cosine in found])
     else:
         print(table(["", "cosine"], [[name, f"{cosine:.4f}"] for name, cosine in found], right=(1,), width=width()))
-
-
-def _recipe(params: str, **more: Any) -> dict[str, Any]:
-    """What --set says, and what options of their own do."""
-    from vicino.catalog import call
-
-    return call(f"recipe({params})")[1] | {name: value for name, value in more.items() if value is not None}
-
-
-_OPENS = "opens with vicino and sentence-transformers:  vicino compare DATA --with {},bm25"
-
-
-def _verdict(made: Any, dry_run: bool, as_json: bool, then: str = "", opens: str = _OPENS) -> None:
-    """Print what came of a training, or what it would take. Exit 1 where it was rejected."""
-    if dry_run:
-        print_json({**vars(made), "bytes": made.bytes, "seconds": made.seconds}) if as_json else print(made)
-        return
-    if as_json:
-        print_json(made.to_json())
-    else:
-        _tell(made, opens)
-        if then:
-            say(f"{then}{made.path}")
-    if not made.gate.accepted:
-        raise typer.Exit(1)
-
-
-def _tell(made: Any, opens: str) -> None:
-    """What the lint found, what was mined, the scores, and the verdict."""
-    from vicino.evaluation.text import table
-
-    say(printable(f"{made.found}\n\n{made.told}\n"))
-    rows = [[name, f"{score:.4f}"] for name, score in made.scores.items()]
-    print(table([f"{made.metric} on {made.judged_by}", ""], rows, right=(1,), width=width()))
-    for check in made.gate.controls:
-        print(check)
-    if made.run.ended == "diverged":
-        print(f"the loss grew past all bounds after {made.run.steps:,} steps; the weights are those after step {made.run.kept:,}")
-    print(f"\n{made.gate.sentence}")
-    for advice in made.gate.advice:
-        say(f"  → {advice}")
-    place = made.path if made.path.is_absolute() else f"./{made.path}"
-    say(f"{made.path} {opens.format(place)}")
 
 
 def _train(data: Path, out: Path, thing: str, family: str, params: dict[str, Any], as_json: bool, quiet: bool) -> None:

@@ -21,6 +21,7 @@ from vicino.encoders import Encoder
 from vicino.errors import DimensionMismatch, EmptyInput, InputError, UnknownName
 from vicino.evaluation.class_measures import MEASURES, Scored, Sides, measure_vectors
 from vicino.evaluation.compare import ALPHA, FAILURES
+from vicino.evaluation.ladder_text import sentence
 from vicino.metrics.significance import Interval, bootstrap_difference, holm, randomisation_test
 from vicino.progress import track
 from vicino.vectors import as_vectors
@@ -291,15 +292,14 @@ def _verdict(rungs: Sequence[Rung], best: str, measure: str, asked: int) -> tupl
     pick = max(contenders, key=lambda rung: rung.scores[measure].value if simple else rung.per_second)
     scored = standing[best].scores[measure]
     shown = "" if scored.interval is None else f" [{scored.interval.low:.3f}, {scored.interval.high:.3f}]"
-    score = f"{measure} {scored.value:.3f}{shown}"
-    if len(standing) == 1:
-        text = f"{best} was the only one measured: {score}."
-    elif not tied:
-        text = f"{best} wins: {score}, better than every other candidate that was measured, beyond chance."
-    else:
-        names = ", ".join(rung.name for rung in tied)
-        why = "is the best of the simple ones" if simple else "encodes fastest of them"
-        text = f"{best} scores highest ({score}), but {asked:,} items cannot tell it from {names}; "
-        text += f"{pick.name} {why}: use {pick.name}."
-    failed = ", ".join(rung.name for rung in rungs if rung.error)
-    return pick.name, text + (f" Not measured, because they failed: {failed}." if failed else "")
+    why = "is the best of the simple ones" if simple else "encodes fastest of them"
+    return pick.name, sentence(
+        best,
+        f"{measure} {scored.value:.3f}{shown}",
+        [rung.name for rung in tied],
+        pick=pick.name,
+        why=why,
+        asked=f"{asked:,} items",
+        alone=len(standing) == 1,
+        failed=[rung.name for rung in rungs if rung.error],
+    )

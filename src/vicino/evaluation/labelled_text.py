@@ -3,48 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from vicino.evaluation.class_measures import MEASURES, Scored
 from vicino.evaluation.labelled import LabelledComparison, Rung
-from vicino.evaluation.text import table
+from vicino.evaluation.ladder_text import Told, page, text
 
 __all__ = ["labelled_page", "labelled_text"]
 
 
-class _Told(NamedTuple):
-    about: list[str]
-    head: list[str]
-    rows: list[list[str]]
-    beneath: list[str]
-
-
 def labelled_text(found: LabelledComparison, *, width: int = 160) -> str:
     """The whole comparison for a terminal of so many characters."""
-    told = _told(found)
-    shown = table(told.head, told.rows, right=range(1, len(told.head)), width=width)
-    about, beneath = ([told.about[0], *(f"  {line}" for line in told.about[1:])], [f"  {line}" for line in told.beneath])
-    return "\n".join([*about, "", shown, *beneath, "", found.verdict])
+    return text(_told(found), found.verdict, width=width)
 
 
 def labelled_page(found: LabelledComparison, *, command: str = "") -> str:
-    """The same as one HTML file, that asks nothing of any other place; names are escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    where = PackageLoader("vicino.evaluation", "")
-    page = Environment(loader=where, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    told, task = _told(found)._asdict(), found.task
-    return page.get_template("labelled.html.j2").render(told, title=task.name, verdict=found.verdict, command=command)
+    """The same as one HTML file; see `vicino.evaluation.ladder_text.page`."""
+    return page(_told(found), found.verdict, title=found.task.name, command=command)
 
 
-def _told(found: LabelledComparison) -> _Told:
+def _told(found: LabelledComparison) -> Told:
     task = found.task
     kind = "of classes that nothing is learnt from" if task.unseen else "of classes that are learnt from"
     about = f"{task.name}: {len(task.learn):,} items to learn from; {len(task.asked):,} are asked, {kind} ({len(task.classes):,})"
     head = ["", *found.measures, f"vs {found.baseline}", "p", "dim", "fit s", "items/s"]
     ranked = sorted(found.rungs, key=lambda rung: -rung.scores[found.measures[0]].value if rung.scores else 1)
     rows = [_row(rung, found) for rung in ranked]
-    return _Told([about, *task.notes], head, rows, list(_beneath(found)))
+    return Told([about, *task.notes], head, rows, list(_beneath(found)))
 
 
 def _row(rung: Rung, found: LabelledComparison) -> list[str]:

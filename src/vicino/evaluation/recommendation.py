@@ -23,6 +23,7 @@ from vicino.data.interaction_splits import SPLITS, Held
 from vicino.data.interactions import Interactions
 from vicino.errors import EmptyInput, InputError, UnknownName
 from vicino.evaluation.compare import ALPHA, FAILURES
+from vicino.evaluation.ladder_text import sentence
 from vicino.metrics.ranking import judge
 from vicino.metrics.recommendation import catalogue_coverage, gini, mean_popularity, novelty
 from vicino.metrics.significance import Interval, bootstrap_difference, bootstrap_interval, holm, randomisation_test
@@ -323,14 +324,13 @@ def _verdict(rungs: Sequence[Ranked], metric: str, users: int) -> tuple[str, str
     tied = [rung for rung in standing[1:] if rung.p is not None and rung.p >= ALPHA]
     pick = min([best, *tied], key=lambda rung: rung.fit_seconds)
     mean, low, high = best.found.metrics[metric]  # type: ignore[union-attr]
-    score = f"{metric} {mean:.3f} [{low:.3f}, {high:.3f}]"
-    if len(standing) == 1:
-        text = f"{best.name} was the only one measured: {score}."
-    elif not tied:
-        text = f"{best.name} wins: {score}, better than every other candidate that was measured, beyond chance."
-    else:
-        names = ", ".join(rung.name for rung in tied)
-        text = f"{best.name} scores highest ({score}), but {users:,} users cannot tell it from {names}; "
-        text += f"{pick.name} learns fastest of them: use {pick.name}."
-    failed = ", ".join(rung.name for rung in rungs if rung.error)
-    return pick.name, text + (f" Not measured, because they failed: {failed}." if failed else "")
+    return pick.name, sentence(
+        best.name,
+        f"{metric} {mean:.3f} [{low:.3f}, {high:.3f}]",
+        [rung.name for rung in tied],
+        pick=pick.name,
+        why="learns fastest of them",
+        asked=f"{users:,} users",
+        alone=len(standing) == 1,
+        failed=[rung.name for rung in rungs if rung.error],
+    )

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from vicino.evaluation.ladder_text import Told, page, text
 from vicino.evaluation.recommendation import BASELINE, Ranked, Recommendations
-from vicino.evaluation.text import table
 
 __all__ = ["recommendations_page", "recommendations_text"]
 
 
 def recommendations_text(found: Recommendations, *, width: int = 160) -> str:
     """The whole comparison for a terminal of so many characters."""
-    told = _told(found)
-    about, *notes = told["about"]
-    shown = table(told["head"], told["rows"], right=range(1, len(told["head"])), width=width)
-    beneath = [f"  {line}" for line in (*notes, *told["beneath"])]
-    return "\n".join([about, "", shown, *beneath, "", found.verdict])
+    return text(_told(found), found.verdict, width=width)
 
 
 def recommendations_page(found: Recommendations, *, command: str = "") -> str:
-    """The same as one HTML file, that asks nothing of any other place; names are escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    where = PackageLoader("vicino.evaluation", "")
-    page = Environment(loader=where, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return page.get_template("labelled.html.j2").render(
-        _told(found), title=found.task.name, verdict=found.verdict, command=command
-    )
+    """The same as one HTML file; see `vicino.evaluation.ladder_text.page`."""
+    return page(_told(found), found.verdict, title=found.task.name, command=command)
 
 
-def _told(found: Recommendations) -> dict[str, Any]:
-    """The parts of both: lines about the task, the head and the rows of the table, and lines beneath it."""
+def _told(found: Recommendations) -> Told:
     task = found.task
     about = (
         f"{task.name}: {len(task.train):,} interactions of {len(task.train.users):,} users with {len(task.train.items):,} items "
@@ -51,7 +39,7 @@ def _told(found: Recommendations) -> dict[str, Any]:
         "ms/user",
     ]
     rows = [_row(rung, found, len(head)) for rung in sorted(found.rungs, key=lambda rung: -rung.mean)]
-    return {"about": [about, *task.notes], "head": head, "rows": rows, "beneath": list(_beneath(found))}
+    return Told([about, *task.notes], head, rows, list(_beneath(found)))
 
 
 def _row(rung: Ranked, found: Recommendations, cells: int) -> list[str]:

@@ -31,9 +31,9 @@ from vicino.training.batches import TextBatches
 from vicino.training.candidates import Search, ranked, values, with_negatives
 from vicino.training.controls import METRIC
 from vicino.training.material import Material, gather
+from vicino.training.outcome import Outcome
 from vicino.training.rules import Recipe, count, dropout, one_of, or_none, require, share
 from vicino.training.searchable import Searchable
-from vicino.training.text import TextTraining
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,7 +95,7 @@ def train_reranker(
     split: str = "train",
     unlabelled: bool = False,
     dry_run: bool = False,
-) -> TextTraining | Plan:
+) -> Outcome | Plan:
     """Teach a cross-encoder on the examples of `data`, and write a folder to `out` that sentence-transformers' opens too.
 
     `base` is a cross-encoder, or an encoder of text: then that is the dense part of the first stage as well (MiniLM is for a
@@ -167,7 +167,7 @@ def train_reranker(
     done("judging")
     means = {"bm25": values(bm25(judge.task.queries, 10), judge.task), "first stage": judge.before, "reranked": after}
     scores = {key: float(each.mean()) for key, each in means.items()}
-    found = TextTraining(target, material.found, said, METRIC, told, run, gate, scores, seconds)
+    found = Outcome(target, material.found, said, METRIC, told, run, gate, scores, seconds)
     # Last: until it was judged, a kill leaves all that going on needs, and what stood here before.
     tuned.save(target, record={"data": str(Path(data).resolve()), **about, **found.to_json()})
     shutil.rmtree(workplace)

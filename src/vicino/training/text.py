@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,11 +19,12 @@ from vicino.encoders.base import Encoder
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.towers import TwoTowers
 from vicino.errors import InputError
-from vicino.evaluation.gate import Check, Gate, decide
-from vicino.learning.loop import Batches, Loss, Plan, Run, fit, plan
+from vicino.evaluation.gate import Check, decide
+from vicino.learning.loop import Batches, Loss, Plan, fit, plan
 from vicino.training.controls import control
 from vicino.training.likeness import Likeness
 from vicino.training.material import Material, divide
+from vicino.training.outcome import Outcome
 from vicino.training.questions import Questions
 from vicino.training.recipe import TextRecipe
 from vicino.training.unlabelled import LESSONS, network_to_train
@@ -32,7 +32,7 @@ from vicino.training.unlabelled import LESSONS, network_to_train
 if TYPE_CHECKING:
     from vicino.training.towers import Model
 
-__all__ = ["Lesson", "TextTraining", "train_text"]
+__all__ = ["Lesson", "train_text"]
 
 _QUERIES = "queries.jsonl"  # what was generated
 
@@ -66,37 +66,6 @@ class Lesson(Protocol):
         """What the verdict stands on, before and after."""
 
 
-@dataclass(frozen=True, eq=False)
-class TextTraining:
-    """What came of it. `scores` are means on what is judged by: of the baseline, "before" and "after"."""
-
-    path: Path
-    found: Lint
-    judged_by: str
-    metric: str
-    told: str
-    run: Run
-    gate: Gate
-    scores: Mapping[str, float]
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON can say it."""
-        return {
-            "path": str(self.path),
-            "lint": self.found.to_json(),
-            "judged_by": self.judged_by,
-            "mined": self.told,
-            "steps": self.run.steps,
-            "ended": self.run.ended,
-            "kept_step": self.run.kept,
-            "chosen_by": {str(step): value for step, value in self.run.metrics.items()},
-            "gate": self.gate.to_json(),
-            self.metric: dict(self.scores),
-            "seconds": dict(self.seconds),
-        }
-
-
 def train_text(
     data: str | PathLike[str],
     out: str | PathLike[str],
@@ -108,7 +77,7 @@ def train_text(
     unlabelled: bool = False,
     controls: Sequence[Path] = (),
     dry_run: bool = False,
-) -> TextTraining | Plan:
+) -> Outcome | Plan:
     """Fine-tune `base` on the examples of `data` and write a folder to `out` that sentence-transformers opens too.
 
     `data`, `columns`, `split` and `unlabelled` are those of `vicino.training.material.divide`. The examples are linted; the base
@@ -172,7 +141,7 @@ def train_text(
     gate = decide(check, [control(each, (encoder, tuned), seed=recipe.seed) for each in controls])
     done("judging")
     scores = {**lesson.scores, "after": check.after}
-    found = TextTraining(target, lesson.found, lesson.judged_by, lesson.metric, lesson.told, run, gate, scores, seconds)
+    found = Outcome(target, lesson.found, lesson.judged_by, lesson.metric, lesson.told, run, gate, scores, seconds)
     # Last: until it was judged, a kill leaves all that going on needs, and what stood here before.
     tuned.save(target, record={**about, **found.to_json()})
     if asked is not None:  # they may have been paid for

@@ -12,7 +12,7 @@ from vicino.errors import InputError, UnknownName
 if TYPE_CHECKING:
     from vicino.learning.loop import Plan
     from vicino.retrieval.recommenders import Recommender
-    from vicino.training.text import TextTraining
+    from vicino.training.outcome import Outcome
 
 __all__ = ["open_recommender", "recommend", "train_recommender"]
 
@@ -27,7 +27,7 @@ def train_recommender(
     index: str = "exact",
     dry_run: bool = False,
     **params: Any,
-) -> TextTraining | Plan:
+) -> Outcome | Plan:
     """Teach two towers on interactions of users with items, and save a recommender; see `vicino.training.recommender`.
 
     `params` are the parameters of `vicino.encoders.interactions.TwoTower`, such as epochs=20. Raises MissingExtra without torch,

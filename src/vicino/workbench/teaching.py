@@ -17,9 +17,8 @@ from vicino.errors import InputError
 if TYPE_CHECKING:
     from vicino.learning.loop import Plan
     from vicino.training.classifier import ClassifierTraining, TextClassifier
-    from vicino.training.images.train import ImageTraining
+    from vicino.training.outcome import Outcome
     from vicino.training.tagger import Entity, Tagger, TaggerTraining
-    from vicino.training.text import TextTraining
 
 __all__ = [
     "classify",
@@ -64,7 +63,7 @@ def train_text(
     controls: Sequence[str | PathLike[str]] | None = None,
     dry_run: bool = False,
     **recipe: Any,
-) -> TextTraining | Plan:
+) -> Outcome | Plan:
     """Fine-tune a sentence encoder on pairs, triplets, labelled pairs, judged retrieval, or `unlabelled` texts.
 
     See `vicino.training.text`. `recipe` are the parameters of `TextRecipe`, such as epochs=2; of unlabelled texts, way="simcse"
@@ -103,7 +102,7 @@ def train_reranker(
     unlabelled: bool = False,
     dry_run: bool = False,
     **recipe: Any,
-) -> TextTraining | Plan:
+) -> Outcome | Plan:
     """Teach a cross-encoder to rerank, on pairs, triplets, judged retrieval, or `unlabelled` texts.
 
     See `vicino.training.reranker`. `recipe` are the parameters of `RerankerRecipe`, such as negatives=7. Raises MissingExtra
@@ -149,7 +148,7 @@ def train_images(
     split: str | None = None,
     dry_run: bool = False,
     **recipe: Any,
-) -> ImageTraining | Plan:
+) -> Outcome | Plan:
     """Train a network on images, by their labels or without; see `vicino.training.images.train`.
 
     `recipe` are the parameters of `ImageRecipe`, such as minutes=4, and options of the objective, such as crop=0.5. Raises

@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -21,22 +21,22 @@ import numpy as np
 
 from vicino import artifacts
 from vicino.catalog import call
-from vicino.data.lint import Lint
 from vicino.encoders.images import ImageEncoder, opened_backbone
 from vicino.errors import InputError
-from vicino.evaluation.gate import Gate, decide
+from vicino.evaluation.gate import decide
 from vicino.learning.loop import Batches, Plan, Run, Settings, fit, plan
 from vicino.training.images.judging import Judge
 from vicino.training.images.material import Material, Parts, divide, material
 from vicino.training.images.objectives import OBJECTIVES
 from vicino.training.images.recipe import ImageRecipe
 from vicino.training.images.sheet import write_sheet
+from vicino.training.outcome import Outcome
 
 if TYPE_CHECKING:
     from vicino.encoders.images.network import Backbone
     from vicino.training.images.objectives.base import Objective
 
-__all__ = ["ImageTraining", "Shortened", "train_images"]
+__all__ = ["Shortened", "train_images"]
 
 _MOST_MEASURED = 10_000  # images whose brightness a fresh network is normalised by
 _FLATTEST = 1e-2  # spread of brightness
@@ -47,41 +47,6 @@ _WHERE_WORSE = (
     "begin with a pretrained network: --backbone a folder or a hub name",
 )
 _WHERE_UNSURE = ("give more images, or train for longer (--minutes)",)
-
-
-@dataclass(frozen=True, eq=False)
-class ImageTraining:
-    """What came of it. `scores` are means on what is judged by: of the baselines, of a pretrained network "before", and "after".
-
-    `told` says what learnt from what, for how long and how fast.
-    """
-
-    path: Path
-    found: Lint
-    judged_by: str
-    metric: str
-    told: str
-    run: Run
-    gate: Gate
-    scores: Mapping[str, float]
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON can say it."""
-        return {
-            "path": str(self.path),
-            "lint": self.found.to_json(),
-            "judged_by": self.judged_by,
-            "told": self.told,
-            "steps": self.run.steps,
-            "ended": self.run.ended,
-            "kept_step": self.run.kept,
-            "chosen_by": {str(step): value for step, value in self.run.metrics.items()},
-            "examples_per_second": self.run.examples_per_second,
-            "gate": self.gate.to_json(),
-            self.metric: dict(self.scores),
-            "seconds": dict(self.seconds),
-        }
 
 
 @dataclass(frozen=True)
@@ -110,7 +75,7 @@ def train_images(
     columns: Mapping[str, str] | None = None,
     split: str | None = None,
     dry_run: bool = False,
-) -> ImageTraining | Plan:
+) -> Outcome | Plan:
     """Train a network on the images of `data` by an `objective` of `OBJECTIVES`, and write an encoder of images to `out`.
 
     `data`, `columns` and `split` are those of `vicino.training.images.material`. `backbone` is what
@@ -186,7 +151,7 @@ def train_images(
     done("judging")
     scores = {**{name: float(each.mean()) for name, each in before.items()}, "after": float(right.mean())}
     told = _told(objective, whole.backbone, parts, run, settings.epochs, len(batches))
-    found = ImageTraining(target, given.found, judge.judged_by, judge.metric, told, run, gate, scores, seconds)
+    found = Outcome(target, given.found, judge.judged_by, judge.metric, told, run, gate, scores, seconds)
     # Last: until it was judged, a kill leaves all that going on needs, and what stood here before.
     tuned.save(target, record={**about, **found.to_json()})
     seen = given.pixels[parts.judge[:_PAINTED]]
@@ -301,5 +266,5 @@ def _told(objective: str, network: Backbone, parts: Parts, run: Run, epochs: int
     weights = sum(each.numel() for each in network.parameters())
     return (
         f"{objective} taught {weights:,} weights from {len(parts.learn):,} images of {network.size} x {network.size} pixels: "
-        f"{epochs:,} epochs of {steps:,} steps, {run.examples_per_second:,.0f} images a second"
+        f"{epochs:,} {'epoch' if epochs == 1 else 'epochs'} of {steps:,} steps, {run.examples_per_second:,.0f} images a second"
     )

@@ -25,8 +25,8 @@ from vicino.progress import task
 from vicino.retrieval.recommenders import RECOMMENDERS
 from vicino.retrieval.recommenders.base import Recommender
 from vicino.retrieval.recommenders.two_tower import TwoTowerRecommender
+from vicino.training.outcome import Outcome
 from vicino.training.recommender.lint import lint_interactions
-from vicino.training.text import TextTraining
 
 __all__ = ["BASELINES", "METRIC", "train_recommender"]
 
@@ -51,7 +51,7 @@ def train_recommender(
     users: str | PathLike[str] | None = None,
     index: str = "exact",
     dry_run: bool = False,
-) -> TextTraining | Plan:
+) -> Outcome | Plan:
     """Teach two towers on the interactions of `data`, and save the recommender "two-tower" to `out`.
 
     `data`, `columns`, `items` and `users` are those of `vicino.data.interactions.read_interactions`; `encoder` brings the
@@ -105,7 +105,7 @@ def train_recommender(
     done("judging")
     scores = {name: float(each.mean()) for name, each in {**before, "two-tower": after}.items()}
     told = f"{run.steps:,} steps, {run.examples_per_second:,.0f} examples a second"
-    made = TextTraining(target, found, said, METRIC, told, run, gate, scores, seconds)
+    made = Outcome(target, found, said, METRIC, told, run, gate, scores, seconds)
     # Last: until it was judged, a kill leaves all that going on needs, and what stood here before.
     recommender = TwoTowerRecommender.around(towers, whole, index=index)
     recommender.save(target, record={"data": str(Path(data).resolve()), **about, **made.to_json()})
