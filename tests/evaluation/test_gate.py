@@ -72,13 +72,13 @@ def test_correlations_are_those_of_scipy_and_move_together():
 
 def test_an_interval_of_correlations_holds_the_truth_as_often_as_it_says():
     inside = 0
-    for seed in range(60):
+    for seed in range(24):
         random = np.random.default_rng(seed)
         truth = random.normal(size=150)
         before, after = truth + random.normal(size=150), truth + random.normal(size=150)
         low, high = check_correlation("STS", truth, before, after, seed=seed).difference[1:]
         inside += low <= 0 <= high
-    assert inside >= 51  # 95 % of 60 are 57; fewer than 51 come once in a thousand
+    assert inside >= 19  # 95 % of 24 are 23; fewer than 19 come once in two thousand
 
 
 @pytest.mark.parametrize(

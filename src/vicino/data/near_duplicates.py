@@ -49,7 +49,7 @@ def near_duplicates(texts: Sequence[str], others: Sequence[str] | None = None, *
     sizes = np.bincount(rows, minlength=len(both))
     starts = np.concatenate([[0], np.cumsum(sizes)])
     texts_with_words = np.flatnonzero(sizes)
-    found = [np.empty((0, 2), np.int64)]
+    found = np.empty(0, np.int64)  # pairs as one number, left * len(both) + right
     if len(texts_with_words) > 1:
         random = np.random.default_rng(0)
         bands, hashes = _banding(threshold)
@@ -57,8 +57,9 @@ def near_duplicates(texts: Sequence[str], others: Sequence[str] | None = None, *
             factors, shifts = random.integers(1, 2**31, size=(2, hashes), dtype=np.uint64)
             runs, ordered = _runs(band_keys(words, starts, texts_with_words, factors, shifts), texts_with_words)
             border = 0 if others is None else len(texts)
-            found.append(alike(words, starts, runs, ordered, border, _CROWD, threshold))
-    kept = np.unique(np.concatenate(found), axis=0)
+            left, right = alike(words, starts, runs, ordered, border, _CROWD, threshold).T
+            found = np.union1d(found, left * len(both) + right)
+    kept = np.stack(np.divmod(found, len(both) or 1), axis=1)
     kept[:, 1] -= 0 if others is None else len(texts)
     return kept
 

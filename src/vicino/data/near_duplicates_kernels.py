@@ -53,9 +53,8 @@ def alike(words: Array, starts: Array, runs: Array, texts: Array, border: int, c
         first, end = runs[run], runs[run + 1]
         for right in range(first + 1, end):
             b = texts[right]
-            for left in range(first, right):
-                if end - first > crowd and first < left < right - 1:
-                    continue
+            step = max(right - 1 - first, 1) if end - first > crowd else 1  # the first and the neighbour, or all
+            for left in range(first, right, step):
                 a = texts[left]
                 if (border and not a < border <= b) or not _overlap(words, starts, a, b, threshold):
                     continue
