@@ -1,0 +1,186 @@
+"""Experiments: worked examples, other implementations, and thousands of simulated ones in which the truth is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from vicino.errors import DimensionMismatch, EmptyInput, InputError, InvalidVectors
+from vicino.metrics.experiments import (
+    Difference,
+    always_valid,
+    difference,
+    equivalent,
+    mismatch,
+    ratio,
+    smallest_effect,
+    team_draft,
+    users_needed,
+)
+from vicino.metrics.significance import Interval
+
+RUNS = 2000
+
+
+def test_a_mean_is_compared_as_welch_does_with_many_users():
+    random = np.random.default_rng(0)
+    one, two = random.normal(0, 1, 4000), random.normal(0.05, 3, 5000)
+    found = difference(ratio(one), ratio(two))
+    welch = stats.ttest_ind(two, one, equal_var=False)
+    assert found.p == pytest.approx(welch.pvalue, rel=0.01)
+    low, high = welch.confidence_interval()
+    assert found.interval == pytest.approx((two.mean() - one.mean(), low, high), abs=1e-4)
+
+
+def test_a_ratio_has_the_spread_that_drawing_users_anew_has():
+    random = np.random.default_rng(1)
+    shown = random.poisson(4, 3000) + 1
+    clicked = random.binomial(shown, random.beta(1, 5, 3000))  # clicks of one user hang together
+    found = ratio(clicked, shown)
+    rows = random.integers(0, 3000, (4000, 3000))
+    drawn = clicked[rows].sum(axis=1) / shown[rows].sum(axis=1)
+    assert found.value == clicked.sum() / shown.sum()
+    assert math.sqrt(found.variance) == pytest.approx(drawn.std(), rel=0.06)
+    by_click = math.sqrt(found.value * (1 - found.value) / shown.sum())
+    assert math.sqrt(found.variance) > 1.2 * by_click  # what a binomial interval over clicks would promise
+
+
+def test_users_needed_is_what_the_textbook_says_and_has_a_reverse():
+    # (1.96 + 0.8416)^2 (.1 .9 / .5 + .11 .89 / .5) / .01^2
+    assert users_needed((0.09, 0.0979), 0.01) == 29_497
+    assert users_needed(4.0, 0.1, power=0.9) == 16_812  # 2 (1.96 + 1.2816)^2 4 / .1^2, both groups
+    for share in (0.5, 0.1):
+        users = users_needed((0.09, 0.0979), 0.01, share=share)
+        assert smallest_effect((0.09, 0.0979), users, share=share) == pytest.approx(0.01, rel=1e-4)
+
+
+def simulated(random, effect, users, base=0.1):
+    """Conversions of both groups of so many users each, in RUNS experiments."""
+    return [random.binomial(1, share, (RUNS, users)).cumsum(axis=1) for share in (base, base + effect)]
+
+
+def at(sums, users):
+    """The comparison of each experiment after the first so many users of each group."""
+    one, two = (each[:, users - 1] / users for each in sums)
+    error = np.sqrt((one * (1 - one) + two * (1 - two)) / (users - 1))
+    return two - one, error
+
+
+@pytest.fixture(scope="module")
+def alike():
+    return simulated(np.random.default_rng(0), 0.0, 2000)
+
+
+def wrong(means, errors):
+    """The share of experiments that claim a difference, by the functions that `read` calls."""
+    pairs = zip(means, errors, strict=True)
+    found = [Difference(Interval(m, m - 1.96 * e, m + 1.96 * e), e, 2 * stats.norm.sf(abs(m) / e)) for m, e in pairs]
+    return np.array([one.p < 0.05 for one in found]), np.array([always_valid(one, 0.03)[1] < 0.05 for one in found])
+
+
+def test_one_look_gives_five_false_alarms_in_a_hundred_and_twenty_looks_many_more_unless_they_are_allowed_for(alike):
+    looks = [wrong(*at(alike, users)) for users in range(100, 2001, 100)]
+    once = looks[-1][0].mean()
+    peeking = np.any([fixed for fixed, _ in looks], axis=0).mean()
+    allowed = np.any([valid for _, valid in looks], axis=0).mean()
+    assert 0.03 < once < 0.07  # four standard errors around .05
+    assert peeking > 0.15
+    assert allowed <= 0.05
+
+
+def test_what_was_planned_is_found_as_often_as_was_promised():
+    variance = (0.1 * 0.9, 0.13 * 0.87)
+    users = users_needed(variance, 0.03) // 2
+    sums = simulated(np.random.default_rng(3), 0.03, users)
+    found = wrong(*at(sums, users))[0].mean()
+    assert 0.76 < found < 0.84
+
+
+def test_an_always_valid_interval_and_its_p_say_the_same():
+    for mean in np.linspace(-0.2, 0.2, 21):
+        for error in (0.01, 0.05):
+            interval, p = always_valid(Difference(Interval(mean, 0, 0), error, 1.0), 0.05)
+            assert (p < 0.05) == (interval.low > 0 or interval.high < 0)
+            assert interval.high - interval.mean > 1.96 * error
+    assert always_valid(Difference(Interval(0.0, 0, 0), 0.0, 1.0), 0.1)[1] == 1
+
+
+def test_the_same_is_found_and_not_only_nothing():
+    tight = Difference(Interval(0.001, -0.009, 0.011), 0.005, 0.84)
+    assert equivalent(tight, 0.02) < 0.001
+    assert equivalent(tight, 0.005) > 0.05
+    assert equivalent(Difference(Interval(0.03, 0, 0), 0.001, 0), 0.02) > 0.99
+    one_sided = stats.norm.sf((0.02 - 0.001) / 0.005)
+    assert equivalent(tight, 0.02) == pytest.approx(one_sided)
+
+
+def test_lost_users_are_noticed():
+    assert mismatch([10_000, 10_100]) > 0.4
+    assert mismatch([10_000, 10_600]) < 1e-4
+    assert mismatch([990, 9_010], [1, 9]) > 0.01
+    assert mismatch([10_000, 10_100]) == pytest.approx(stats.chisquare([10_000, 10_100]).pvalue)
+
+
+# Interleaving -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_holds_the_best_of_both_fairly():
+    first, second = list("abcdef"), list("fedcba")
+    picks = np.zeros(2)
+    for seed in range(400):
+        shown, teams = team_draft(first, second, 4, seed=seed)
+        assert len(set(shown)) == 4
+        assert (teams == 0).sum() == 2  # of every two, one each
+        assert {shown[0], shown[1]} == {"a", "f"}
+        picks[teams[0]] += 1
+    assert 150 < picks[0] < 250
+
+
+def test_lists_that_end_early_or_agree():
+    assert team_draft([], [], 3)[0] == []
+    shown, teams = team_draft("ab", "abcde", 10, seed=1)
+    assert sorted(shown) == list("abcde")
+    assert len(teams) == 5
+    assert team_draft("abc", "abc", 3)[0] == ["a", "b", "c"]
+    assert team_draft("abc", "bca", 3, seed=5)[0] == team_draft("abc", "bca", 3, seed=5)[0]
+
+
+def test_users_who_click_at_random_prefer_neither():
+    random, credit = np.random.default_rng(0), 0
+    for _ in range(2000):
+        _, teams = team_draft(random.permutation(10).tolist(), random.permutation(10).tolist(), 10, seed=random)
+        credit += 2 * int(teams[random.integers(10)]) - 1
+    assert abs(credit) < 4 * math.sqrt(2000)
+
+
+# What is refused --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: ratio([1.0]), InputError),
+        (lambda: ratio([]), EmptyInput),
+        (lambda: ratio([1.0, np.nan]), InvalidVectors),
+        (lambda: ratio([1, 2], [0, 0]), InputError),
+        (lambda: ratio([1, 2], [1, 1, 1]), DimensionMismatch),
+        (lambda: users_needed(0.1, 0.0), InputError),
+        (lambda: users_needed(0.1, math.inf), InputError),
+        (lambda: users_needed(-0.1, 0.1), InputError),
+        (lambda: users_needed(0.1, 0.1, power=1.0), InputError),
+        (lambda: smallest_effect(0.1, 1), InputError),
+        (lambda: equivalent(Difference(Interval(0, 0, 0), 1, 1), 0), InputError),
+        (lambda: mismatch([1]), InputError),
+        (lambda: mismatch([0, 0]), InputError),
+        (lambda: mismatch([1, 2], [1]), DimensionMismatch),
+        (lambda: mismatch([1, 2], [1, 0]), InputError),
+        (lambda: always_valid(Difference(Interval(0, 0, 0), 1, 1), 0), InputError),
+        (lambda: team_draft("a", "b", 0), InputError),
+    ],
+)
+def test_what_cannot_be_is_named(call, error):
+    with pytest.raises(error):
+        call()
