@@ -1,0 +1,171 @@
+"""An encoder looked at: each planted fault is found, by its own finding, and the clean copy is not accused of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vicino.data.records import Document, Judgement, Query
+from vicino.errors import InputError
+from vicino.evaluation.diagnosis import diagnose
+from vicino.evaluation.tasks import judged
+from vicino.vectors import normalise
+
+N, DIM = 600, 24
+
+
+@dataclass
+class Looked:
+    """What an encoder shows of itself: the vector of each text, by name."""
+
+    vectors: dict[str, Any]
+    cut: Any = None
+    sparse: bool = False
+    pretrained: bool = True
+    similarity: str = "cosine"
+
+    def encode_document(self, documents):
+        return np.array([self.vectors[document.text] for document in documents], np.float32)
+
+    def encode_query(self, texts):
+        return np.array([self.vectors[text] for text in texts], np.float32)
+
+    def truncation(self, documents):
+        return self.cut
+
+
+@pytest.fixture(scope="module")
+def task():
+    words = [f"{a}{b}" for a in "bcdfghjklm" for b in "aeiouy"]
+    random = np.random.default_rng(1)
+    texts = [" ".join(random.choice(words, 12)) for _ in range(N)]
+    documents = [Document(f"d{n}", text) for n, text in enumerate(texts)]
+    queries = [Query(f"q{n}", f"about {n}") for n in range(200)]
+    return judged("made", documents, queries, [Judgement(f"q{n}", f"d{n}", 1) for n in range(200)])
+
+
+@pytest.fixture(scope="module")
+def clean(task):
+    random = np.random.default_rng(0)
+    rows = normalise(random.normal(size=(N, DIM)))
+    asked = normalise(rows[:200] + 0.6 * normalise(random.normal(size=(200, DIM))))
+    texts = [document.text for document in task.documents]
+    return {**dict(zip(texts, rows, strict=True)), **dict(zip([q.text for q in task.queries], asked, strict=True))}
+
+
+def accused(found):
+    return {finding.about for finding in found.findings if finding.state == "problem"}
+
+
+def changed(clean, change):
+    names = list(clean)
+    return Looked(dict(zip(names, change(np.array([clean[name] for name in names])), strict=True)))
+
+
+def test_a_healthy_encoder_is_accused_of_nothing(task, clean):
+    found = diagnose(Looked(clean), task)
+    assert accused(found) == set()
+    assert found.healthy
+    assert {finding.about for finding in found.findings} >= {"lengths", "direction", "rank", "hubs", "duplicates", "scores"}
+    assert all(finding.threshold for finding in found.findings)
+
+
+def zeroed(rows):
+    rows[5] = 0
+    return rows
+
+
+def dead(rows):
+    rows[:, 3] = 0.01
+    return rows
+
+
+def shared(rows):
+    rows[100:120] = rows[100]
+    return rows
+
+
+def flat(rows):
+    rows[:, 2:] *= 0.02
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("change", "about"),
+    [
+        (zeroed, "lengths"),
+        (dead, "dimensions"),
+        (lambda rows: rows + 0.5, "direction"),
+        (lambda rows: rows * 1e-3 + 1, "direction"),
+        (flat, "rank"),
+        (shared, "one vector"),
+    ],
+)
+def test_a_planted_fault_is_found_with_its_cause_and_mend(task, clean, change, about):
+    found = next(one for one in diagnose(changed(clean, change), task).findings if one.about == about)
+    assert found.state == "problem"
+    assert found.cause
+    assert found.mend
+
+
+def test_hubs_are_found(task, clean):
+    def crowned(rows):
+        cone = normalise(rows) * 0.9 + 1
+        cone[7] = 1  # in the middle of all
+        cone[8] = 1.01
+        cone[9] = 1 + 0.01 * rows[9]
+        return cone
+
+    found = next(one for one in diagnose(changed(clean, crowned), task).findings if one.about == "hubs")
+    assert found.state == "problem"
+
+
+def test_a_collapse_is_called_so(task, clean):
+    found = diagnose(changed(clean, lambda rows: rows * 1e-3 + 1), task)
+    assert "collapsed" in next(one.cause for one in found.findings if one.about == "direction")
+
+
+def test_what_was_cut_and_what_repeats_is_found(task, clean):
+    cut = SimpleNamespace(share=0.3, limit=8, items_cut=400)
+    assert accused(diagnose(Looked(clean, cut), task)) == {"length limit"}
+    twice = [replace(task.documents[0], id=f"again{n}") for n in range(40)]
+    assert "duplicates" in accused(diagnose(Looked(clean), replace(task, documents=[*task.documents, *twice])))
+    leaky = replace(task, train={"t1": {f"d{n}": 1 for n in range(50)}})
+    assert accused(diagnose(Looked(clean), leaky)) == {"leakage"}
+
+
+def test_a_new_domain_is_found_and_its_documents_named(task, clean):
+    random = np.random.default_rng(9)
+    others = [Document(f"r{n}", f"old {n}") for n in range(400)]
+    near = {one.text: row for one, row in zip(others, normalise(random.normal(size=(400, DIM))), strict=True)}
+    far = {text: row + 0.2 for text, row in near.items()}
+    assert accused(diagnose(Looked({**clean, **near}), task, reference=others)) == set()
+    found = diagnose(Looked({**clean, **far}), task, reference=others)
+    domain = next(one for one in found.findings if one.about == "domain")
+    assert domain.state == "problem"
+    assert "out of the old domain, such as d" in domain.value
+
+
+def test_a_cure_is_measured_on_the_task_and_helps_where_it_should(task, clean):
+    def tilted_rows(rows):
+        """One direction drowns the others, and says nothing."""
+        return rows + 8 * np.eye(DIM)[0] * np.random.default_rng(4).normal(size=(len(rows), 1))
+
+    tilted = changed(clean, tilted_rows)
+    found = diagnose(tilted, task, cure=True)
+    assert {check.name for check in found.cures} == {
+        f"nDCG@10 with {name}" for name in ("centring", "all-but-the-top", "whitening")
+    }
+    assert found.cures[1].difference.low > 0.1
+    healthy = diagnose(Looked(clean), task, cure=True)
+    assert all(check.difference.low <= 0 for check in healthy.cures)
+    assert found.to_json()["cures"][0]["n"] == 200
+
+
+def test_sparse_vectors_are_refused(task, clean):
+    with pytest.raises(InputError, match="sparse"):
+        diagnose(Looked(clean, sparse=True), task)
