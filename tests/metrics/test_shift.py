@@ -49,3 +49,9 @@ def test_what_cannot_be_compared_is_named(test):
         test(cloud(0), cloud(1)[:, :3])
     with pytest.raises(InputError, match="at least 20"):
         test(cloud(0), cloud(1, 5))
+
+
+def test_a_classifier_raises_no_more_false_alarms_than_it_says():
+    random = np.random.default_rng(1)
+    ps = [classifier_shift(random.normal(size=(60, 8)), random.normal(size=(60, 8)), seed=seed).p for seed in range(60)]
+    assert np.mean(np.array(ps) < 0.05) <= 0.07  # .12 where the folds' scores are tested as one

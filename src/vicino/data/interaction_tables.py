@@ -24,7 +24,7 @@ from vicino.data.rows import TABLES
 from vicino.data.text import Vocabulary
 from vicino.errors import EmptyInput, InputError, UnreadableSource
 
-__all__ = ["ENDINGS", "Table", "plain_name"]
+__all__ = ["ENDINGS", "Table", "plain_name", "seconds"]
 
 ENDINGS = (".csv", ".tsv", ".dat", ".data", ".jsonl", ".ndjson", ".parquet")
 
@@ -109,7 +109,7 @@ class Table:
                 times = np.asarray(strings.cast(pa.float64()).to_numpy(), np.float64)
             except pa.ArrowInvalid:
                 encoded = strings.dictionary_encode().unify_dictionaries().combine_chunks()
-                distinct = [_seconds(text or "") for text in encoded.dictionary.to_pylist()]
+                distinct = [seconds(text or "") for text in encoded.dictionary.to_pylist()]
                 times = np.array([*distinct, np.nan])[encoded.indices.fill_null(len(distinct)).to_numpy()]
             wrong = np.flatnonzero(~np.isfinite(times))
             if len(wrong):
@@ -288,7 +288,12 @@ def _in_seconds(microseconds: Any) -> Any:
     return pa.array([None if one is None else repr(one / 1e6) for one in microseconds.to_pylist()], pa.string())
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """A number, or a date of ISO 8601 (UTC where no zone is), as seconds since 1970; NaN for neither.
+
+    >>> seconds("1970-01-02"), seconds("12.5"), seconds("soon")
+    (86400.0, 12.5, nan)
+    """
     try:
         return float(text)
     except ValueError:
