@@ -10,7 +10,19 @@ from hypothesis.extra import numpy as arrays_of
 from scipy.sparse import csr_array
 
 from vicino.errors import DimensionMismatch, InputError, InvalidVectors
-from vicino.vectors import Ragged, as_vectors, distances, normalise, quantise, similarity, top_k, truncate
+from vicino.vectors import (
+    Ragged,
+    as_vectors,
+    dequantise,
+    distances,
+    normalise,
+    product_codebooks,
+    quantisation_loss,
+    quantise,
+    similarity,
+    top_k,
+    truncate,
+)
 
 MODERATE = st.floats(-1e6, 1e6, width=32)
 
@@ -181,8 +193,73 @@ def test_bits_are_the_signs(vectors):
 
 
 def test_a_precision_that_does_not_exist():
-    with pytest.raises(InputError, match="choose one of float32, float16, int8, binary, ubinary"):
+    with pytest.raises(InputError, match="choose one of float32, float16, bfloat16, int8, binary, ubinary, pq"):
         quantise(np.zeros((1, 1), dtype=np.float32), "int4")
+
+
+@given(matrices(st.integers(0, 4), 5))
+def test_bfloat16_is_that_of_torch(vectors):
+    torch = pytest.importorskip("torch")
+    expected = torch.from_numpy(vectors).to(torch.bfloat16)
+    codes = quantise(vectors, "bfloat16")
+    np.testing.assert_array_equal(codes.view(np.int16), expected.view(torch.int16).numpy())
+    np.testing.assert_array_equal(dequantise(codes, "bfloat16", 5), expected.float().numpy())
+
+
+@given(matrices(st.integers(1, 6), 5))
+def test_int8_comes_back_within_a_step(vectors):
+    ranges = np.stack([vectors.min(axis=0), vectors.max(axis=0)])
+    back = dequantise(quantise(vectors, "int8"), "int8", 5, ranges=ranges)
+    step = (ranges[1].astype(np.float64) - ranges[0]) / 255
+    assert (np.abs(back - vectors) <= step * 1.01 + 1e-6 * np.abs(vectors).max()).all()
+
+
+@pytest.mark.parametrize("precision", ["binary", "ubinary"])
+def test_signs_come_back(precision):
+    vectors = np.array([[1, -2, 3, 4, -5, 6, 7, 8, -9, 0.5]], dtype=np.float32)
+    assert dequantise(quantise(vectors, precision), precision, 10).tolist() == [[1, -1, 1, 1, -1, 1, 1, 1, -1, 1]]
+
+
+def test_product_codes_by_hand():
+    vectors = np.array([[0, 0, 5], [0, 0, 6], [9, 9, 5], [9, 9, 6]] * 3, dtype=np.float32)
+    books = product_codebooks(vectors, 2, size=2)
+    assert books.tolist() == [[[0, 0], [9, 9]], [[5, 0], [6, 0]]]  # the last run is filled up
+    codes = quantise(vectors[:4], "pq", codebooks=books)
+    assert codes.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    np.testing.assert_array_equal(dequantise(codes, "pq", 3, codebooks=books), vectors[:4])
+
+
+def test_codebooks_are_learnt_alike_from_a_seed():
+    vectors = np.random.default_rng(0).standard_normal((300, 10)).astype(np.float32)
+    one, two = (product_codebooks(vectors, 3, size=16, seed=5) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_what_does_not_fit_product_codes_is_named():
+    vectors = np.ones((10, 4), dtype=np.float32)
+    for parts, size in ((0, 2), (5, 2), (2, 0), (2, 11), (2, 300)):
+        with pytest.raises(InputError, match="do not fit 10 vectors"):
+            product_codebooks(vectors, parts, size=size)
+    with pytest.raises(InputError, match="cannot be read alone"):
+        quantise(vectors, "pq")
+    with pytest.raises(InputError, match="cannot be read alone"):
+        dequantise(np.zeros((1, 4), dtype=np.int8), "int8", 4)
+    with pytest.raises(DimensionMismatch, match="codebooks of 2 × 2"):
+        quantise(np.ones((1, 6), dtype=np.float32), "pq", codebooks=np.zeros((2, 3, 2), dtype=np.float32))
+
+
+def test_fewer_bits_lose_more():
+    rng = np.random.default_rng(1)
+    vectors, queries = (rng.standard_normal((n, 64)).astype(np.float32) for n in (2000, 100))
+    losses = [quantisation_loss(vectors, queries, each) for each in ("float32", "float16", "bfloat16", "int8", "pq", "binary")]
+    assert (losses[0].recall, round(losses[0].cosine, 6)) == (1, 1)
+    recalls, cosines = [loss.recall for loss in losses], [loss.cosine for loss in losses]
+    assert recalls[1] > 0.98 < recalls[2] + 0.1
+    assert recalls[3] > 0.9 > recalls[4] > recalls[5] > 0.1
+    assert cosines[1] > cosines[2] > cosines[3] > cosines[4] > cosines[5] > 0.7  # of normal numbers' signs: sqrt(2 / pi), .798
+    for nothing in ((vectors[:0], queries), (vectors, queries[:0])):
+        with pytest.raises(InputError, match="nothing to measure"):
+            quantisation_loss(*nothing, "int8")
 
 
 # Several vectors an item ----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from operator import methodcaller
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,8 @@ from vicino.indexes import INDEXES, Index
 
 N, DIM, QUERIES = 2000, 32, 50
 SIMILARITIES = ("cosine", "dot", "euclidean")
+# Normal random vectors are the hardest there are: nothing in them is near. These find so much of them with their default effort.
+ROUGH = {"ivf-pq": 0.5, "quantised-graph": 0.5, "binary": 0.5, "disk": 0.5}
 
 
 @pytest.fixture(scope="module", params=list(INDEXES))
@@ -70,6 +73,11 @@ def oracle(vectors: np.ndarray, queries: np.ndarray, similarity: str) -> np.ndar
     return left @ right.T
 
 
+def share(found: np.ndarray, best: np.ndarray) -> float:
+    """The recall: the mean share of `best` (q, k) that is among `found`."""
+    return float(np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(found.tolist(), best.tolist(), strict=True)]))
+
+
 # What is found --------------------------------------------------------------------------------------------------------
 
 
@@ -87,10 +95,19 @@ def test_answers_are_those_of_brute_force(index, similarity, vectors, queries):
     found = np.array([[int(name[1:]) for name in row] for row in hits.ids])
     if "exact" in index.capabilities:
         np.testing.assert_array_equal(found, best)
-    recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.tolist(), best.tolist(), strict=True)])
-    assert recall >= 0.95
+    assert share(found, best) >= ROUGH.get(index.family, 0.95)
     np.testing.assert_allclose(hits.scores, np.take_along_axis(scores, found, axis=1), atol=1e-4)
     assert (np.diff(hits.scores, axis=1) <= 0).all()
+
+
+def test_with_effort_all_is_found(index, similarity, vectors, queries):
+    best = np.argsort(-oracle(vectors, queries, similarity), axis=1, kind="stable")[:, :10]
+    efforts = (1, 10, N) if "effort" in index.capabilities else (None,)
+    hits = [index.search(queries, k=10, effort=effort) for effort in efforts]
+    names = np.array([f"v{row}" for row in range(N)], dtype=object)[best]
+    recalls = [share(each.ids, names) for each in hits]
+    assert recalls == sorted(recalls)
+    assert recalls[-1] >= 0.99
 
 
 def test_every_vector_finds_itself(index, similarity, vectors):
@@ -242,6 +259,8 @@ def test_sparse_rows_are_ranked_like_dense_ones_or_refused(family, similarity):
 
 
 def test_two_builds_give_the_same_to_the_bit(index, vectors, queries):
+    if "unseeded" in index.capabilities:
+        pytest.skip(f"the library of {index.family} takes no seed")
     again = index.clone().build(vectors, [f"v{row}" for row in range(N)])
     equal(again.search(queries), index.search(queries))
 
@@ -275,6 +294,10 @@ def test_effort_is_for_those_that_have_it(index, queries):
 # Kept and opened ------------------------------------------------------------------------------------------------------
 
 
+def files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file())
+
+
 def equal(left: indexes.base.Hits, right: indexes.base.Hits) -> None:
     assert left.ids.tolist() == right.ids.tolist()
     np.testing.assert_array_equal(left.scores, right.scores, strict=True)
@@ -284,13 +307,13 @@ def test_a_saved_index_answers_the_same_to_the_bit(index, queries, tmp_path):
     opened = indexes.load(index.save(tmp_path / "index"))
     assert type(opened) is type(index)
     assert opened.manifest() == index.manifest()
-    assert opened.nbytes == index.nbytes >= N * DIM * 4
+    assert opened.nbytes == index.nbytes >= (0 if "disk" in index.capabilities else N * DIM * 4)
     equal(opened.search(queries), index.search(queries))
     allowed = {"v1", "v2", "v3"}
     equal(opened.search(queries, allow=allowed), index.search(queries, allow=allowed))
     again = opened.save(tmp_path / "again")
-    for file in sorted((tmp_path / "index").iterdir()):
-        assert (again / file.name).read_bytes() == file.read_bytes()
+    for file in files(tmp_path / "index"):
+        assert (again / file.relative_to(tmp_path / "index")).read_bytes() == file.read_bytes()
 
 
 def test_the_manifest_says_what_it_is(index, similarity):
@@ -307,9 +330,10 @@ def test_odd_ids_are_kept(family, tmp_path):
 
 def test_damage_is_noticed(family, tmp_path):
     folder = family().build(np.eye(3)).save(tmp_path / "index")
-    for file in sorted(folder.iterdir()):
+    for file in files(folder):
         whole = file.read_bytes()
-        for harm in (whole[:-3], whole[:20] + bytes([whole[20] ^ 1]) + whole[21:], b""):
+        at = min(20, len(whole) - 1)
+        for harm in (whole[:-3], whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :], b""):
             file.write_bytes(harm)
             with pytest.raises(ArtifactError):
                 indexes.load(folder)

@@ -64,4 +64,7 @@ def test_small_distances_far_from_the_origin_are_told_apart():
 
 def test_its_size_is_that_of_its_numbers():
     assert Exact().build(np.eye(3)).nbytes == 3 * 3 * 4
+    grown = Exact().build(np.eye(8), list("abcdefgh")).add(np.eye(8)[:1], ["i"])
+    assert grown.nbytes == grown.remove(["a", "b"]).nbytes == (8 + 1 + 2) * 8 * 4  # the free places too
+    assert Exact().build(np.eye(8)).remove(["3"]).nbytes == 8 * 8 * 4
     assert Exact().build(csr_array(np.eye(3))).nbytes == 3 * 4 + 3 * 4 + 4 * 4  # data, columns, row starts

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vicino import artifacts, indexes
-from vicino.errors import ArtifactCorrupt
+from vicino.errors import ArtifactCorrupt, InputError
 from vicino.indexes import INDEXES
 from vicino.indexes.exact import Exact
 
@@ -72,3 +72,9 @@ def test_a_graph_that_cannot_be_read_is_damage(HNSW, tmp_path):
     artifacts.write(folder, kind="index", data=saved.data, arrays=arrays)
     with pytest.raises(ArtifactCorrupt, match="build the index again"):
         indexes.load(folder)
+
+
+@pytest.mark.parametrize("params", [{"m": 0}, {"m": 1}, {"m": -1}, {"ef_construction": 0}])
+def test_parameters_that_would_end_the_process_are_named(HNSW, vectors, params):
+    with pytest.raises(InputError, match="cannot be"):
+        HNSW(**params).build(vectors)

@@ -69,13 +69,14 @@ class Hits:
 
     `ids` is (n, k) of str, None where a query has fewer than k answers; `scores` is (n, k) float32, -inf there.
     `complete` is False where an approximate or filtered search knows that it may have missed something. `why`, asked for
-    with `explain=True`, holds for each query one plain mapping for each answer.
+    with `explain=True`, holds for each query one plain mapping for each answer. `how` says in words how an index found them.
     """
 
     ids: NDArray[np.object_]
     scores: NDArray[np.float32]
     complete: bool = True
     why: Sequence[Sequence[Mapping[str, Any]]] | None = None
+    how: str = ""
 
     def __post_init__(self) -> None:
         if self.ids.ndim != 2 or self.ids.shape != self.scores.shape:
@@ -92,9 +93,11 @@ class Hits:
         >>> Hits.of_rows(names, np.array([[1, -1]]), np.array([[0.5, 0.0]], dtype=np.float32)).top()
         [('y', 0.5)]
         """
-        ids = names[rows]
-        ids[rows < 0] = None
-        return cls(ids, np.where(rows >= 0, scores, -np.inf).astype(np.float32), **more)
+        ids, nobody = names[rows], rows < 0
+        if nobody.any():
+            ids[nobody] = None
+            scores = np.where(nobody, -np.inf, scores)
+        return cls(ids, np.asarray(scores, dtype=np.float32), **more)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -35,6 +35,7 @@ class Index(Parameterised, ABC):
 
     ids_: NDArray[np.object_] | None = None
     dim_: int = 0
+    _places: _Places | None = None
 
     @abstractmethod
     def _build(self, vectors: Any) -> None:
@@ -67,11 +68,7 @@ class Index(Parameterised, ABC):
 
         Raises EmptyInput, InvalidVectors, DuplicateIds, InputError (a similarity that the index does not rank by).
         """
-        if self.similarity not in self.similarities:
-            raise InputError(
-                f"{type(self).__name__} does not rank by {self.similarity!r}",
-                mend=f"choose one of {', '.join(sorted(self.similarities))}",
-            )
+        self._require_similarity()
         checked = self._check(vectors, None)
         n, dim = checked.shape
         if n == 0:
@@ -100,15 +97,16 @@ class Index(Parameterised, ABC):
         rows = self._rows(frozenset(ids))
         if len(rows):
             was = self._remove(rows)
-            self.ids_ = held[was]
-            self.ids_[was < 0] = None
+            left = held[was]
+            left[was < 0] = None
+            self.ids_ = left
         return self
 
     def search(self, queries: Any, k: int = 10, *, allow: Collection[str] | None = None, effort: int | None = None) -> Hits:
         """The k nearest of each query: (q, d) -> `Hits`. A k beyond the index gives all there is.
 
-        `allow` restricts the answers to these ids, searched exactly. `effort` trades time for recall where "effort" is a
-        capability. Raises NotFitted, InvalidVectors, DimensionMismatch.
+        `allow` restricts the answers to these ids; give a frozenset where many searches have the same. `effort` trades time for
+        recall where "effort" is a capability. `how` says what was done. Raises NotFitted, InvalidVectors, DimensionMismatch.
         """
         held = self._require_built()
         if k < 1:
@@ -117,9 +115,22 @@ class Index(Parameterised, ABC):
         rows = None if allow is None else self._rows(frozenset(allow))
         k = min(k, self._size())
         if k == 0:
-            return Hits(np.empty((checked.shape[0], 0), dtype=object), np.empty((checked.shape[0], 0), dtype=np.float32))
-        found, scores = self._search(checked, k, rows, effort)
-        return Hits.of_rows(held, found, scores, complete=bool((found >= 0).all()))
+            nothing = np.empty((checked.shape[0], 0))
+            return Hits(nothing.astype(object), nothing.astype(np.float32), how="nothing is there")
+        found, scores, how = self._answer(checked, k, rows, effort)
+        return Hits.of_rows(held, found, scores, complete=bool((found >= 0).all()), how=how)
+
+    def _answer(
+        self, queries: Any, k: int, allow: NDArray[np.int64] | None, effort: int | None
+    ) -> tuple[NDArray[Any], NDArray[Any], str]:
+        """What `_search` gives, and how it was found, in words."""
+        if allow is not None:
+            how = f"exact over {len(allow):,} allowed"
+        elif "exact" in self.capabilities:
+            how = f"exact over {self._size():,}"
+        else:
+            how = self.family if effort is None else f"{self.family}, effort {effort:,}"
+        return *self._search(queries, k, allow, effort), how
 
     def _size(self) -> int:
         """How many vectors can be found."""
@@ -148,6 +159,18 @@ class Index(Parameterised, ABC):
     def nbytes(self) -> int:
         """The memory that the index holds, ids apart."""
 
+    @property
+    def costly(self) -> bool:
+        """Whether building took more than taking the vectors in, so that it is worth keeping."""
+        return "exact" not in self.capabilities
+
+    def _require_similarity(self) -> None:
+        if self.similarity not in self.similarities:
+            raise InputError(
+                f"{type(self).__name__} does not rank by {self.similarity!r}",
+                mend=f"choose one of {', '.join(sorted(self.similarities))}",
+            )
+
     def _require_built(self) -> NDArray[np.object_]:
         if self.ids_ is None:
             raise NotFitted(f"{type(self).__name__} is empty", mend="call .build(vectors, ids) first")
@@ -157,8 +180,12 @@ class Index(Parameterised, ABC):
         return InputError(f"{type(self).__name__} cannot change after it was built", mend="build it again")
 
     def _rows(self, names: frozenset[str]) -> NDArray[np.int64]:
-        ids = () if self.ids_ is None else self.ids_
-        return np.flatnonzero(np.fromiter((name in names for name in ids), bool, len(ids)))
+        """Where these names are, ascending."""
+        if self.ids_ is None:
+            return np.empty(0, dtype=np.int64)
+        if self._places is None or self._places.ids is not self.ids_:
+            self._places = _Places(self.ids_)
+        return self._places.rows(names)
 
     def _check(self, vectors: Any, dim: int | None) -> Any:
         if hasattr(vectors, "tocsr"):
@@ -183,6 +210,22 @@ class Index(Parameterised, ABC):
         lengths = np.sqrt((rows * rows).sum(axis=1))
         scale = np.repeat(np.where(lengths > 0, lengths, 1), np.diff(rows.indptr))
         return csr_array((rows.data / scale, rows.indices, rows.indptr), shape=rows.shape)
+
+
+class _Places:
+    """Where each name is in `ids`; what was asked for last is remembered, as a filter is the same for many queries."""
+
+    def __init__(self, ids: NDArray[np.object_]) -> None:
+        self.ids = ids
+        self._row = {name: row for row, name in enumerate(ids) if name is not None}
+        self._last: tuple[frozenset[str], NDArray[np.int64]] | None = None
+
+    def rows(self, names: frozenset[str]) -> NDArray[np.int64]:
+        last = self._last  # another thread may put another one there
+        if last is None or last[0] is not names:
+            found = np.array([row for name in names if (row := self._row.get(name)) is not None], dtype=np.int64)
+            self._last = last = names, np.sort(found)
+        return last[1]
 
 
 def _names(ids: Sequence[str], n: int) -> NDArray[np.object_]:

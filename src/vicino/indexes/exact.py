@@ -58,6 +58,7 @@ class Exact(Index):
         if hasattr(self.vectors_, "tocsr"):
             self.vectors_ = self.vectors_[was]
         else:
+            self._room = self.vectors_ if self._room is None else self._room
             self.vectors_[free] = self.vectors_[was[free]]
             self.vectors_ = self.vectors_[:left]
         return was
@@ -97,4 +98,4 @@ class Exact(Index):
         stored = self.vectors_
         if hasattr(stored, "indptr"):
             return int(stored.data.nbytes + stored.indices.nbytes + stored.indptr.nbytes)
-        return int(stored.nbytes)
+        return int(stored.nbytes if self._room is None else self._room.nbytes)

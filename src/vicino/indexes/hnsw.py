@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino.errors import ArtifactCorrupt
+from vicino.errors import ArtifactCorrupt, InputError
 from vicino.indexes.base import Index
 from vicino.indexes.exact import Exact
 
@@ -40,6 +40,10 @@ class HNSW(Index):
     def _build(self, vectors: NDArray[np.float32]) -> None:
         import faiss
 
+        if self.m < 2 or self.ef_construction < 1:  # FAISS ends the process
+            raise InputError(
+                f"a graph of m={self.m} and ef_construction={self.ef_construction} cannot be", mend="give 2 links or more, and 1"
+            )
         metric = faiss.METRIC_L2 if self.similarity == "euclidean" else faiss.METRIC_INNER_PRODUCT
         self.graph_ = faiss.IndexHNSWFlat(vectors.shape[1], self.m, metric)
         self.gone_ = np.zeros(0, dtype=bool)
@@ -55,7 +59,12 @@ class HNSW(Index):
             self.graph_.add(vectors)
         finally:
             faiss.omp_set_num_threads(threads)
-        self.gone_ = np.concatenate([self.gone_, np.zeros(len(vectors), dtype=bool)])
+        self._mark(np.concatenate([self.gone_, np.zeros(len(vectors), dtype=bool)]))
+
+    def _mark(self, gone: NDArray[np.bool_]) -> None:
+        """What was removed, and what every search needs to know of it."""
+        self.gone_, self.lost_ = gone, int(gone.sum())
+        self.there_ = np.packbits(~gone, bitorder="little") if self.lost_ else None
 
     def _remove(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         self.gone_[rows] = True
@@ -63,6 +72,7 @@ class HNSW(Index):
         if self.gone_.mean() > _GONE:
             was = was[~self.gone_]
             self._build(self._vectors()[was].copy())
+        self._mark(self.gone_)
         was[self.gone_] = -1
         return was
 
@@ -76,7 +86,7 @@ class HNSW(Index):
             exact.vectors_ = self._vectors()
             return exact._search(queries, k, allow, None)
         ef = max(k, self.ef_search if effort is None else effort)
-        there = faiss.IDSelectorBitmap(np.packbits(~self.gone_, bitorder="little")) if self.gone_.any() else None
+        there = None if self.there_ is None else faiss.IDSelectorBitmap(self.there_)
         scores, rows = self.graph_.search(queries, k, params=faiss.SearchParametersHNSW(efSearch=ef, sel=there))
         if self.similarity == "euclidean":
             scores = -np.sqrt(np.maximum(scores, 0))
@@ -93,7 +103,7 @@ class HNSW(Index):
     def _arrays(self) -> dict[str, Any]:
         import faiss
 
-        gone = {"gone": self.gone_} if self.gone_.any() else {}
+        gone = {"gone": self.gone_} if self.lost_ else {}
         return {"graph": faiss.serialize_index(self.graph_), **gone}
 
     def _restore(self, arrays: Mapping[str, Any]) -> None:
@@ -103,12 +113,12 @@ class HNSW(Index):
             self.graph_ = faiss.deserialize_index(arrays["graph"])
         except RuntimeError as error:
             raise ArtifactCorrupt(f"the saved graph cannot be read: {error}", mend="build the index again") from error
-        self.gone_ = arrays.get("gone", np.zeros(self.graph_.ntotal, dtype=bool))
+        self._mark(arrays.get("gone", np.zeros(self.graph_.ntotal, dtype=bool)))
         if self.ids_ is not None:
             self.ids_[self.gone_] = None
 
     def _size(self) -> int:
-        return int(len(self.gone_) - self.gone_.sum())
+        return len(self.gone_) - self.lost_
 
     @property
     def nbytes(self) -> int:

@@ -1,0 +1,44 @@
+"""Indexes whose codes another library writes: its version stands in the manifest, and is looked at when one is opened."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from typing import Any, ClassVar, Self
+
+from vicino import artifacts
+from vicino.errors import ArtifactCorrupt, ArtifactTooNew
+from vicino.indexes.rescored import Rescored
+
+__all__ = ["Foreign"]
+
+
+class Foreign(Rescored):
+    """Codes in the format of `library`, a package's name. `steady` formats of an older version can be read."""
+
+    library: ClassVar[str]
+    steady: ClassVar[bool]
+
+    def manifest(self) -> dict[str, Any]:
+        return super().manifest() | {"library": {self.library: version(self.library)}}
+
+    @classmethod
+    def _from_artifact(cls, saved: artifacts.Artifact) -> Self:
+        written = str(saved.data.get("library", {}).get(cls.library, ""))
+        here = version(cls.library)
+        if _release(written) > _release(here):
+            raise ArtifactTooNew(
+                f"{saved.path} was written by {cls.library} {written}; {here} is installed",
+                mend=f"pip install --upgrade {cls.library}, or build the index again",
+            )
+        if not cls.steady and _release(written) != _release(here):
+            raise ArtifactCorrupt(
+                f"{saved.path} was written by {cls.library} {written or '(no version)'}, whose files {here} may misread",
+                mend="build the index again",
+            )
+        return super()._from_artifact(saved)
+
+
+def _release(text: str) -> tuple[int, ...]:
+    """(major, minor), by which formats change."""
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:2])

@@ -1,0 +1,91 @@
+"""Kept: the vectors that an approximate index keeps beside its codes, to score its candidates with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino.errors import InputError
+from vicino.indexes.exact import Exact
+from vicino.vectors import int8_steps
+
+__all__ = ["Kept"]
+
+_BLOCK = 1 << 16  # rows quantised at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """(n, d) vectors as "float32", or as "int8" of a quarter the size: each dimension's range in 256 steps.
+
+    int8 moves a cosine of texts by some 0.001; what is "exact" below is so over the vectors as they are kept.
+
+    >>> kept = Kept.of(np.eye(3, dtype=np.float32), "dot", "int8")
+    >>> kept.nbytes, kept.nearest(np.eye(3, dtype=np.float32), np.array([[0, 1]] * 3), 1)[0].tolist()
+    (33, [[0], [1], [0]])
+    """
+
+    values: NDArray[Any]  # (n, d) float32 or int8
+    similarity: str
+    ranges: NDArray[np.float32] | None = None  # (2, d) of int8: the lowest and highest value
+    _scale: NDArray[np.float32] = field(init=False, repr=False)
+    _zero: NDArray[np.float32] = field(init=False, repr=False)  # what the number 0 stands for
+
+    def __post_init__(self) -> None:
+        steps, zero = np.ones(self.values.shape[1]), np.zeros(self.values.shape[1])
+        if self.ranges is not None:
+            steps = int8_steps(self.ranges)
+            zero = self.ranges[0] + 128 * steps
+        object.__setattr__(self, "_scale", steps.astype(np.float32))
+        object.__setattr__(self, "_zero", zero.astype(np.float32))
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.float32], similarity: str, precision: str) -> Self:
+        """Keep a copy. Raises InputError for another precision."""
+        if precision == "float32":
+            return cls(vectors.copy() if similarity != "cosine" else vectors, similarity)  # unit rows are a copy already
+        if precision != "int8":
+            raise InputError(f"vectors cannot be kept as {precision!r}", mend="choose float32 or int8")
+        ranges = np.stack([vectors.min(axis=0), vectors.max(axis=0)])
+        values, steps = np.empty(vectors.shape, dtype=np.int8), int8_steps(ranges)
+        for begin in range(0, len(vectors), _BLOCK):
+            values[begin : begin + _BLOCK] = np.rint((vectors[begin : begin + _BLOCK] - ranges[0]) / steps - 128)
+        return cls(values, similarity, ranges)
+
+    def nearest(self, queries: NDArray[np.float32], candidates: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The k best of each query's `candidates` (q, c; -1 for none): rows (q, k), scores (q, k), best first."""
+        from vicino.indexes.kept_kernels import best
+
+        euclidean = self.similarity == "euclidean"
+        offsets = np.zeros(len(queries), dtype=np.float32)
+        if self.ranges is not None:
+            offsets = queries @ self._zero
+            queries = queries - self._zero if euclidean else queries * self._scale
+        return best(self.values, queries, offsets, self._scale, euclidean, candidates, k)
+
+    def among(self, queries: NDArray[np.float32], rows: NDArray[np.int64] | None, k: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The k best of these rows, all of them looked at; of all there are where `rows` is None."""
+        if self.ranges is None:
+            exact = Exact(similarity="dot" if self.similarity == "cosine" else self.similarity)
+            exact.vectors_ = self.values
+            return exact._search(queries, k, rows, None)
+        rows = np.arange(len(self.values)) if rows is None else rows
+        return self.nearest(queries, np.broadcast_to(rows, (len(queries), len(rows))), min(k, len(rows)))
+
+    def arrays(self) -> dict[str, Any]:
+        """What to save."""
+        return {"kept": self.values} | ({} if self.ranges is None else {"kept_ranges": self.ranges})
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, Any], similarity: str) -> Self:
+        """Put back what `arrays` gave."""
+        return cls(arrays["kept"], similarity, arrays.get("kept_ranges"))
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it holds."""
+        return int(self.values.nbytes + (0 if self.ranges is None else self.ranges.nbytes))
