@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from seeing_tables import TABLES
+from searching_tables import TABLES
 
 from vicino.cli import app
 

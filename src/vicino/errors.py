@@ -17,7 +17,7 @@
     ├── ArtifactError                   a saved folder that cannot be opened or written
     │   ├── ArtifactCorrupt             truncated, tampered with, or incomplete
     │   └── ArtifactTooNew              written by a newer vicino
-    ├── EndpointError                   a server that embeds did not answer, or not as it should
+    ├── EndpointError                   a server did not answer, or not as it should
     ├── WeightsMismatch                 a model file is not the one that was promised
     └── MissingExtra (ImportError)      an optional dependency is not installed
 """
@@ -145,7 +145,7 @@ class ArtifactTooNew(ArtifactError):
 
 
 class EndpointError(VicinoError):
-    """A server that embeds did not answer, or not as it should. What it had answered before is kept."""
+    """A server (that embeds, or of a store) did not answer, or not as it should. What was done before is kept."""
 
 
 class WeightsMismatch(VicinoError):

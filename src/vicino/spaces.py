@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vicino.errors import SpaceMismatch
 from vicino.vectors import Similarity, normalise
 
-__all__ = ["Canaries", "Space", "fingerprint", "require_same"]
+__all__ = ["Canaries", "Space", "fingerprint", "lowest_cosine", "require_same"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Canaries:
         The default leaves room for bfloat16 against float32 and for other processors, not for another model.
         """
         now = np.asarray(encode(list(self.texts)), dtype=np.float32)
-        moved = _lowest_cosine(now, self.vectors)
+        moved = lowest_cosine(now, self.vectors)
         if not moved >= tolerance:  # NaN too has moved
             raise SpaceMismatch(
                 f"the model no longer gives the vectors that were stored (lowest cosine {moved:.4f})",
@@ -89,8 +89,12 @@ class Canaries:
         return moved
 
 
-def _lowest_cosine(now: NDArray[np.float32], then: NDArray[np.float32]) -> float:
-    """0 for arrays of two shapes; two zero rows (texts without a known word) are alike."""
+def lowest_cosine(now: NDArray[np.float32], then: NDArray[np.float32]) -> float:
+    """The lowest cosine between rows (n, d) then and now; 0 for arrays of two shapes; two zero rows are alike.
+
+    >>> lowest_cosine(np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 0.0]]))
+    1.0
+    """
     if now.shape != then.shape:
         return 0.0
     empty = ~(now.any(axis=1) | then.any(axis=1))

@@ -104,11 +104,21 @@ def test_each_answer_says_why(stored):
     assert len(hits.why[0]) == len(hits.top())
 
 
-def test_an_empty_tenant_finds_nothing(stored):
-    nobody = Stored(stored.collection, tenant="nobody")
-    assert nobody.find("tea") == []
-    assert nobody.search(["tea", "cello"], 3).ids.shape == (2, 0)
-    assert nobody.search([], 3).ids.shape == (0, 0)
+def test_a_tenant_who_is_not_there_is_named_and_learns_of_nobody(stored, tmp_path):
+    ingest(tmp_path, "c", Source("s", PARTED), tenant="secret")
+    nobody = Stored(stored.collection, tenant="sacred")
+    for ask in (lambda: nobody.find("tea"), lambda: nobody.search(["tea", "cello"], 3), lambda: nobody.search([], 3)):
+        with pytest.raises(UnknownName, match="sacred") as caught:
+            ask()
+        assert "secret" not in str(caught.value)
+
+
+def test_a_collection_of_tenants_asks_whose(stored, tmp_path):
+    ingest(tmp_path, "c", Source("s", []), prune=True)
+    assert stored.find("tea") == []  # an empty collection is no error
+    ingest(tmp_path, "c", Source("s", PARTED), tenant="secret")
+    with pytest.raises(InputError, match="belongs to tenants"):
+        stored.find("tea")
 
 
 def test_the_next_process_does_not_read_everything_again(stored, tmp_path, monkeypatch):
@@ -141,9 +151,9 @@ def test_a_model_that_moved_is_refused(tmp_path, need):
     ingest(tmp_path, "c", Source("s", PARTED), recipe="lsa(n_components=3)", cut="whole")
     collection = Collection.open(tmp_path, "c")
     encoder = collection.encoder(0)
-    arrays = dict(collection._about.arrays)
+    arrays = dict(collection.about.arrays)
     arrays["canaries-0"] = -arrays["canaries-0"]
-    object.__setattr__(collection._about, "arrays", arrays)
+    object.__setattr__(collection.about, "arrays", arrays)
     collection._opened.clear()
     with pytest.raises(SpaceMismatch, match=r"no longer gives(.|\n)*vicino ingest PATH --collection c-2"):
         collection.encoder(0)

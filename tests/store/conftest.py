@@ -1,8 +1,13 @@
-"""What the tests of stores share: where a store of each kind can stand, and rows with vectors to put into it."""
+"""What the tests of stores share: where a store of each kind can stand, and rows with vectors to put into it.
+
+VICINO_STORES names the kinds that are tested, "lance" if it is not set: `make test-scale` sets it to those that need a server.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +20,39 @@ from vicino.spaces import Space
 from vicino.store import STORES, Store
 from vicino.store.base import Row
 
-# A fresh place for a store of each kind; a folder that is empty is given.
-LOCATIONS: dict[str, Callable[[Path], str]] = {"lance": lambda folder: str(folder / "rows")}
-
 SPACE = Space("0123456789abcdef", 4)
 
 
-@pytest.fixture(scope="session", params=list(STORES))
+@pytest.fixture(scope="session", params=os.environ.get("VICINO_STORES", "lance").split(","))
 def scheme(request: pytest.FixtureRequest, need: Callable[[Entry], None]) -> str:
     """The name of each kind of store in turn."""
     need(STORES.entry(request.param))
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def place(scheme: str) -> Iterator[Callable[[Path], str]]:
+    """Give a fresh place for a store of this kind; it takes a folder that is empty."""
+    if scheme == "lance":
+        yield lambda folder: str(folder / "rows")
+        return
+    spec = importlib.util.spec_from_file_location("servers", Path(__file__).parent.with_name("servers.py"))
+    servers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(servers)
+    with servers.running(scheme) as server:
+        yield lambda folder: servers.location(server.url)
+
+
 @pytest.fixture(scope="module")
-def roomy(scheme: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def roomy(place: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> str:
     """A place where nothing is yet, for a store that a whole module reads."""
-    return LOCATIONS[scheme](tmp_path_factory.mktemp("store"))
+    return place(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture
-def location(scheme: str, tmp_path: Path) -> str:
+def location(place: Callable[[Path], str], tmp_path: Path) -> str:
     """A place where nothing is yet."""
-    return LOCATIONS[scheme](tmp_path)
+    return place(tmp_path)
 
 
 @pytest.fixture

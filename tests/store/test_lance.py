@@ -23,7 +23,7 @@ from vicino.catalog import Entry
 from vicino.data.filters import parse
 from vicino.errors import ArtifactCorrupt, ArtifactError, ArtifactTooNew, InputTooLarge, MissingExtra
 from vicino.spaces import Space
-from vicino.store import STORES, Store, lance_folder, lance_rows, lance_upkeep
+from vicino.store import STORES, Store, lance_folder, lance_rows, lance_spaces, lance_upkeep
 from vicino.store import lance as lance_module
 from vicino.store.base import Row
 from vicino.store.lance import Lance
@@ -378,13 +378,13 @@ def test_formats_that_are_not_ours_are_named(kept: Lance, folder: Path, tmp_path
 
     def remade(about: bytes | None) -> Path:
         shutil.rmtree(folder)
-        metadata = {} if about is None else {lance_module.ABOUT: about}
+        metadata = {} if about is None else {lance_spaces.ABOUT: about}
         lance.write_dataset(kept._data.schema.with_metadata(metadata).empty_table(), str(folder))
         return folder
 
-    about = json.loads(kept._data.schema.metadata[lance_module.ABOUT])
-    with pytest.raises(ArtifactTooNew, match="format 2"):
-        Lance.open(remade(json.dumps(about | {"format": 2}).encode()))
+    about = json.loads(kept._data.schema.metadata[lance_spaces.ABOUT])
+    with pytest.raises(ArtifactTooNew, match="format 3"):
+        Lance.open(remade(json.dumps(about | {"format": 3}).encode()))
     for bad in (None, b"{", b"[]", b'{"format": 1}', b'{"format": "1", "spaces": []}', b'{"format": 1, "spaces": [{"id": "x"}]}'):
         with pytest.raises(ArtifactCorrupt, match="no store of vicino's"):
             Lance.open(remade(bad))
@@ -543,3 +543,90 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch,
     for ask in (lambda: store.create(folder, [space]), lambda: store.open(folder)):
         with pytest.raises(MissingExtra, match="'store'"):
             ask()
+
+
+# Spaces ---------------------------------------------------------------------------------------------------------------
+
+NEW = Space("new", 3)
+
+
+@pytest.mark.parametrize("step", ["add", "fill", "serve", "drop"])
+def test_a_space_changes_while_upkeep_copies(
+    step: str, kept: Lance, folder: Path, space: Space, passages: Passages, drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [passages(str(number))[0] for number in range(5)]
+    for row in rows:
+        kept.replace([row], drawn(1), tenant="us")
+    keys, new = [row.key for row in rows], drawn(5, NEW)[NEW.id]
+    if step != "add":
+        kept.add_space(NEW)
+    if step in ("serve", "drop"):
+        kept.fill(NEW, keys, new)
+    other, copy, copied = Lance.open(folder), lance_upkeep._rewrite, []
+
+    def then(*given: Any) -> Any:
+        found = copy(*given)
+        if not copied:
+            copied.append(len(found))
+            does = {
+                "add": lambda: other.add_space(NEW),
+                "fill": lambda: other.fill(NEW, keys[1:4], new[1:4]),
+                "serve": lambda: other.serve([NEW], note="x"),
+                "drop": lambda: other.drop_space(NEW),
+            }
+            does[step]()
+        return found
+
+    monkeypatch.setattr(lance_upkeep, "_rewrite", then)
+    assert kept.maintain().files_after
+    assert copied == [1]
+    assert len(kept._data.get_fragments()) == 1
+    assert (kept.spaces, kept.filling) == {"serve": ((NEW,), (space,)), "drop": ((space,), ())}.get(step, ((space,), (NEW,)))
+    if step != "drop":
+        found = {row["key"]: row["vector"] for batch in kept.scan(["key"], tenant="us", space=NEW) for row in batch.to_pylist()}
+        filled = {"add": slice(0), "fill": slice(1, 4), "serve": slice(5)}[step]
+        assert found == dict(zip(keys[filled], new[filled].tolist(), strict=True))
+
+
+def test_a_table_keeps_format_1_until_its_spaces_change(kept: Lance, passages: Passages, drawn: Drawn) -> None:
+    kept.replace(passages("a"), drawn(1), tenant="us")
+    assert kept._about.format == 1
+    kept.add_space(NEW)
+    assert kept._about.format == lance_spaces.FORMAT == 2
+
+
+@pytest.mark.parametrize("maintained", [False, True])
+@pytest.mark.parametrize("broken", ["add", "drop"])
+def test_a_change_of_spaces_that_was_cut_off(
+    maintained: bool,
+    broken: str,
+    kept: Lance,
+    folder: Path,
+    space: Space,
+    passages: Passages,
+    drawn: Drawn,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept.replace(passages("a"), drawn(1), tenant="us")
+    if broken == "drop":
+        kept.add_space(NEW)
+        kept.fill(NEW, [passages("a")[0].key], drawn(1, NEW)[NEW.id])
+
+    def killed(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    import lance
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lance.LanceDataset, "update_schema_metadata" if broken == "add" else "drop_columns", killed)
+        with pytest.raises(KeyboardInterrupt):
+            kept.add_space(NEW) if broken == "add" else kept.drop_space(NEW)
+    again = Lance.open(folder)
+    assert (again.spaces, again.filling) == ((space,), ())
+    again.replace(passages("b"), drawn(1), tenant="us")
+    if maintained:
+        again.maintain()
+    assert (lance_rows.vector_column(NEW) in again._data.schema.names) == (not maintained)
+    assert again.count(tenant="us") == 2
+    again.add_space(NEW)
+    assert sum(batch.num_rows for batch in again.scan(["key"], tenant="us", lacking=NEW)) == 2

@@ -7,7 +7,35 @@ current folder ([compare] seed = 1), else from its default.
 
 from __future__ import annotations
 
-from vicino.cli import judging, keeping, labelling, making, mapping, recommending, training
+from vicino.cli import (
+    abtesting,
+    exchanging,
+    indexing,
+    judging,
+    keeping,
+    labelling,
+    making,
+    mapping,
+    migrating,
+    recommending,
+    training,
+    upkeep,
+)
 from vicino.cli.app import app, main
 
-__all__ = ["app", "judging", "keeping", "labelling", "main", "making", "mapping", "recommending", "training"]
+__all__ = [
+    "abtesting",
+    "app",
+    "exchanging",
+    "indexing",
+    "judging",
+    "keeping",
+    "labelling",
+    "main",
+    "making",
+    "mapping",
+    "migrating",
+    "recommending",
+    "training",
+    "upkeep",
+]

@@ -15,6 +15,7 @@ from vicino.cli.printing import bars, print_json, printable, say, typed, width
 
 if TYPE_CHECKING:
     from vicino.evaluation.compare import Comparison
+    from vicino.evaluation.doctor import Finding
 
 __all__ = ["KINDS", "compare", "demo", "doctor", "evaluate"]
 
@@ -160,21 +161,35 @@ def evaluate(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """What this machine has and lacks, with the command that mends it. Exit 1 where something is broken."""
+def doctor(
+    collection: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Look at this collection, not at the machine.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """What this machine, or a collection, has and lacks, with the command that mends it. Exit 1 where something is broken."""
     from vicino import workbench
 
-    findings = workbench.doctor()
+    with bars(quiet):
+        findings = workbench.doctor(collection)
     if as_json:
         print_json([vars(finding) for finding in findings])
     else:
         signs = {"ok": "ok", "missing": "not installed", "problem": "PROBLEM"}
-        rows = [[f.about, signs[f.state], f.value + (f"\n→ {f.mend}" if f.mend else "")] for f in findings]
+        rows = [[f.about, signs[f.state], _found(f)] for f in findings]
         from vicino.evaluation.text import table
 
         print(table(["", "state", "found"], rows, width=width()))
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(1)
+
+
+def _found(finding: Finding) -> str:
+    """What was found, why, and what mends it, one a line."""
+    threshold = f" ({finding.threshold})" if finding.threshold else ""
+    mend = f"\n→ {finding.mend}" if finding.mend else ""
+    return finding.value + threshold + (f"\n{finding.cause}" if finding.cause else "") + mend
 
 
 def _show(comparison: Comparison, as_json: bool) -> None:

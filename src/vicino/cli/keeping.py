@@ -12,7 +12,7 @@ import typer
 
 from vicino.cli.app import app
 from vicino.cli.options import AsJson, Quiet, Seed, Tenant, Text
-from vicino.cli.printing import bars, print_json, printable, say, typed, width
+from vicino.cli.printing import bars, print_json, printable, say, size_text, typed, width
 
 __all__ = ["collections", "ingest", "search"]
 
@@ -27,6 +27,13 @@ def ingest(
     encoder: Annotated[str | None, typer.Option(help="Search by this encoder alone: a name, a model folder, a hub name.")] = None,
     chunk: Annotated[
         str | None, typer.Option(help="How documents are cut: auto, whole, passage, paragraph, sentence, window(size=200), code.")
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Keep the rows on a server: postgresql://user@host/database or milvus://host:19530."),
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option(metavar="CLUSTER", help="Embed by many workers: ray (this machine's), or ray://host:10001.")
     ] = None,
     tenant: Tenant = "",
     text: Text = None,
@@ -50,6 +57,8 @@ def ingest(
             collection,
             recipe=recipe or encoder,
             chunk=chunk,
+            at=store,
+            on=on,
             tenant=tenant,
             text=text,
             source_name=source,
@@ -130,10 +139,16 @@ def search(
 
 
 @app.command()
-def collections(as_json: AsJson = False) -> None:
-    """List the collections."""
+def collections(
+    tenants: Annotated[str | None, typer.Option(metavar="NAME", help="List who keeps how much in this collection.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the collections, or for the operator the tenants of one."""
     from vicino import workbench
 
+    if tenants is not None:
+        _tenants(workbench.tenants(tenants), as_json)
+        return
     rows = workbench.collections()
     if as_json:
         print_json(rows)
@@ -142,26 +157,27 @@ def collections(as_json: AsJson = False) -> None:
     else:
         from vicino.evaluation.text import recipe_name, table
 
-        head = ["collection", "documents", "passages", "size", "recipe", "cut"]
+        head = ["collection", "documents", "passages", "size", "recipe", "cut", "index"]
         shown = [
             [
                 row["name"],
                 f"{row['documents']:,}",
                 f"{row['rows']:,}",
-                _size(row["bytes"]),
+                size_text(row["bytes"]),
                 recipe_name(row["recipe"]),
                 row["cut"],
+                ", ".join(f"{one['index']} ≥{one['recall']:g}{' MISSED' if one['under'] else ''}" for one in row["indexes"]),
             ]
             for row in rows
         ]
         print(table(head, shown, right=(1, 2, 3), width=width()))
 
 
-def _size(count: int) -> str:
-    """Bytes as people read them."""
-    size = float(count)
-    for unit in ("B", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
+def _tenants(rows: list[dict[str, Any]], as_json: bool) -> None:
+    from vicino.evaluation.text import table
+
+    if as_json:
+        print_json(rows)
+        return
+    shown = [[printable(row["name"]) or "(none named)", f"{row['documents']:,}", f"{row['passages']:,}"] for row in rows]
+    print(table(["tenant", "documents", "passages"], shown, right=(1, 2), width=width()))

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-__all__ = ["bars", "print_json", "printable", "say", "typed", "width"]
+__all__ = ["bars", "print_json", "printable", "say", "size_text", "typed", "width"]
 
 
 def width() -> int:
@@ -33,6 +33,20 @@ def typed() -> str:
 def printable(text: str) -> str:
     """Text that others wrote, without what a terminal would obey; lines and tabs stay."""
     return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
+
+
+def size_text(count: int) -> str:
+    """Bytes as people read them.
+
+    >>> size_text(340), size_text(2_500_000_000)
+    ('340 B', '2.5 GB')
+    """
+    size = float(count)
+    for unit in ("B", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
 
 
 def say(text: str) -> None:

@@ -52,9 +52,8 @@ def chunk(document: Document, method: str = "paragraph", **options: Any) -> list
     ['One.', 'Two. Three.']
     """
     cut: Callable[..., Iterable[Span]] = CHUNKERS[method]
-    known = list(inspect.signature(cut).parameters)[1:]
     for option in options:
-        if option not in known:
+        if option not in (known := list(inspect.signature(cut).parameters)[1:]):
             raise UnknownName.among(option, known, kind=f"option of the chunking method {method!r}")
     text = document.text
     spans = (exact for start, end in cut(document, **options) for exact in trimmed(text, start, end))

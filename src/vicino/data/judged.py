@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vicino.data.files import MAX_CHARACTERS, Lines, opened, text_stream
+from vicino.data.formats import kind_of
 from vicino.data.records import Judgement, Query
-from vicino.data.rows import Columns, table_documents
+from vicino.data.rows import TABLES, Columns, table_documents
 from vicino.errors import DuplicateIds, EmptyInput, InputError, UnknownName, UnreadableSource
 
 __all__ = ["corpus_file", "is_beir", "read_judgements", "read_qrels", "read_queries", "read_run", "splits_of", "write_run"]
@@ -59,6 +60,8 @@ def read_queries(path: str | Path) -> list[Query]:
     source = Path(path)
     if source.is_dir():
         source = _required(source, "queries.jsonl")
+    elif kind_of(source.name) not in TABLES:
+        raise UnreadableSource(f"{source} is not a table of queries", mend=f"give a file of {', '.join(TABLES)}")
 
     def refuse(line: int | None, reason: str) -> None:
         raise UnreadableSource(f"{source}, line {line}: {reason}", mend="mend the line; queries are never skipped")

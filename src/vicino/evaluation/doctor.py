@@ -29,12 +29,17 @@ _LOW_DISK = 2 << 30  # bytes
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `state` is "ok", "missing" (optional, and not there) or "problem"; `mend` is a command or empty."""
+    """One thing looked at. `state` is "ok", "missing" (optional, and not there) or "problem"; `mend` is a command or empty.
+
+    Where the value is measured against something, `threshold` says what, and `cause` what makes it pass that.
+    """
 
     about: str
     state: Literal["ok", "missing", "problem"]
     value: str
     mend: str = ""
+    threshold: str = ""
+    cause: str = ""
 
 
 def environment(home: Path) -> list[Finding]:

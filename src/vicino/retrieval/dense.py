@@ -15,7 +15,9 @@ from vicino.data.records import Document, Hits, Recipe
 from vicino.encoders import ENCODERS, Encoder
 from vicino.encoders.base import Truncation
 from vicino.errors import NotFitted
-from vicino.indexes import Index
+from vicino.indexes import Index, choose
+from vicino.indexes.choose import Plan
+from vicino.indexes.planned import Planned
 from vicino.retrieval.base import Passages, Retriever
 from vicino.spaces import Canaries, Space, fingerprint, require_same
 
@@ -47,6 +49,8 @@ class Dense(Retriever):
         self.index_params = index_params
 
     index_: Index | None = None
+    plan_: Plan | None = None  # a collection's choice, in place of `index`
+    asked_: Any = None  # (q, dim) questions that its recall is measured with
 
     @cached_property
     def encoder_(self) -> Encoder:
@@ -120,12 +124,30 @@ class Dense(Retriever):
         params = {"similarity": self.encoder_.similarity, **(self.index_params or {})}
         return cast(Index, indexes.INDEXES[self.index].of(**params))
 
+    def _indexed(self, vectors: Any, ids: Sequence[str]) -> Index:
+        if self.plan_ is None:
+            return self._new_index().build(vectors, ids)
+        return choose.build(self.plan_, vectors, ids, similarity=self._new_index().similarity, queries=self.asked_)
+
     def _change(self, removed: AbstractSet[str], added: AbstractSet[str], passages: Passages) -> None:
         if self.index_ is not None:
             self.index_.remove(removed)
         if added:
             ids, vectors = self._vectors_of(added, passages)
-            self.index_ = self._new_index().build(vectors, ids) if self.index_ is None else self.index_.add(vectors, ids)
+            self.index_ = self._indexed(vectors, ids) if self.index_ is None else self.index_.add(vectors, ids)
+        if isinstance(self.index_, Planned) and self.index_.worn:
+            self.renew(passages)
+        self.ids_ = np.empty(0, dtype=object) if self.index_ is None else self.index_.ids_
+
+    def take(self, plan: Plan, asked: Any, index: Index) -> None:
+        """From now on `index`, which was made by `plan` and measured with `asked`, is the one."""
+        self.plan_, self.asked_, self.index_, self.ids_ = plan, asked, index, index.ids_
+
+    def renew(self, passages: Passages) -> None:
+        """Build the index again over what it holds, newer rows and all, and measure its recall again."""
+        held = frozenset(name for name in self._require_index()._require_built() if name is not None)
+        ids, vectors = self._vectors_of(held, passages)
+        self.index_ = self._indexed(vectors, ids) if ids else None
         self.ids_ = np.empty(0, dtype=object) if self.index_ is None else self.index_.ids_
 
     def _vectors_of(self, added: AbstractSet[str], passages: Passages) -> tuple[list[str], Any]:
@@ -137,11 +159,14 @@ class Dense(Retriever):
 
     @property
     def _is_costly(self) -> bool:
-        """Whether the index took more than reading the vectors of the collection."""
-        return self.encoder_.sparse or "exact" not in self._require_index().capabilities
+        """Whether the index took more than reading the vectors; to find that none has the recall took it too."""
+        index = self._require_index()
+        in_vain = isinstance(index, Planned) and self.plan_ is not None and index.worth > self.plan_.worth
+        return self.encoder_.sparse or index.costly or in_vain
 
     def _index_made(self) -> list[Any]:
-        return [self.space_.id, self.index, self._new_index().get_params()]
+        plan = [] if self.plan_ is None else [self.plan_.to_json()]
+        return [self.space_.id, self.index, self._new_index().get_params(), *plan]
 
     def keep(self, folder: Path) -> None:
         parts = {"index": self.index_.save} if self.index_ is not None and self._is_costly else {}
@@ -161,7 +186,7 @@ class Dense(Retriever):
         if not explain:
             return hits
         why = [self._explain(row, vectors[[row]], hits) for row in range(len(hits))]
-        return Hits(hits.ids, hits.scores, hits.complete, why)
+        return Hits(hits.ids, hits.scores, hits.complete, why, hits.how)
 
     def _explain(self, row: int, query: Any, hits: Hits) -> list[dict[str, Any]]:
         """The score of each answer, and the share of all documents that score lower, in percent."""
@@ -173,6 +198,7 @@ class Dense(Retriever):
             {
                 "part": self.encoder,
                 name: score,
+                "how": hits.how,
                 "percentile": round(100 * float(np.searchsorted(everything, score)) / len(everything), 2),
             }
             for _, score in hits.top(row)

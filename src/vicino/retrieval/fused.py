@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -249,12 +249,14 @@ class Fused(Retriever):
         pools = pool(answers, self.method, floors=[part.floor for part in self.parts], rrf_k=self.rrf_k)
         weights = np.ones(len(self.parts)) if self.weights is None else np.asarray(self.weights, dtype=np.float64)
         hits = combine(pools, weights, k)
+        how = "; ".join(each.how for each in answers if each.how)
+        hits = replace(hits, complete=all(each.complete for each in answers), how=how)
         if not explain:
             return hits
         why = [
             self._explain(hits.top(row), pools[row], weights, [a.why[row] for a in answers if a.why]) for row in range(len(hits))
         ]
-        return Hits(hits.ids, hits.scores, hits.complete, why)
+        return replace(hits, why=why)
 
     def _explain(
         self, found: list[tuple[str, float]], one: Pool, weights: Float, whys: Sequence[Sequence[Mapping[str, Any]]]

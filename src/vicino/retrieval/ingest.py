@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from vicino import artifacts
 from vicino.data.kinds import Kind, kind_of
@@ -44,15 +45,18 @@ def ingest(
     *,
     recipe: str | PathLike[str] | None = None,
     cut: str | None = None,
+    at: str | None = None,
     tenant: str = "",
     prune: bool = False,
     seed: int = 0,
+    **writing: Any,
 ) -> Summary:
     """Bring the collection `name` under `home` in line with a source; what did not change is left as it is.
 
     At the first time `recipe` (a saved retriever's folder, or a name that `parse` reads) and `cut` (a way of cutting, by default
-    "auto") make the collection; later they may be left out, and must not differ. An encoder that must learn is taught by these
-    documents. Raises SpaceMismatch, InputError, and what reading, encoding and the store raise; what was committed stays.
+    "auto") make the collection, its rows `at` a server's address; later they may be left out, and must not differ. An encoder
+    that must learn is taught by these documents. `writing` holds options of `write_changes`: who does the work, and in batches of
+    what size. Raises SpaceMismatch, InputError, and what reading, encoding and the store raise; what was committed stays.
     """
     collection = Collection.open(home, name) if name in Collection.names(home) else None
     wanted = recipe or default_recipe()
@@ -62,6 +66,7 @@ def ingest(
     else:
         how, known = collection.cut, revisions(collection.store, source=source.name, tenant=tenant)
         _require_cut(collection, cut)
+        _require_place(collection, at)
         if recipe is not None:
             _require_recipe(collection, recipe)
     documents = _none_too(source.documents) if prune and known else source.documents
@@ -70,8 +75,9 @@ def ingest(
             if not changes.passages:
                 raise EmptyInput(f"{source.name} holds no text", mend="give a folder or file with text in it")
             plan = plan if changes.analyzer == "words" else _plan(wanted, changes.analyzer)
-            collection = _make(home, name, plan, how, changes, seed)
-        summary = write_changes(collection, changes, source=source.name, tenant=tenant, prune=prune, lacks=source.lacks)
+            collection = _make(home, name, plan, how, changes, seed, at)
+        options = {"source": source.name, "tenant": tenant, "prune": prune, "lacks": source.lacks, **writing}
+        summary = write_changes(collection, changes, **options)
     return replace(summary, skipped=source.summary())
 
 
@@ -116,7 +122,7 @@ def _dense(plan: Retriever) -> list[Dense]:
     return [leaf for leaf in leaves(plan) if isinstance(leaf, Dense)]
 
 
-def _make(home: Path, name: str, plan: Retriever, cut: str, changes: Changes, seed: int) -> Collection:
+def _make(home: Path, name: str, plan: Retriever, cut: str, changes: Changes, seed: int, at: str | None) -> Collection:
     """The collection, with its encoders taught. Where another process made it meanwhile, that one."""
     sample: list[Document] = []
     for leaf in _dense(plan):
@@ -126,12 +132,13 @@ def _make(home: Path, name: str, plan: Retriever, cut: str, changes: Changes, se
     models = [Model(_portable(leaf.encoder), leaf.encoder_params or {}, leaf.encoder_) for leaf in _dense(plan)]
     canaries = [document.content for document in changes.sample(3, seed=seed)]
     try:
-        made = Collection.create(home, name, plan.recipe, cut=cut, models=models, canaries=canaries)
+        made = Collection.create(home, name, plan.recipe, cut=cut, models=models, canaries=canaries, at=at)
     except ArtifactError:
         if name not in Collection.names(home):
             raise
         other = Collection.open(home, name)  # made by another process meanwhile
         _require_cut(other, cut)
+        _require_place(other, at)
         if other.recipe != plan.recipe:
             raise
         return other
@@ -150,6 +157,17 @@ def _require_cut(collection: Collection, cut: str | None) -> None:
         raise InputError(
             f"the collection {collection.name!r} cuts documents by {collection.cut!r}, not {cut!r}",
             mend=f"leave out --chunk, or {_elsewhere(collection)}",
+        )
+
+
+def _require_place(collection: Collection, at: str | None) -> None:
+    if at is None:
+        return
+    place = artifacts.read(collection.folder / "about", kind="collection").data.get("location", "beside it")
+    if at not in (place, place.partition("#")[0]):
+        raise InputError(
+            f"the rows of {collection.name!r} are {place}, not at {at}",
+            mend=f"leave out --store, or move them: vicino export {collection.name} FOLDER, vicino import FOLDER --store ...",
         )
 
 

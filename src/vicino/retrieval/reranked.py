@@ -154,9 +154,9 @@ class Reranked(Retriever):
         best = read if not self.blend else self._blended(near, read)
         ids, scores = _followed(best, found, k)
         if not explain:
-            return Hits(ids, scores, found.complete)
+            return Hits(ids, scores, found.complete, how=found.how)
         why = [self._explain(row, Hits(ids, scores).top(row), found, read) for row in range(len(queries))]
-        return Hits(ids, scores, found.complete, why)
+        return Hits(ids, scores, found.complete, why, found.how)
 
     def _read(self, queries: list[str], near: Hits) -> Hits:
         """What the cross-encoder makes of the candidates, best first; ties keep the first stage's order."""

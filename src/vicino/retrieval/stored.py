@@ -6,7 +6,6 @@ document is as good as its best passage.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,23 +23,25 @@ from vicino.data import filters
 from vicino.data.filters import Filter, In
 from vicino.data.records import Document, Hits, Query
 from vicino.errors import ArtifactError
-from vicino.retrieval import Retriever, from_recipe
+from vicino.indexes.planned import Planned
+from vicino.retrieval import Retriever, chosen, from_recipe
 from vicino.retrieval.dense import Dense
 from vicino.retrieval.reranked import Reranked
 from vicino.spaces import Space
 from vicino.store.base import Store
 from vicino.store.collection import Collection
+from vicino.store.tenants import kept_of, matching, require_tenant
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Found", "Stored", "leaves"]
+__all__ = ["LOCK", "Found", "Stored", "leaves"]
 
 log = logging.getLogger(__name__)
 
 _FEW = 1000  # keys that are asked for by name; for more, all rows are read
 _KEPT_AT = 0.02  # the share of passages that must have changed for indexes to be kept anew
-_LOCK = ".kept.lock"
+LOCK = ".kept.lock"  # of the collection's folder: who holds it writes or reads kept indexes
 _FILTERS = 32  # whose answers are remembered
 
 
@@ -92,14 +93,22 @@ class Stored:
         self._keys: pa.StringArray | None = None
         self._allowed: dict[str, frozenset[str]] = {}
         self._version = -1
+        self._note, self._chosen = self.collection.note, chosen.stamp(self.collection)
+        self._unkept = 0  # passages that came and went since the indexes were kept
+        self._kept_at = -1  # the version of which this process kept them
 
     def _unbuilt(self) -> Retriever:
         own = from_recipe(self.collection.recipe)
         return own if self.rerank is None else Reranked(parts=[own], reranker=str(self.rerank), depth=self.depth)
 
     def refresh(self) -> bool:
-        """See what any process wrote; True where something changed. Searching does it by itself."""
-        self.collection.store.refresh()
+        """See what any process wrote; True where something changed. Searching does it by itself.
+
+        A collection that moved to another model, or another index, is begun anew.
+        """
+        self.collection.refresh()
+        if (self.collection.note, chosen.stamp(self.collection)) != (self._note, self._chosen):
+            self._forget()
         if self._version == self.collection.store.version:
             return False
         try:
@@ -119,14 +128,30 @@ class Stored:
         if self._version < 0:
             self._open_models()
             self._resume()
-            moved = self.retriever.follow(self._places.keys(), passages)
+            self._unkept = self.retriever.follow(self._places.keys(), passages)
         else:
+            before = [leaf.index_ for leaf in self.dense]
             self.retriever.change(removed, added, passages)
-            moved = len(removed) + len(added)
+            renewed = any(leaf.index_ is not index for leaf, index in zip(self.dense, before, strict=True))
+            self._unkept += len(self._places) if renewed else len(removed) + len(added)
         self._version = store.version
         self._allowed.clear()
-        if moved > _KEPT_AT * len(self._places):
-            self._keep()
+        if self._unkept > _KEPT_AT * len(self._places):
+            self.keep()
+
+    def settle(self) -> bool:
+        """Keep indexes of exactly what is stored now, for the next process; True where those that were kept were of other rows.
+
+        An index beside which more newer rows stand than it is worth is built again.
+        """
+        self.refresh()
+        for leaf in self.dense:
+            if isinstance(leaf.index_, Planned) and leaf.index_.due:
+                leaf.renew(_Passages(self.collection.store, self.tenant))
+                self._unkept += 1
+        if self._unkept:
+            self.keep()
+        return self._kept_at == self._version
 
     def _difference(self) -> tuple[set[str], set[str]]:
         """The keys that went and came since the version that was seen last."""
@@ -153,14 +178,15 @@ class Stored:
         Raises InputError or UnknownName for a filter that cannot be, and what a `Retriever` raises.
         """
         listed = [queries] if isinstance(queries, str | Query) else list(queries)
-        answers = self._rank(listed, k, where, explain)
+        answers, hits = self._rank(listed, k, where, explain)
         width = max(map(len, answers), default=0)
         ids = np.full((len(listed), width), None, dtype=object)
         scores = np.full((len(listed), width), -np.inf, dtype=np.float32)
         for row, answer in enumerate(answers):
             ids[row, : len(answer)] = [self._places[one.key][1] for one in answer]
             scores[row, : len(answer)] = [one.score for one in answer]
-        return Hits(ids, scores, why=[[one.why or {} for one in answer] for answer in answers] if explain else None)
+        why = [[one.why or {} for one in answer] for answer in answers] if explain else None
+        return Hits(ids, scores, hits.complete, why, hits.how)
 
     @property
     def documents(self) -> set[str]:
@@ -178,7 +204,7 @@ class Stored:
         documents: bool = True,
     ) -> list[Found]:
         """The k best documents of one query, each with its best passage; or, without `documents`, the k best passages."""
-        answer = self._rank([query], k, where, explain, documents=documents)[0]
+        answer = self._rank([query], k, where, explain, documents=documents)[0][0]
         rows = self._rows([one.key for one in answer])
         return [
             Found(score=one.score, why=one.why, metadata=json.loads(rows[one.key].pop("metadata")), **rows[one.key])
@@ -188,16 +214,18 @@ class Stored:
 
     def _rank(
         self, queries: list[str | Query], k: int, where: str | Filter | None, explain: bool, *, documents: bool = True
-    ) -> list[list[_Ranked]]:
-        """The best passage of each of the k best documents of each query (or the k best passages)."""
+    ) -> tuple[list[list[_Ranked]], Hits]:
+        """The best passage of each of the k best documents of each query (or the k best passages), and the hits they are from."""
         self.refresh()
+        if not self._places:
+            require_tenant(self.collection, self.tenant)
         allow = self._allow(where)
         depth = max(k, getattr(self.retriever, "depth", k))  # a document may have several of these passages
         while True:
             hits = self.retriever.search(queries, depth, explain=explain, allow=allow)
             answers = [self._first(hits, row, k, documents) for row in range(len(hits))]
             if all(len(answer) == k or len(hits.top(row)) < depth for row, answer in enumerate(answers)):
-                return answers
+                return answers, hits
             depth *= 4
 
     def _first(self, hits: Hits, row: int, k: int, documents: bool) -> list[_Ranked]:
@@ -220,7 +248,7 @@ class Stored:
         if name not in self._allowed:
             if len(self._allowed) >= _FILTERS:
                 self._allowed.pop(next(iter(self._allowed)))
-            batches = self.collection.store.scan(["key"], where=wanted, tenant=self.tenant)
+            batches = matching(self.collection.store, ["key"], wanted, self.tenant)
             self._allowed[name] = frozenset(key for batch in batches for key in batch.column("key").to_pylist())
         return self._allowed[name]
 
@@ -236,32 +264,47 @@ class Stored:
 
     def _open_models(self) -> None:
         """Give each encoder of the recipe the collection's own."""
-        dense = [leaf for leaf in leaves(self.retriever) if isinstance(leaf, Dense)]
-        for number, leaf in enumerate(dense):
+        plans = chosen.read(self.collection)
+        for number, leaf in enumerate(self.dense):
             leaf.encoder_, leaf.space_ = self.collection.encoder(number), self.collection.spaces[number]
+            if leaf.space_.id in plans:
+                leaf.plan_, leaf.asked_ = plans[leaf.space_.id].plan, plans[leaf.space_.id].queries
+
+    @property
+    def dense(self) -> list[Dense]:
+        """The parts that search by vectors, in the order of the collection's spaces."""
+        return [leaf for leaf in leaves(self.retriever) if isinstance(leaf, Dense)]
+
+    def vectors(self, space: Space) -> tuple[list[str], NDArray[np.float32]]:
+        """The keys of all passages and their vectors (n, dim), as of the last refresh."""
+        return _Passages(self.collection.store, self.tenant).vectors(self._places.keys(), space)
 
     def _resume(self) -> None:
         if not self._kept.is_dir():
             return
         try:
-            with artifacts.locked(self.collection.folder / _LOCK):
+            with artifacts.locked(self.collection.folder / LOCK):
                 self.retriever.resume(self._kept)
         except (ArtifactError, OSError) as error:
             log.warning("indexing again what was lost: %s", error)
             self.retriever = self._unbuilt()
             self._open_models()
 
-    def _keep(self) -> None:
+    def keep(self) -> None:
         """So that the next process need not index again; a folder that cannot be written costs only time."""
         try:
-            with artifacts.locked(self.collection.folder / _LOCK):
+            with artifacts.locked(self.collection.folder / LOCK):
+                if self._kept.is_dir():
+                    chosen.clear_damaged(self._kept)
                 self.retriever.keep(self._kept)
         except (ArtifactError, OSError) as error:
             log.warning("the next process will index again: %s", error)
+        else:
+            self._unkept, self._kept_at = 0, self._version
 
     @property
     def _kept(self) -> Path:
-        return self.collection.kept / hashlib.sha256(self.tenant.encode()).hexdigest()[:16]
+        return kept_of(self.collection, self.tenant)
 
 
 class _Ranked(NamedTuple):

@@ -59,4 +59,5 @@ def reasons(why: Mapping[str, Any]) -> Iterator[str]:
         yield f"{why['part']} {sum(score for _, score in terms):.4f}: {shown}"
     else:
         name = next(name for name in ("cosine", "dot", "euclidean") if name in why)
-        yield f"{why['part']}: {name} {why[name]:.4f}, higher than {why['percentile']} % of the collection"
+        how = f"; {why['how']}" if why.get("how") else ""
+        yield f"{why['part']}: {name} {why[name]:.4f}, higher than {why['percentile']} % of the collection{how}"

@@ -4,6 +4,9 @@ A row is one passage (a chunk) of one document. A document is named by its tenan
 together, in one commit, and replace what it had before: no reader ever sees half of a document. Vectors stand in one column
 for each space, so that vectors of two models cannot meet.
 
+A collection changes its model in four steps: `add_space` gives a column that is `filling`, `fill` puts vectors there while the
+others serve, `serve` makes it one that every row has, and `drop_space` gives up the one before it.
+
 Every path takes a `tenant`, and nothing has a default for it: who forgets it finds out at once. Only upkeep passes `EVERYONE`.
 """
 
@@ -115,7 +118,17 @@ class Store(ABC):
     @property
     @abstractmethod
     def spaces(self) -> tuple[Space, ...]:
-        """The spaces that have a vector column."""
+        """The spaces that are served: every row has a vector of each."""
+
+    @property
+    @abstractmethod
+    def filling(self) -> tuple[Space, ...]:
+        """The spaces with a column in which rows may lack a vector: one to come, or the one before."""
+
+    @property
+    @abstractmethod
+    def note(self) -> str:
+        """What `serve` wrote last; "" before that. It belongs to the version that is read, as `spaces` and `filling` do."""
 
     @property
     @abstractmethod
@@ -135,12 +148,14 @@ class Store(ABC):
     def replace(self, rows: Sequence[Row], vectors: Mapping[str, NDArray[Any]], *, tenant: str) -> int:
         """From now on `rows` are all that there is of their documents; the new version. No rows: nothing happens.
 
-        `vectors` maps the id of each space to (len(rows), dim) float32. Metadata that a filter can name (text, numbers, flags,
-        lists of text, under names that are identifiers) gets a column at its first appearance; integers make room for other
-        numbers; all of it comes back in the column `metadata`, as JSON. Raises SpaceMismatch (a space without a column, or a
-        column without vectors), InvalidVectors, DimensionMismatch, DuplicateIds (keys that repeat, or that a passage of another
-        document has), InputError (a row of another tenant; text with a lone surrogate; metadata of another kind than its
-        column: see `misfits`), InputTooLarge, ArtifactError for a full disk; no row is written then.
+        `vectors` maps the id of each space to (len(rows), dim) float32; those of `filling` may be left out, and the rows then
+        lack them. What counts are the spaces of the latest version: who knows only older ones is refused. Metadata that a
+        filter can name (text, numbers, flags, lists of text, under names that are identifiers) gets a column at its first
+        appearance; integers make room for other numbers; all of it comes back in the column `metadata`, as JSON. Raises
+        SpaceMismatch (a space without a column, or a served one without vectors), InvalidVectors, DimensionMismatch,
+        DuplicateIds (keys that repeat, or that a passage of another document has), InputError (a row of another tenant; text
+        with a lone surrogate; metadata of another kind than its column: see `misfits`), InputTooLarge, ArtifactError for a full
+        disk; no row is written then.
         """
 
     @abstractmethod
@@ -152,13 +167,46 @@ class Store(ABC):
         """Remove the rows that match. Raises UnknownName for a column that is not there, InputError for another kind."""
 
     @abstractmethod
+    def add_space(self, space: Space) -> int:
+        """A column for one more space, in which no row has a vector yet: it is `filling`. The new version.
+
+        Raises InputError where its id is there already, or where the store cannot keep such vectors.
+        """
+
+    @abstractmethod
+    def fill(self, space: Space, keys: Sequence[str], vectors: NDArray[Any]) -> int:
+        """Give rows their vectors (len(keys), dim) of a space that is `filling`, in one commit; how many rows there were.
+
+        Keys of rows that are gone are passed over; a vector that is there already is written over. Raises SpaceMismatch (not
+        filling, by the latest version), InvalidVectors, DimensionMismatch, DuplicateIds, InputError (not one vector a key).
+        """
+
+    @abstractmethod
+    def serve(self, spaces: Sequence[Space], *, note: str) -> int:
+        """From now on every row has vectors of `spaces`, all others are `filling`, and `note` stands: one commit; the version.
+
+        Raises SpaceMismatch where a space has no column, or a row of the latest version lacks a vector of one: nothing changes.
+        """
+
+    @abstractmethod
+    def drop_space(self, space: Space) -> int:
+        """Give up the column of a space that is `filling`, with its vectors; the new version. Raises SpaceMismatch."""
+
+    @abstractmethod
     def scan(
-        self, columns: Sequence[str], *, where: Filter | None = None, tenant: str | None, space: Space | None = None
+        self,
+        columns: Sequence[str],
+        *,
+        where: Filter | None = None,
+        tenant: str | None,
+        space: Space | None = None,
+        lacking: Space | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """The rows that match, streamed, in no promised order.
 
-        `space` adds its column under the name "vector" (fixed-size lists). `columns` are of `COLUMNS` and "metadata". Raises as
-        `delete`, and SpaceMismatch.
+        `space` adds its column under the name "vector" (fixed-size lists); rows that lack a vector are left out. `lacking`
+        leaves only rows without a vector of that space. `columns` are of `COLUMNS` and "metadata". Raises as `delete`, and
+        SpaceMismatch for a space without a column.
         """
 
     @abstractmethod
@@ -171,7 +219,8 @@ class Store(ABC):
     ) -> Hits:
         """The k nearest rows of each query (q, dim), over the version read: `Hits` of keys, fewer where fewer match.
 
-        A filter never makes it miss an answer. Scores are larger for nearer, as in `Index`.
+        Rows that lack a vector of `space` are not found. A filter never makes it miss an answer. Scores are larger for nearer,
+        as in `Index`.
         Raises SpaceMismatch, InvalidVectors, DimensionMismatch, and as `delete`.
         """
 

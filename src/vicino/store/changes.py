@@ -14,30 +14,27 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
 
 from vicino import progress
 from vicino.catalog import call
 from vicino.data import chunking
 from vicino.data.code import language_of_document
 from vicino.data.files import well_formed
-from vicino.data.filters import And, Compare, Filter, In
+from vicino.data.filters import Compare
 from vicino.data.formats import LANGUAGES
 from vicino.data.records import Document
 from vicino.errors import ArtifactError, InputError
-from vicino.spaces import Space
 from vicino.store.base import Row, Store
 from vicino.store.collection import Collection
+from vicino.store.writing import FEW, Work, Write, named, take_each
 
 __all__ = ["Changes", "Piece", "Summary", "read_changes", "revisions", "write_changes"]
 
 _BATCH = 1024  # passages embedded and committed together
-_FEW = 500  # documents in one condition
 _STAMP = "sha256"  # in the metadata: of what the text only names, such as a file of an image
 _DIGITS = 32  # hexadecimal, of SHA-256: 128 bits
 
@@ -77,6 +74,26 @@ class Piece:
             )
         return rows
 
+    def to_line(self) -> str:
+        """This as one line of JSON."""
+        document = self.document
+        plain = [document.id, document.text, document.title, document.metadata, self.revision, self.is_new, self.spans]
+        return json.dumps(plain)
+
+    @classmethod
+    def of_line(cls, line: str) -> Piece:
+        """What `to_line` wrote."""
+        name, text, title, metadata, revision, is_new, spans = json.loads(line)
+        return cls(Document(name, text, title, metadata), revision, is_new, tuple((start, end) for start, end in spans))
+
+
+@contextmanager
+def _spooling() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(f"cannot spool what changed: {error}", mend="free some space, or set TMPDIR elsewhere") from error
+
 
 class Changes:
     """What is new or changed in a source, as `Piece` records spooled to disk until it is closed, and what is not."""
@@ -86,24 +103,22 @@ class Changes:
         self.refused: Counter[str] = Counter()
         self.known = known
         self.vanished = list(known)
-        self._spool: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogatepass")  # noqa: SIM115 - gone with it
+        with _spooling():
+            self._spool: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogatepass")  # noqa: SIM115
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._spool.close()
+        with suppress(OSError):  # of a full disk: what it still had to write is not wanted
+            self._spool.close()
 
     def add(self, piece: Piece) -> None:
         """Keep one for the second pass. Raises ArtifactError for a full disk."""
-        document = piece.document
-        plain = [document.id, document.text, document.title, document.metadata, piece.revision, piece.is_new, piece.spans]
-        try:
-            self._spool.write(json.dumps(plain) + "\n")
-        except OSError as error:
-            raise ArtifactError(f"cannot spool what changed: {error}", mend="free some space, or set TMPDIR elsewhere") from error
+        with _spooling():
+            self._spool.write(f"{piece.to_line()}\n")
         self.passages += len(piece.spans)
-        self._code += language_of_document(document) in LANGUAGES
+        self._code += language_of_document(piece.document) in LANGUAGES
 
     @property
     def analyzer(self) -> str:
@@ -111,11 +126,9 @@ class Changes:
         return "code" if self._code > (self.documents - self.unchanged) / 2 else "words"
 
     def __iter__(self) -> Iterator[Piece]:
-        self._spool.flush()
-        self._spool.seek(0)
-        for line in self._spool:
-            name, text, title, metadata, revision, is_new, spans = json.loads(line)
-            yield Piece(Document(name, text, title, metadata), revision, is_new, tuple((start, end) for start, end in spans))
+        with _spooling():
+            self._spool.seek(0)  # it writes what is left
+        yield from map(Piece.of_line, self._spool)
 
     def sample(self, limit: int, *, seed: int = 0) -> list[Document]:
         """At most `limit` passages, drawn evenly: what an encoder learns from (Vitter 1985, algorithm R)."""
@@ -221,136 +234,50 @@ def write_changes(
     prune: bool = False,
     lacks: Callable[[str], bool] = lambda name: True,  # noqa: ARG005
     batch: int = _BATCH,
+    write: Write = take_each,
 ) -> Summary:
     """The second pass: embed what changed, commit it, and remove what vanished from the source.
 
     `lacks` says whether a document that did not come is surely not there (a file that cannot be read today is). More than half
-    of a source is removed only with `prune`. Raises what encoding and the store raise; what was committed stays.
+    of a source is removed only with `prune`. `write` does the work, here by default, or elsewhere (`vicino.scale`). Raises what
+    encoding and the store raise; what was committed stays.
     """
     began = time.monotonic()
-    work = _Work(collection, source, tenant)
+    work = Work(collection, source, tenant)
     with progress.task("Ingesting", total=changes.passages, unit="passages") as bar:
-        for pieces in _batches(changes, batch):
-            work.take(pieces)
-            bar.advance(sum(len(piece.spans) for piece in pieces))
+        for passages in write(work, _batches(changes, batch)):
+            bar.advance(passages)
+    collection.store.refresh()
     gone = [name for name in changes.vanished if prune or lacks(name)]
     held_back = len(gone) > len(changes.known) / 2 and not prune
     if not held_back:
-        for start in range(0, len(gone), _FEW):
-            collection.store.delete(_named(gone[start : start + _FEW], source), tenant=tenant)
-    stats = collection.store.stats()
+        for start in range(0, len(gone), FEW):
+            collection.store.delete(named(gone[start : start + FEW], source), tenant=tenant)
+    stats, done = collection.store.stats(), work.tally
     return Summary(
         collection=collection.name,
         source=source,
         documents=changes.documents,
-        new=work.new,
-        changed=work.changed,
+        new=done.new,
+        changed=done.changed,
         unchanged=changes.unchanged,
-        refused=dict(changes.refused + work.refused),
+        refused=dict(changes.refused + Counter(done.refused)),
         removed=0 if held_back else len(gone),
         kept_back=len(gone) if held_back else 0,
         unsure=len(changes.vanished) - len(gone),
-        stale=work.stale,
-        passages=work.passages,
-        embedded=work.embedded,
-        reused=work.reused,
-        tokens=work.tokens,
-        tokens_cut=work.tokens_cut,
-        limit=work.limit,
+        stale=done.stale,
+        passages=done.passages,
+        embedded=done.embedded,
+        reused=done.reused,
+        tokens=done.tokens,
+        tokens_cut=done.tokens_cut,
+        limit=done.limit,
         seconds=time.monotonic() - began,
-        encoding_seconds=work.encoding_seconds,
+        encoding_seconds=done.encoding_seconds,
         total_documents=stats.documents,
         total_passages=stats.rows,
         usage="; ".join(str(encoder.usage) for encoder in collection.opened if encoder.usage is not None),
     )
-
-
-class _Work:
-    """The second pass, batch by batch, and what it counted."""
-
-    def __init__(self, collection: Collection, source: str, tenant: str) -> None:
-        self.collection, self.source, self.tenant = collection, source, tenant
-        self.new = self.changed = self.passages = self.embedded = self.reused = self.tokens = self.tokens_cut = 0
-        self.stale = 0
-        self.limit: int | None = None
-        self.refused: Counter[str] = Counter()
-        self.encoding_seconds = 0.0
-        self._fresh: set[str] = set()  # the keys of the batch that got new vectors
-
-    def take(self, pieces: Sequence[Piece]) -> None:
-        """Embed and commit whole documents; what the store cannot hold is counted and left out."""
-        store = self.collection.store
-        fitting = []
-        for piece in pieces:
-            why = store.misfits(piece.document.metadata)
-            if why:
-                self._refuse(piece, why)
-            else:
-                fitting.append(piece)
-        rows = [row for piece in fitting for row in piece.rows(self.source, self.tenant)]
-        passages = [passage for piece in fitting for passage in piece.passages()]
-        vectors = {}
-        for number in self.collection.stored:
-            vectors[self.collection.spaces[number].id] = self._embed(number, fitting, rows, passages)
-        self._commit(fitting, rows, vectors)
-
-    def _refuse(self, piece: Piece, why: str) -> None:
-        self.refused[why] += 1
-        self.stale += not piece.is_new
-
-    def _embed(
-        self, number: int, pieces: Sequence[Piece], rows: Sequence[Row], passages: Sequence[Document]
-    ) -> NDArray[np.float32]:
-        """A vector for each row: the one that the same text of the same document had, else a new one."""
-        space, encoder = self.collection.spaces[number], self.collection.encoder(number)
-        had = self._had(space, [piece.document.id for piece in pieces if not piece.is_new])
-        missing = [at for at, row in enumerate(rows) if (row.document, row.digest) not in had]
-        vectors = np.empty((len(rows), space.dim), dtype=np.float32)
-        for at, row in enumerate(rows):
-            if (row.document, row.digest) in had:
-                vectors[at] = had[row.document, row.digest]
-        unread = [passages[at] for at in missing]
-        began = time.monotonic()
-        if unread:
-            vectors[missing] = encoder.encode_document(unread)
-        self.encoding_seconds += time.monotonic() - began
-        if number == self.collection.stored[0]:
-            self._fresh = {rows[at].key for at in missing}
-            cut = encoder.truncation(unread) if unread else None
-            if cut is not None:
-                self.tokens, self.tokens_cut, self.limit = self.tokens + cut.tokens, self.tokens_cut + cut.tokens_cut, cut.limit
-        return vectors
-
-    def _had(self, space: Space, documents: Sequence[str]) -> dict[tuple[str, str], NDArray[np.float32]]:
-        """The vectors that these documents have, by document and digest."""
-        had: dict[tuple[str, str], NDArray[np.float32]] = {}
-        for start in range(0, len(documents), _FEW):
-            where = _named(documents[start : start + _FEW], self.source)
-            for batch in self.collection.store.scan(["document", "digest"], where=where, tenant=self.tenant, space=space):
-                vectors = batch.column("vector").flatten().to_numpy(zero_copy_only=False).reshape(-1, space.dim)
-                names = zip(batch.column("document").to_pylist(), batch.column("digest").to_pylist(), strict=True)
-                had.update(zip(names, vectors, strict=True))
-        return had
-
-    def _commit(self, pieces: Sequence[Piece], rows: Sequence[Row], vectors: Mapping[str, NDArray[np.float32]]) -> None:
-        """One commit; where the store refuses something in it, two halves, down to the document that it refuses."""
-        try:
-            self.collection.store.replace(rows, vectors, tenant=self.tenant)
-        except InputError as error:
-            if len(pieces) == 1:
-                self._refuse(pieces[0], error.what)
-                return
-            half = len(pieces) // 2
-            at = sum(len(piece.spans) for piece in pieces[:half])
-            self._commit(pieces[:half], rows[:at], {name: array[:at] for name, array in vectors.items()})
-            self._commit(pieces[half:], rows[at:], {name: array[at:] for name, array in vectors.items()})
-            return
-        fresh = sum(piece.is_new for piece in pieces)
-        self.new, self.changed = self.new + fresh, self.changed + len(pieces) - fresh
-        self.passages += len(rows)
-        embedded = sum(row.key in self._fresh for row in rows)
-        if self.collection.stored:
-            self.embedded, self.reused = self.embedded + embedded, self.reused + len(rows) - embedded
 
 
 def _batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
@@ -365,10 +292,6 @@ def _batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
             batch, passages = [], 0
     if batch:
         yield batch
-
-
-def _named(documents: Sequence[str], source: str) -> Filter:
-    return And((Compare("source", "=", source), In("document", tuple(documents))))
 
 
 def _digest(plain: Any) -> str:

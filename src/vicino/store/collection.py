@@ -1,29 +1,34 @@
 """Collection: a name under which documents are kept, the recipe that answers questions about them, and the models it needs.
 
 On disk: `about/` (an artefact: recipe, way of cutting, models with their spaces and canaries; written once, whole or not at
-all), the store's rows, and `kept/`, indexes that can be made again from the rows.
+all), the store's rows, and `kept/`, indexes that can be made again from the rows. Who changes the model writes `about-7/`, and
+so on (see `vicino.store.succession`); the store's note says which of them counts, so that one commit switches vectors and model.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vicino import artifacts, encoders, store
 from vicino.data.records import Recipe
 from vicino.encoders import Encoder
+from vicino.encoders.adapted import Adapted
 from vicino.errors import ArtifactCorrupt, ArtifactError, InputError, SpaceMismatch, UnknownName
 from vicino.spaces import Canaries, Space
 from vicino.store.base import Store
 
-__all__ = ["Collection", "Model"]
+__all__ = ["Collection", "Model", "entry_of", "require_name", "rows_of", "vouch", "vouched"]
+
+Encode = Callable[[list[str]], Any]
 
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 _CANARIES = 3
@@ -49,11 +54,19 @@ class Collection:
     the sparse ones, whose vectors are made again from the text).
     """
 
-    def __init__(self, folder: Path, about: artifacts.Artifact, kept: Store) -> None:
+    def __init__(self, folder: Path, about: artifacts.Artifact, kept: Store, *, pinned: bool = False) -> None:
         self.folder, self.name, self.store = folder, folder.name, kept
-        self.recipe = Recipe.from_json(about.data["recipe"])
-        self.cut = str(about.data["cut"])
-        self._about = about
+        self._pinned = pinned
+        self._take(about)
+
+    def _take(self, about: artifacts.Artifact) -> None:
+        try:
+            self.recipe = Recipe.from_json(about.data["recipe"])
+            self.cut = str(about.data["cut"])
+            self.models: list[dict[str, Any]] = about.data["models"]
+        except (KeyError, TypeError) as error:
+            raise ArtifactCorrupt(f"{about.path} is damaged: {error}", mend="restore it from a copy, or ingest again") from error
+        self.about = about
         self._opened: dict[int, Encoder] = {}
 
     # Making and finding ---------------------------------------------------------------------------------------------
@@ -68,14 +81,14 @@ class Collection:
         cut: str,
         models: Sequence[Model],
         canaries: Sequence[str],
-        scheme: str = "lance",
+        at: str | None = None,
     ) -> Collection:
         """An empty collection under `home`. `canaries` are a few texts whose vectors are kept, to notice a model that moved.
 
-        Raises InputError for a name that cannot be a folder's, ArtifactError where a collection of this name is there.
+        Its rows are kept beside it, or `at` a server's address. Raises InputError for a name that cannot be a folder's,
+        ArtifactError where a collection of this name is there.
         """
-        if not _NAME.fullmatch(name):
-            raise InputError(f"{name!r} is no name for a collection", mend="use letters, digits, - and _, such as my-docs")
+        require_name(name)
         folder = home / name
         with _alone(folder):
             if (folder / "about").exists():
@@ -83,35 +96,21 @@ class Collection:
             for left in ("rows", "kept"):  # by a process that was killed here
                 shutil.rmtree(folder / left, ignore_errors=True)
             dense = [model.encoder.space for model in models if not model.encoder.sparse]
-            store.create(folder / "rows", list(dict.fromkeys(dense)), scheme=scheme)
-            cls._write_about(folder / "about", recipe, cut, models, list(canaries)[:_CANARIES], scheme)
-            with (home / _MADE_HERE).open("a", encoding="utf-8") as made:
-                made.write(f"{artifacts.file_digest(folder / 'about' / artifacts.MANIFEST)}\n")
+            there = {"scheme": "lance"} if at is None else store.place(at, name)
+            store.create(there.get("location", folder / "rows"), list(dict.fromkeys(dense)), scheme=there["scheme"])
+            cls._write_about(folder / "about", recipe, cut, models, list(canaries)[:_CANARIES], there)
+            vouch(folder / "about")
         return cls.open(home, name)
 
     @staticmethod
-    def _write_about(folder: Path, recipe: Recipe, cut: str, models: Sequence[Model], canaries: list[str], scheme: str) -> None:
-        saved = [not model.encoder.pretrained for model in models]
-        data = {
-            "recipe": recipe.to_json(),
-            "cut": cut,
-            "scheme": scheme,
-            "canaries": canaries,
-            "models": [
-                {
-                    "name": model.name,
-                    "params": dict(model.params),
-                    "space": model.encoder.space.to_json(),
-                    "accepts": sorted(model.encoder.accepts),
-                    "sparse": model.encoder.sparse,
-                    "saved": here,
-                }
-                for model, here in zip(models, saved, strict=True)
-            ],
-        }
+    def _write_about(
+        folder: Path, recipe: Recipe, cut: str, models: Sequence[Model], canaries: list[str], there: Mapping[str, str]
+    ) -> None:
+        entries = [entry_of(model) for model in models]
+        data = {"recipe": recipe.to_json(), "cut": cut, **there, "canaries": canaries, "models": entries}
         reads = [n for n, model in enumerate(models) if canaries and "text" in model.encoder.accepts]
-        arrays = {f"canaries-{n}": _rows(models[n].encoder, canaries) for n in reads}
-        parts = {f"model-{n}": models[n].encoder.save for n, here in enumerate(saved) if here}
+        arrays = {f"canaries-{n}": rows_of(models[n].encoder.encode_document(canaries)) for n in reads}
+        parts = {f"model-{n}": models[n].encoder.save for n, entry in enumerate(entries) if entry["saved"]}
         artifacts.write(folder, kind="collection", data=data, arrays=arrays, parts=parts)
 
     @classmethod
@@ -122,31 +121,63 @@ class Collection:
             raise UnknownName.among(name, cls.names(home), kind="collection", listing=_listing(cls.names(home), name))
         about = artifacts.read(folder / "about", kind="collection")
         try:
-            return cls(folder, about, store.open(folder / "rows", scheme=about.data["scheme"]))
+            kept = store.open(about.data.get("location", folder / "rows"), scheme=about.data["scheme"])
         except (KeyError, TypeError) as error:
             raise ArtifactCorrupt(f"{folder} is damaged: {error}", mend="restore it from a copy, or ingest again") from error
+        opened = cls(folder, about, kept)
+        opened._follow_note()
+        return opened
+
+    @property
+    def note(self) -> str:
+        """The name of the folder that says which models serve: "about", or such as "about-7" after a change of the model."""
+        return self.about.path.name
+
+    def refresh(self) -> bool:
+        """See what any process wrote; True where other models serve now: who keeps anything of theirs starts over."""
+        self.store.refresh()
+        return not self._pinned and self._follow_note()
+
+    def _follow_note(self) -> bool:
+        """Take what the store's note names, where that is something else now."""
+        for last in (False, True):
+            note = self.store.note or "about"
+            if note == self.note:
+                return False
+            try:
+                self._take(artifacts.read(self.folder / note, kind="collection"))
+            except ArtifactError:
+                if last or not self.store.refresh():  # it was given up meanwhile, or it is lost
+                    raise
+            else:
+                return True
+        return True
+
+    def under(self, note: str) -> Collection:
+        """The same rows as `note` has them served, whatever the store says: for who compares models, or fills a column."""
+        return type(self)(self.folder, artifacts.read(self.folder / note, kind="collection"), self.store, pinned=True)
 
     @staticmethod
     def names(home: Path) -> list[str]:
         """The collections under `home`, sorted."""
-        return sorted(path.parent.name for path in home.glob("*/about") if path.is_dir())
+        return sorted(path.parent.name for path in home.glob("[!.]*/about") if path.is_dir())
 
     # Models ---------------------------------------------------------------------------------------------------------
 
     @property
     def spaces(self) -> list[Space]:
         """The space of each model, in the recipe's order."""
-        return [Space.from_json(model["space"]) for model in self._about.data["models"]]
+        return [Space.from_json(model["space"]) for model in self.models]
 
     @property
     def accepts(self) -> list[frozenset[str]]:
         """The kinds of item that each model takes, in the recipe's order."""
-        return [frozenset(model.get("accepts", ["text"])) for model in self._about.data["models"]]
+        return [frozenset(model.get("accepts", ["text"])) for model in self.models]
 
     @property
     def stored(self) -> list[int]:
         """Which models have their vectors in the store: the first of each space."""
-        models = self._about.data["models"]
+        models = self.models
         first = {model["space"]["id"]: n for n, model in reversed(list(enumerate(models))) if not model["sparse"]}
         return sorted(first.values())
 
@@ -156,56 +187,116 @@ class Collection:
         Raises SpaceMismatch where the name stands for another model now, or the model's outputs moved.
         """
         if number not in self._opened:
-            model, space = self._about.data["models"][number], self.spaces[number]
-            made = (
-                encoders.load(self._about.path / f"model-{number}")
-                if model["saved"]
-                else encoders.make(model["name"], **model["params"])
-            )
-            if not self._was_made_here():
-                made._require_trust(self.folder)
-            self._require(made, space, model["name"])
-            self._opened[number] = made
+            asks = self.models[number].get("asks")
+            self._opened[number] = self._adapted(number, asks) if asks else self._own(number)
         return self._opened[number]
+
+    def _own(self, number: int) -> Encoder:
+        """The model that made the vectors."""
+        model = self.models[number]
+        made = self._made(model, f"model-{number}")
+        self._require(made, self.spaces[number], model["name"])
+        return made
+
+    def _made(self, model: Mapping[str, Any], part: str) -> Encoder:
+        made = encoders.load(self.about.path / part) if model["saved"] else encoders.make(model["name"], **model["params"])
+        if not self.made_here:
+            made._require_trust(self.folder)
+        return made
+
+    def _adapted(self, number: int, asks: Mapping[str, Any]) -> Encoder:
+        """Another model asks, and what it says is mapped into the space of the vectors; their own model reads what is new."""
+        made = self._made(asks, f"asks-{number}")
+        self._check(made, Space.from_json(asks["space"]), asks["name"], f"asks-canaries-{number}", made.encode_query)
+        arrays = [self.about.arrays[f"{name}-{number}"] for name in ("weights", "shift")]
+        return Adapted(made, *arrays, space=self.spaces[number], reader=lambda: self._own(number))
+
+    def arithmetic(self, number: int) -> str:
+        """What a model computes with, where it was needed so far; empty where not."""
+        return self._opened[number].arithmetic if number in self._opened else ""
 
     @property
     def opened(self) -> list[Encoder]:
         """The models that were needed so far."""
         return list(self._opened.values())
 
-    def _was_made_here(self) -> bool:
-        try:
-            made = (self.folder.parent / _MADE_HERE).read_text(encoding="utf-8").split()
-        except OSError:
-            return False
-        return artifacts.file_digest(self._about.path / artifacts.MANIFEST) in made
+    @property
+    def models_named(self) -> str:
+        """The names of the models, as a person gave them; those that ask through a map are said to."""
+        names = [(model["name"], model.get("asks", {}).get("name")) for model in self.models]
+        return " and ".join(f"{asks} (mapped into {name})" if asks else name for name, asks in names)
+
+    @property
+    def made_here(self) -> bool:
+        """Whether what is named here may run: its makers worked in this home."""
+        return vouched(self.about.path, self.folder.parent)
 
     def use(self, number: int, encoder: Encoder) -> None:
         """Take an encoder that is open already. Raises SpaceMismatch."""
-        self._require(encoder, self.spaces[number], self._about.data["models"][number]["name"])
+        self._require(encoder, self.spaces[number], self.models[number]["name"])
         self._opened[number] = encoder
 
     def _require(self, encoder: Encoder, space: Space, name: str) -> None:
-        mend = f"bring the old {name} back, or ingest into a new collection: vicino ingest PATH --collection {self.name}-2"
+        self._check(encoder, space, name, f"canaries-{self.spaces.index(space)}", encoder.encode_document)
+
+    def _check(self, encoder: Encoder, space: Space, name: str, canaries: str, encode: Encode) -> None:
+        """Raise SpaceMismatch unless the encoder is of this space, and gives the vectors that it gave."""
+        mend = (
+            f"bring the old {name} back, change the model (vicino migrate {self.name} --to ENCODER), "
+            f"or ingest into a new collection: vicino ingest PATH --collection {self.name}-2"
+        )
         if encoder.space != space:
             raise SpaceMismatch(
                 f"the collection {self.name!r} holds vectors of {space}, and {name} now makes {encoder.space}", mend=mend
             )
-        texts, then = self._about.data["canaries"], self._about.arrays.get(f"canaries-{self.spaces.index(space)}")
+        then = self.about.arrays.get(canaries)
         if then is not None:
             try:
-                Canaries(texts, then).check(lambda listed: _rows(encoder, listed))
+                Canaries(self.about.data["canaries"], then).check(lambda texts: rows_of(encode(texts)))
             except SpaceMismatch as error:
                 raise SpaceMismatch(f"{name}: {error.what}", mend=mend) from error
 
     @property
     def kept(self) -> Path:
         """Where indexes are kept that the rows can make again."""
-        return self.folder / "kept"
+        return self.folder / self.note.replace("about", "kept")
 
 
-def _rows(encoder: Encoder, texts: list[str]) -> Any:
-    vectors = encoder.encode_document(texts)
+def vouch(about: Path) -> None:
+    """Note that this folder was made here, by who may run what it names."""
+    with (about.parent.parent / _MADE_HERE).open("a", encoding="utf-8") as made:
+        made.write(f"{artifacts.file_digest(about / artifacts.MANIFEST)}\n")
+
+
+def vouched(about: Path, home: Path) -> bool:
+    """Whether this folder, or the one that it is a copy of, was made in this home."""
+    try:
+        made = (home / _MADE_HERE).read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+    return artifacts.file_digest(about / artifacts.MANIFEST) in made
+
+
+def require_name(name: str) -> None:
+    """Raise InputError for a name that cannot be a folder's."""
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{name!r} is no name for a collection", mend="use letters, digits, - and _, such as my-docs")
+
+
+def entry_of(model: Model) -> dict[str, Any]:
+    """What is written of a model. What `name` brings back anywhere is not saved."""
+    return {
+        "name": model.name,
+        "params": dict(model.params),
+        "space": model.encoder.space.to_json(),
+        "accepts": sorted(model.encoder.accepts),
+        "sparse": model.encoder.sparse,
+        "saved": not model.encoder.pretrained,
+    }
+
+
+def rows_of(vectors: Any) -> NDArray[np.float32]:
+    """Vectors as dense float32 rows."""
     return np.asarray(vectors.toarray() if hasattr(vectors, "toarray") else vectors, dtype=np.float32)
 
 

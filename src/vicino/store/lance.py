@@ -6,7 +6,6 @@ Writers prepare their files side by side and queue for the commit alone. Search 
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,20 +20,26 @@ from numpy.typing import NDArray
 from vicino.artifacts import locked
 from vicino.data.filters import Compare, Filter, Kind, check
 from vicino.data.records import Hits
-from vicino.errors import (
-    ArtifactCorrupt,
-    ArtifactError,
-    ArtifactTooNew,
-    DuplicateIds,
-    InputError,
-    SpaceMismatch,
-    UnknownName,
-)
+from vicino.errors import ArtifactCorrupt, ArtifactError, DuplicateIds, InputError, UnknownName
 from vicino.spaces import Space
+from vicino.store import lance_spaces
 from vicino.store.base import COLUMNS, Removed, Row, Stats, Store, Upkeep
-from vicino.store.lance_commits import commit, make_room, standing, used
+from vicino.store.lance_commits import commit, make_room, used
 from vicino.store.lance_folder import COMMIT, UPKEEP, check_written, files_of, latest, library, named, version_of
-from vicino.store.lance_rows import kinds_of, misfit, plain_table, schema_of, sql, vector_column, with_metadata, with_vectors
+from vicino.store.lance_rows import (
+    check_keys,
+    check_rows,
+    kinds_of,
+    misfit,
+    plain_table,
+    schema_of,
+    sql,
+    vector_column,
+    with_metadata,
+    with_vectors,
+)
+from vicino.store.lance_spaces import FORMAT, About, checked, require_storable
+from vicino.store.lance_standing import Standing
 from vicino.store.lance_upkeep import clean, compact, due
 from vicino.vectors import as_vectors, distances, normalise, top_k
 
@@ -43,9 +48,6 @@ if TYPE_CHECKING:
     from lance import LanceDataset
 
 __all__ = ["FORMAT", "Lance"]
-
-FORMAT: Final = 1
-ABOUT: Final = b"vicino"  # the key in the schema's metadata: format and spaces, as JSON
 
 LEFT: Final = {COMMIT, "_transactions", "_versions", "data"}  # what a `create` that was killed may leave
 ATTEMPTS: Final = 5  # at a commit, while other processes change the columns
@@ -57,15 +59,16 @@ _log = logging.getLogger(__name__)
 
 
 class Lance(Store):
-    """A folder with a Lance table (format 1) and two lock files."""
+    """A folder with a Lance table (format 1, or 2 once its spaces changed) and two lock files."""
 
     scheme: ClassVar[str] = "lance"
 
-    def __init__(self, data: LanceDataset, spaces: Sequence[Space], *, pinned: bool = False) -> None:
+    def __init__(self, data: LanceDataset, *, pinned: bool = False) -> None:
         self._data = data
         self._folder = Path(data.uri)
-        self._spaces = tuple(spaces)
         self._pinned = pinned
+        self._standing = Standing()
+        self._kinds: tuple[LanceDataset | None, dict[str, Kind]] = None, {}
 
     # Opening ----------------------------------------------------------------------------------------------------------
 
@@ -73,19 +76,17 @@ class Lance(Store):
     def create(cls, location: str | PathLike[str], spaces: Sequence[Space]) -> Self:
         folder, lance = Path(location).absolute(), library()
         for space in spaces:
-            if space.similarity == "maxsim" or space.dim < 1:
-                raise InputError(f"a store cannot keep vectors of {space}", mend="choose a model with one vector a passage")
+            require_storable(space)
         if len({space.id for space in spaces}) < len(spaces):
             raise DuplicateIds("two spaces have one id", mend="name each space once")
-        about = {"format": FORMAT, "spaces": [space.to_json() for space in spaces]}
-        schema = schema_of({}, spaces).with_metadata({ABOUT: json.dumps(about)})
+        schema = schema_of({}, spaces).with_metadata(About(tuple(spaces)).to_metadata())
         with named(folder, "write"):
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder / COMMIT):
                 if _is_there(folder) or any(path.name not in LEFT for path in folder.iterdir()):
                     raise ArtifactError(f"something is in {folder} already", mend="choose another name, or open what is there")
                 data = lance.write_dataset(schema.empty_table(), str(folder), schema=schema, mode="create")
-        return cls(data, spaces)
+        return cls(data)
 
     @classmethod
     def open(cls, location: str | PathLike[str]) -> Self:
@@ -94,11 +95,24 @@ class Lance(Store):
             raise ArtifactError(f"there is no store in {folder}", mend="check the path")
         with named(folder, "read"):
             data = lance.dataset(str(folder))
-        return cls(data, _spaces_of(data.schema, folder))
+        About.of(data.schema, folder)
+        return cls(data)
+
+    @property
+    def _about(self) -> About:
+        return About.of(self._data.schema, self._folder)
 
     @property
     def spaces(self) -> tuple[Space, ...]:
-        return self._spaces
+        return self._about.spaces
+
+    @property
+    def filling(self) -> tuple[Space, ...]:
+        return self._about.filling
+
+    @property
+    def note(self) -> str:
+        return self._about.note
 
     @property
     def columns(self) -> Mapping[str, Kind]:
@@ -130,7 +144,7 @@ class Lance(Store):
             if number not in there:
                 kept = f"kept are {len(there)} versions, {min(there)} to {max(there)}"
                 raise UnknownName(f"there is no version {number} of {self._folder} (any more)", mend=kept)
-            return type(self)(version_of(self._data, number), self._spaces, pinned=True)
+            return type(self)(version_of(self._data, number), pinned=True)
 
     def snapshot(self, tag: str) -> int:
         if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}", tag):
@@ -144,32 +158,38 @@ class Lance(Store):
     # Writing ----------------------------------------------------------------------------------------------------------
 
     def misfits(self, metadata: Mapping[str, Any]) -> str:
-        return misfit(metadata, kinds_of(self._data.schema))
+        data = self._data
+        if self._kinds[0] is not data:  # it is asked for each document
+            self._kinds = data, kinds_of(data.schema)
+        return misfit(metadata, self._kinds[1])
 
     def replace(self, rows: Sequence[Row], vectors: Mapping[str, NDArray[Any]], *, tenant: str) -> int:
         self._must_write()
         if not rows:
             return self.version
-        _check_rows(rows, tenant)
-        arrays = self._check_vectors(vectors, len(rows))
+        check_rows(rows, tenant)
+        arrays = self._about.checked(vectors, len(rows))
         with named(self._folder, "write"):
-            self._move(self._replace(rows, with_vectors(plain_table(rows), arrays), tenant))
+            self._move(self._replace(rows, with_vectors(plain_table(rows), arrays), tenant, tuple(arrays)))
         self._tidy()
         return self.version
 
-    def _replace(self, rows: Sequence[Row], plain: pa.Table, tenant: str) -> LanceDataset:
+    def _replace(self, rows: Sequence[Row], plain: pa.Table, tenant: str, spaces: Sequence[Space]) -> LanceDataset:
         from lance.fragment import write_fragments
 
         for _ in range(ATTEMPTS):
-            data = make_room(latest(self._data), self._folder, rows, tenant)
+            data = latest(self._data)
+            About.of(data.schema, self._folder).require_vectors(spaces, self._folder)
+            data = make_room(data, self._folder, rows, tenant, self._standing)
             columns = used(rows, kinds_of(data.schema))
             table = with_metadata(plain, rows, columns)
             files = write_fragments(table, data, schema=table.schema)
             check_written(self._folder, files)
             with locked(self._folder / COMMIT):
                 data = latest(data)
+                About.of(data.schema, self._folder).require_vectors(spaces, self._folder)
                 if used(rows, kinds_of(data.schema)) == columns:  # no other process made room in one of them meanwhile
-                    return commit(data, standing(data, rows, tenant), files)
+                    return commit(data, self._standing.find(data, rows, tenant), files)
         raise ArtifactError(f"cannot write {self._folder}: its columns keep changing", mend="run the command again")
 
     def delete(self, where: Filter, *, tenant: str | None) -> Removed:
@@ -190,29 +210,52 @@ class Lance(Store):
         if self._pinned:
             raise InputError(f"version {self.version} of {self._folder} cannot be changed", mend="write to the store itself")
 
-    def _check_vectors(self, vectors: Mapping[str, NDArray[Any]], n: int) -> dict[Space, NDArray[np.float32]]:
-        own = {space.id: space for space in self._spaces}
-        if vectors.keys() != own.keys():
-            raise SpaceMismatch(
-                f"the rows have vectors of {sorted(vectors) or 'no space'}, the store has columns for {sorted(own) or 'none'}",
-                mend="encode with the models of this store, or make a new store for these",
-            )
-        arrays = {space: as_vectors(vectors[name], dim=space.dim) for name, space in own.items()}
-        for array in arrays.values():
-            if len(array) != n:
-                raise InputError(f"{len(array)} vectors for {n} rows", mend="give one vector a row")
-        return arrays
+    # Spaces -----------------------------------------------------------------------------------------------------------
+
+    def add_space(self, space: Space) -> int:
+        self._must_write()
+        with named(self._folder, "write"):
+            self._move(lance_spaces.add(self._data, self._folder, space))
+        return self.version
+
+    def fill(self, space: Space, keys: Sequence[str], vectors: NDArray[Any]) -> int:
+        self._must_write()
+        array = checked(space, vectors, len(keys))
+        check_keys(keys)
+        with named(self._folder, "write"):
+            data, filled = lance_spaces.fill(self._data, self._folder, space, keys, array)
+            self._move(data)
+        self._tidy()
+        return filled
+
+    def serve(self, spaces: Sequence[Space], *, note: str) -> int:
+        self._must_write()
+        with named(self._folder, "write"):
+            self._move(lance_spaces.serve(self._data, self._folder, spaces, note))
+        return self.version
+
+    def drop_space(self, space: Space) -> int:
+        self._must_write()
+        with named(self._folder, "write"):
+            self._move(lance_spaces.drop(self._data, self._folder, space))
+        return self.version
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
     def scan(
-        self, columns: Sequence[str], *, where: Filter | None = None, tenant: str | None, space: Space | None = None
+        self,
+        columns: Sequence[str],
+        *,
+        where: Filter | None = None,
+        tenant: str | None,
+        space: Space | None = None,
+        lacking: Space | None = None,
     ) -> Iterator[pa.RecordBatch]:
         readable = (*COLUMNS, "metadata")
         for name in columns:
             if name not in readable:
                 raise UnknownName.among(name, readable, kind="column to read")
-        condition = self._sql(where, tenant)
+        condition = self._where(where, tenant, having=space, lacking=lacking)
         stored = [*columns, *([self._vectors_of(space)] if space else [])]
         return self._stream(stored, [*columns, *(["vector"] if space else [])], condition)
 
@@ -241,7 +284,7 @@ class Lance(Store):
         queries = as_vectors(vectors, dim=space.dim)
         if k < 1:
             raise InputError(f"k is {k}", mend="ask for at least one answer")
-        condition = self._sql(where, tenant)
+        condition = self._where(where, tenant, having=space)
         parts = [queries[begin : begin + QUERIES] for begin in range(0, max(len(queries), 1), QUERIES)]
         found = [self._nearest(part, k, column, space.similarity, condition) for part in parts]
         width = max(ids.shape[1] for ids, _ in found)
@@ -267,10 +310,16 @@ class Lance(Store):
         return ids, scores
 
     def _vectors_of(self, space: Space) -> str:
-        if space not in self._spaces:
-            listing = "; ".join(map(str, self._spaces)) or "none"
-            raise SpaceMismatch(f"{self._folder} has no vectors of {space}", mend=f"use a space that it has: {listing}")
+        self._about.require_column(space, self._folder)
         return vector_column(space)
+
+    def _where(
+        self, where: Filter | None, tenant: str | None, *, having: Space | None, lacking: Space | None = None
+    ) -> str | None:
+        """The condition of rows that match, have a vector of one space and none of another; None for all rows."""
+        there = [f"`{vector_column(having)}` is not null"] if having and having in self._about.filling else []
+        empty = [f"`{self._vectors_of(lacking)}` is null"] if lacking else []
+        return " and ".join([*filter(None, [self._sql(where, tenant)]), *there, *empty]) or None
 
     def _sql(self, where: Filter | None, tenant: str | None) -> str | None:
         return _sql(where, tenant, self._data.schema)
@@ -283,7 +332,7 @@ class Lance(Store):
             before, _ = files_of(self._folder)
             if not mine:
                 return Upkeep(before, before, 0)
-            self._move(compact(latest(self._data), self._folder, thoroughly=True))
+            self._move(compact(lance_spaces.sweep(self._data, self._folder), self._folder, thoroughly=True))
             freed = clean(self._data, self._folder, keep_seconds)
             return Upkeep(before, files_of(self._folder)[0], freed)
 
@@ -328,27 +377,6 @@ def _is_there(folder: Path) -> bool:
     return any((folder / "_versions").glob("*.manifest"))
 
 
-def _spaces_of(schema: pa.Schema, folder: Path) -> list[Space]:
-    """What `create` wrote into the schema, checked against the columns."""
-    try:
-        about = json.loads((schema.metadata or {})[ABOUT])
-        if about["format"] > FORMAT:
-            raise ArtifactTooNew(
-                f"{folder} has format {about['format']}; this vicino reads up to {FORMAT}", mend="pip install --upgrade vicino"
-            )
-        spaces = [Space.from_json(plain) for plain in about["spaces"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactCorrupt(
-            f"{folder} is no store of vicino's, or damaged: {error!r}", mend="restore it from a copy"
-        ) from error
-    for column in schema_of({}, spaces):
-        if column.name not in schema.names or schema.field(column.name).type != column.type:
-            raise ArtifactCorrupt(
-                f"{folder} is damaged: its column {column.name!r} is not what it was", mend="restore it from a copy"
-            )
-    return spaces
-
-
 def _sql(where: Filter | None, tenant: str | None, schema: pa.Schema) -> str | None:
     """The condition of a filter and a tenant; None for all rows. Raises UnknownName, InputError."""
     kinds = {**COLUMNS, **kinds_of(schema)}
@@ -361,17 +389,6 @@ def _sql(where: Filter | None, tenant: str | None, schema: pa.Schema) -> str | N
 def _documents(rows: pa.Table) -> int:
     """How many documents rows of the columns tenant, source, document are of."""
     return int(rows.group_by(rows.column_names).aggregate([]).num_rows)
-
-
-def _check_rows(rows: Sequence[Row], tenant: str) -> None:
-    for place, row in enumerate(rows):
-        if row.tenant != tenant:
-            raise InputError(
-                f"row {place} is of the tenant {row.tenant!r}, not {tenant!r}", mend="write the rows of each tenant by themselves"
-            )
-    keys = {row.key for row in rows}
-    if len(keys) < len(rows):
-        raise DuplicateIds(f"{len(rows) - len(keys)} of {len(rows)} keys repeat", mend="give each row a key of its own")
 
 
 def _scores(queries: NDArray[np.float32], stored: NDArray[np.float32], similarity: str) -> NDArray[np.float32]:

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from vicino.artifacts import locked
 from vicino.data.filters import Kind
-from vicino.errors import DuplicateIds, InputError
+from vicino.errors import InputError
 from vicino.store.base import Row
 from vicino.store.lance_folder import COMMIT, check_written, latest
 from vicino.store.lance_rows import kinds_of, misfit, new_columns, physical, schema_of
+from vicino.store.lance_standing import Standing
 
 if TYPE_CHECKING:
     from lance import FragmentMetadata, LanceDataset
 
-__all__ = ["commit", "make_room", "missing", "standing", "used"]
+__all__ = ["commit", "make_room", "missing", "used"]
 
 
 def missing(rows: Sequence[Row], kinds: Mapping[str, Kind]) -> dict[str, Kind]:
@@ -31,7 +32,8 @@ def missing(rows: Sequence[Row], kinds: Mapping[str, Kind]) -> dict[str, Kind]:
             raise InputError(
                 f"row {place} (of {row.document!r}) cannot be stored: {reason}", mend="mend the metadata of this document"
             )
-        grown |= new_columns(row.metadata, grown)
+        if not row.metadata.keys() <= grown.keys() or "integer" in grown.values():  # which may become a number
+            grown |= new_columns(row.metadata, grown)
     return {name: kind for name, kind in grown.items() if kinds.get(name) != kind}
 
 
@@ -41,7 +43,7 @@ def used(rows: Sequence[Row], kinds: Mapping[str, Kind]) -> dict[str, Kind]:
     return {name: kind for name, kind in kinds.items() if name in names}
 
 
-def make_room(data: LanceDataset, folder: Path, rows: Sequence[Row], tenant: str) -> LanceDataset:
+def make_room(data: LanceDataset, folder: Path, rows: Sequence[Row], tenant: str, standing: Standing) -> LanceDataset:
     """The latest version, with a column for all metadata of these rows that a filter can name. Raises InputError.
 
     Each new column is a commit of its own that changes no row.
@@ -52,7 +54,7 @@ def make_room(data: LanceDataset, folder: Path, rows: Sequence[Row], tenant: str
         data = latest(data)
         kinds = kinds_of(data.schema)
         wanted = missing(rows, kinds)
-        standing(data, rows, tenant)  # a key of another document is an error before there is a new column
+        standing.find(data, rows, tenant)  # a key of another document is an error before there is a new column
         fresh = {name: kind for name, kind in wanted.items() if name not in kinds}
         if fresh:
             schema = schema_of(fresh, ())
@@ -81,29 +83,6 @@ def _widen(data: LanceDataset, folder: Path, name: str) -> LanceDataset:
 def _drop_integers(data: LanceDataset, integers: str) -> None:
     """Until this is done both columns stand, and the numbers count."""
     data.drop_columns([integers])
-
-
-def standing(data: LanceDataset, rows: Sequence[Row], tenant: str) -> NDArray[np.uint64]:
-    """The addresses of what is there of the documents of these rows. Raises DuplicateIds for a key of another document."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    documents = pa.array(sorted({row.document for row in rows}))
-    keys = pa.array([row.key for row in rows])
-    own, taken = {(tenant, row.source, row.document) for row in rows}, {row.key for row in rows}
-    found: list[int] = []
-    columns = ["key", "tenant", "source", "document"]
-    for batch in data.scanner(columns=columns, with_row_address=True).to_batches():
-        near = pc.or_(pc.is_in(batch["document"], documents), pc.is_in(batch["key"], keys))
-        for row in batch.filter(near).to_pylist():
-            if (row["tenant"], row["source"], row["document"]) in own:
-                found.append(row["_rowaddr"])
-            elif row["key"] in taken:
-                raise DuplicateIds(
-                    f"the key {row['key']!r} is that of a passage of {row['document']!r}",
-                    mend="make keys of all that names a row",
-                )
-    return np.array(found, dtype=np.uint64)
 
 
 def commit(data: LanceDataset, gone: NDArray[np.uint64], files: list[FragmentMetadata]) -> LanceDataset:

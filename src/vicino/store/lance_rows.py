@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino.data.filters import And, Between, Compare, Condition, Contains, Filter, In, IsNull, Kind, Not, Or, Value
-from vicino.errors import InputError, InputTooLarge
+from vicino.errors import DuplicateIds, InputError, InputTooLarge
 from vicino.spaces import Space, fingerprint
 from vicino.store.base import COLUMNS, Row
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "check_keys",
+    "check_rows",
     "kind_of",
     "kinds_of",
     "misfit",
@@ -125,17 +127,24 @@ def misfit(metadata: Mapping[str, Any], kinds: Mapping[str, Kind]) -> str:
     if not all(isinstance(name, str) for name in metadata):
         return "a name in the metadata is not text"
     try:
-        json.dumps(dict(metadata), allow_nan=False, ensure_ascii=False).encode()
+        if not all(_is_plain(name, value) for name, value in metadata.items()):
+            json.dumps(dict(metadata), allow_nan=False, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return "the metadata holds half a character (a lone surrogate)"
     except RecursionError:
         return "the metadata is nested too deeply"
     except (TypeError, ValueError) as error:  # a date, a set; NaN
         return f"the metadata cannot be written as JSON: {error}"
-    if len(kinds) + len(new_columns(metadata, kinds)) > MOST_COLUMNS:
+    if len(kinds) + len(metadata) > MOST_COLUMNS and len(kinds) + len(new_columns(metadata, kinds)) > MOST_COLUMNS:
         return f"the metadata has more than {MOST_COLUMNS:,} names over all rows: put what no filter needs under one name"
     reasons = (_value_misfit(name, value, kinds.get(name)) for name, value in metadata.items() if _can_be_named(name))
     return next(filter(None, reasons), "")
+
+
+def _is_plain(name: str, value: Any) -> bool:
+    """Whether it is seen at once that JSON can say this: most metadata is so, and there is much of it."""
+    text = value if type(value) is str else ""
+    return name.isascii() and text.isascii() and (value is None or type(value) in (str, int, bool))
 
 
 def _value_misfit(name: str, value: Any, known: Kind | None) -> str:
@@ -154,6 +163,23 @@ def _can_be_named(name: str) -> bool:
 
 
 # Rows -----------------------------------------------------------------------------------------------------------------
+
+
+def check_rows(rows: Sequence[Row], tenant: str) -> None:
+    """Raise InputError for a row of another tenant, DuplicateIds for a key that repeats."""
+    for place, row in enumerate(rows):
+        if row.tenant != tenant:
+            raise InputError(
+                f"row {place} is of the tenant {row.tenant!r}, not {tenant!r}", mend="write the rows of each tenant by themselves"
+            )
+    check_keys([row.key for row in rows])
+
+
+def check_keys(keys: Sequence[str]) -> None:
+    """Raise DuplicateIds where one repeats."""
+    twice = len(keys) - len(set(keys))
+    if twice:
+        raise DuplicateIds(f"{twice} of {len(keys)} keys repeat", mend="give each row a key of its own")
 
 
 def plain_table(rows: Sequence[Row]) -> pa.Table:
@@ -176,7 +202,8 @@ def with_metadata(table: pa.Table, rows: Sequence[Row], kinds: Mapping[str, Kind
     """A table with the metadata of its rows, which is known to fit: as JSON, and in columns."""
     import pyarrow as pa
 
-    written = [json.dumps(dict(row.metadata), ensure_ascii=False) for row in rows]
+    write = json.JSONEncoder(ensure_ascii=False).encode
+    written = [write(dict(row.metadata)) for row in rows]
     table = table.append_column("metadata", pa.array(written, pa.large_string()))
     for name, kind in kinds.items():
         values = [row.metadata.get(name) for row in rows]

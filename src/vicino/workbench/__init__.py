@@ -11,25 +11,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-
-from vicino import artifacts, encoders, indexes, progress, retrieval
+from vicino import artifacts, encoders, indexes, retrieval
 from vicino.artifacts import home
-from vicino.data import chunking, readers, writers
+from vicino.data import readers
 from vicino.data.judged import read_qrels, read_queries
 from vicino.data.kinds import Kind, kind_of
 from vicino.data.records import Document
 from vicino.encoders import Encoder
-from vicino.encoders.base import Tokens, Truncation
 from vicino.encoders.transformer.crossing import KIND, CrossEncoder
 from vicino.encoders.transformer.pair_folder import is_cross_encoder
 from vicino.errors import ArtifactError, InputError
 from vicino.evaluation import report
+from vicino.evaluation.checkup import look_at
 from vicino.evaluation.compare import LADDER, METRICS, Comparison
 from vicino.evaluation.compare import compare as climb
 from vicino.evaluation.demonstration import Demo, demonstrate
@@ -39,14 +37,20 @@ from vicino.evaluation.tasks import RetrievalTask, open_task
 from vicino.indexes import Index
 from vicino.retrieval import Retriever
 from vicino.retrieval.context import Context, pack
+from vicino.retrieval.indexing import standing
 from vicino.retrieval.ingest import Source, kind_for
 from vicino.retrieval.ingest import ingest as keep
 from vicino.retrieval.stored import Found, Stored
+from vicino.scale import writing_on
 from vicino.store.changes import Summary
 from vicino.store.collection import Collection
-from vicino.vectors import as_vectors, quantise
+from vicino.workbench.abtesting import abtest_interleaved, abtest_plan, abtest_read
+from vicino.workbench.embedding import Written, embed, embed_to_file, tokens
+from vicino.workbench.exchanging import export_collection, import_collection
+from vicino.workbench.indexing import index, index_standing
 from vicino.workbench.interactions import compare_interactions
 from vicino.workbench.mapping import map  # noqa: A004 - the verb
+from vicino.workbench.migrating import adapt_queries, finish_migration, lineage, migrate, roll_back
 from vicino.workbench.recommending import open_recommender, recommend, train_recommender
 from vicino.workbench.seeing import compare_images
 from vicino.workbench.teaching import (
@@ -62,6 +66,7 @@ from vicino.workbench.teaching import (
     train_tagger,
     train_text,
 )
+from vicino.workbench.upkeep import delete, maintain, maintained, tenants
 
 if TYPE_CHECKING:
     from vicino.retrieval.recommenders import Recommender
@@ -70,25 +75,41 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Written",
+    "abtest_interleaved",
+    "abtest_plan",
+    "abtest_read",
+    "adapt_queries",
     "classify",
     "collections",
     "compare",
     "compare_images",
     "compare_interactions",
     "context",
+    "delete",
     "demo",
     "doctor",
     "embed",
     "embed_to_file",
     "evaluate",
+    "export_collection",
+    "finish_migration",
+    "import_collection",
+    "index",
+    "index_standing",
     "ingest",
+    "lineage",
     "load",
+    "maintain",
+    "maintained",
     "map",
+    "migrate",
     "neighbours",
     "recommend",
+    "roll_back",
     "score",
     "search",
     "tag",
+    "tenants",
     "tokens",
     "train",
     "train_classifier",
@@ -154,6 +175,7 @@ def ingest(
     source_name: str | None = None,
     prune: bool = False,
     seed: int = 0,
+    **elsewhere: Any,
 ) -> Summary:
     """Keep documents in a collection, or bring it in line with them: only what changed is embedded.
 
@@ -161,12 +183,15 @@ def ingest(
     than half of it only with `prune`). `source_name` is the name by which that is known, by default the path; documents
     without it are added to those that came so before, a stream needs it. `recipe` (a
     saved winner's folder, or a candidate's name) and `chunk` (a way of cutting, such as "passage(max_characters=800)") are
-    fixed at the first time. Raises what `vicino.retrieval.ingest.ingest` raises; the same call goes on where a stopped one was.
+    fixed at the first time. `elsewhere` holds `at`, the address of a server that keeps the rows (fixed too), and `on`, the Ray
+    cluster whose workers embed (see `vicino.scale.cluster`). Raises what `vicino.retrieval.ingest.ingest` and, with `on`,
+    `vicino.scale.jobs` raise; the same call goes on where a stopped one was.
     """
+    writing = writing_on(elsewhere.pop("on", None))
     kind = kind_for(_collections(), collection, recipe)
     cut = kind.require_cut(chunk)
-    options: dict[str, Any] = {"recipe": recipe, "cut": cut, "tenant": tenant, "prune": prune, "seed": seed}
-    return keep(_collections(), collection, _source(source, text, source_name, kind), **options)
+    options: dict[str, Any] = {"recipe": recipe, "cut": cut, "tenant": tenant, "prune": prune, "seed": seed, **elsewhere}
+    return keep(_collections(), collection, _source(source, text, source_name, kind), **options, **writing)
 
 
 def search(
@@ -228,89 +253,28 @@ def score(
 
 
 def collections() -> list[Mapping[str, Any]]:
-    """What is kept: for each collection its name, recipe, way of cutting, and how much it holds."""
+    """What is kept: for each collection its name, recipe, way of cutting, chosen indexes, and how much it holds."""
     opened = (Collection.open(_collections(), name) for name in Collection.names(_collections()))
-    return [{"name": one.name, "recipe": one.recipe.to_json(), "cut": one.cut, **asdict(one.store.stats())} for one in opened]
+    return [
+        {
+            "name": one.name,
+            "recipe": one.recipe.to_json(),
+            "cut": one.cut,
+            "indexes": [each.brief() for each in standing(one) if each.plan is not None],
+            **asdict(one.store.stats()),
+        }
+        for one in opened
+    ]
 
 
-def embed(items: Any, *, encoder: str | PathLike[str] | Encoder = "minilm", chunk: str | None = None, **options: Any) -> Any:
-    """From anything to vectors: texts, documents, or a `Path` to a folder or file -> (n, d) float32 rows.
-
-    An encoder that must learn is fitted on the items first. `chunk` cuts documents by a method of `vicino.data.chunking`.
-    `options` are those of `Encoder.encode`. One str is one text and gives one vector (d,).
-    """
-    single = isinstance(items, str | Document) and chunk is None
-    listed = _listed(items, chunk)
-    vectors = _ready(encoder, listed).encode_document(listed, **options)
-    return vectors[0] if single else vectors
-
-
-@dataclass(frozen=True)
-class Written:
-    """A file of vectors: how many, what they are (space, precision, ...), and what a length limit cut off on the way."""
-
-    path: Path
-    rows: int
-    made: Mapping[str, Any]
-    truncation: Truncation | None
-    notes: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        cut = None if self.truncation is None else asdict(self.truncation)
-        return {"path": str(self.path), "rows": self.rows, **self.made, "truncation": cut, "notes": self.notes}
-
-
-def embed_to_file(
-    source: Path | BinaryIO,
-    out: Path,
-    *,
-    encoder: str | PathLike[str] | Encoder = "minilm",
-    chunk: str | None = None,
-    text: str | None = None,
-    normalize_embeddings: bool | None = None,
-    truncate_dim: int | None = None,
-    precision: str = "float32",
-    texts: bool = False,
-) -> Written:
-    """Embed a folder, a file, or the lines of a stream, and write the vectors with their space: `.parquet` or `.npy`.
-
-    With `texts` a Parquet file says what was embedded too. Beside the space stand the precision, whether rows were normalised,
-    and for int8 the ranges that were mapped on its 256 steps. Raises what reading, encoding and
-    `vicino.data.writers.write_vectors` raise; nothing is written then.
-    """
-    writers.require_ending(out)
-    items, notes = _read(source, text, chunk)
-    encode = _ready(encoder, items)
-    vectors = encode.encode_document(items, truncate_dim=truncate_dim, normalize_embeddings=normalize_embeddings)
-    space = encode.space if truncate_dim is None else encode.space.truncated(truncate_dim)
-    made = {"space": space.to_json(), "precision": precision, "normalized": bool(normalize_embeddings)}
-    if precision != "float32":
-        dense = as_vectors(vectors)
-        ranges = np.stack([dense.min(axis=0), dense.max(axis=0)]) if precision == "int8" else None
-        vectors = quantise(dense, precision, ranges=ranges)
-        made |= {} if ranges is None else {"ranges": ranges.tolist()}
-    cut = encode.truncation(items)
-    if cut is not None and cut.items_cut:
-        notes.append(
-            f"{cut.items_cut:,} of {cut.items:,} items are longer than {cut.limit} tokens: {cut.share:.1%} of all tokens "
-            "were cut (--chunk paragraph keeps them)"
-        )
-    return Written(writers.write_vectors(out, items, vectors, made, texts=texts), len(items), made, cut, tuple(notes))
-
-
-def doctor() -> list[Finding]:
-    """What this machine has and lacks, with the command that mends each finding."""
-    return environment(home())
+def doctor(collection: str | None = None) -> list[Finding]:
+    """What this machine has and lacks, or what is wrong with a collection, with the command that mends each finding."""
+    return environment(home()) if collection is None else look_at(Collection.open(_collections(), collection))
 
 
 def demo(*, budget: float = 240.0, seed: int = 0, folder: Path | None = None) -> Demo:
     """The whole story on Python's own standard library: see `vicino.evaluation.demonstration`."""
     return demonstrate(home(), budget=budget, seed=seed, folder=folder)
-
-
-def tokens(text: str, *, encoder: str | PathLike[str] | Encoder = "minilm") -> Tokens:
-    """How an encoder reads a text: pieces, ids, which are unknown, and the dense row of each."""
-    return _ready(encoder, [text]).tokens(text)
 
 
 def load(path: str | PathLike[str]) -> CrossEncoder | Encoder | Index | Recommender | Retriever | Tagger | TextClassifier:
@@ -365,32 +329,3 @@ def _source(source: Any, text: str | None, name: str | None, kind: Kind) -> Sour
         reading = readers.read_lines(source)
         return Source(name, reading, reading.lacks, reading.summary)
     return Source(name, source) if name else Source("documents", source, lacks=lambda _: False)  # others may come later
-
-
-def _ready(encoder: str | PathLike[str] | Encoder, items: Sequence[Any]) -> Encoder:
-    """The encoder, fitted on the items where it has to learn and has not."""
-    made = encoder if isinstance(encoder, Encoder) else encoders.make(encoder)
-    return made if made.pretrained or made.__sklearn_is_fitted__() else made.fit(items)
-
-
-def _listed(items: Any, chunk: str | None) -> list[Any]:
-    if isinstance(items, PathLike):
-        return _read(Path(items), None, chunk)[0]
-    listed = [items] if isinstance(items, str | Document) else list(items)
-    if chunk is None:
-        return listed
-    documents = (item if isinstance(item, Document) else Document(str(row), item) for row, item in enumerate(listed))
-    return _cut(documents, chunk)
-
-
-def _read(source: Path | BinaryIO, text: str | None, chunk: str | None) -> tuple[list[Any], list[str]]:
-    """Documents or chunks, and what was skipped, in words."""
-    reading = readers.read_documents(source, text=text) if isinstance(source, Path) else readers.read_lines(source)
-    items = _cut(progress.track(reading, "Reading", unit="documents"), chunk)
-    return items, [reading.summary()] if reading.counts else []
-
-
-def _cut(documents: Iterable[Document], chunk: str | None) -> list[Any]:
-    if chunk is None:
-        return list(documents)
-    return [piece for document in documents for piece in chunking.chunk(document, chunk)]

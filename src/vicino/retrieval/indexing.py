@@ -1,0 +1,138 @@
+"""The index of a collection: chosen by measure on its own vectors, kept with its recall, shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vicino.data.records import Query
+from vicino.errors import EmptyInput, InputError
+from vicino.indexes.choose import Choice, choose
+from vicino.retrieval import Retriever, chosen
+from vicino.retrieval.dense import Dense
+from vicino.retrieval.stored import Stored
+from vicino.store.collection import Collection
+from vicino.store.tenants import kept_of, require_tenant
+
+__all__ = ["Decision", "Standing", "decide", "standing"]
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """The choice for one encoder of the recipe, of so many passages of one tenant."""
+
+    encoder: str
+    passages: int
+    choice: Choice
+
+    def to_json(self) -> dict[str, Any]:
+        return {"encoder": self.encoder, "passages": self.passages, **self.choice.to_json()}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What one encoder's passages are searched with: the chosen `plan`, None where the recipe's own index is all there is.
+
+    `kept` are the manifests of the tenant's planned indexes on disk, each with its measured recall.
+    """
+
+    encoder: str
+    space: str
+    plan: Mapping[str, Any] | None
+    kept: tuple[Mapping[str, Any], ...]
+
+    @property
+    def under(self) -> bool:
+        """Whether an index is kept that has not the recall that was asked for."""
+        recalls = [one["recall"] for one in self.kept if one["recall"] is not None]
+        return any(recall["lower"] < recall["target"] for recall in recalls)
+
+    def brief(self) -> dict[str, Any]:
+        """What a listing says, where something was chosen."""
+        plan = self.plan or {"index": None, "recall": None}
+        return {"encoder": self.encoder, "index": plan["index"], "recall": plan["recall"], "under": self.under}
+
+    def to_json(self) -> dict[str, Any]:
+        return {"encoder": self.encoder, "space": self.space, "plan": self.plan, "kept": list(self.kept), "under": self.under}
+
+
+def decide(
+    collection: Collection,
+    *,
+    recall: float,
+    k: int | None = None,
+    memory: int | None = None,
+    queries: Sequence[Query] | None = None,
+    families: Sequence[str] | None = None,
+    tenant: str = "",
+) -> list[Decision]:
+    """Choose an index for each encoder's vectors, by those of one tenant; it is the choice of all tenants then, who have indexes
+    of their own. By default `k` is how many the recipe asks its index for.
+
+    Nothing changes unless every choice has the recall. Raises InputError for a collection that is not searched by dense vectors,
+    EmptyInput for one without passages, and what `choose` raises.
+    """
+    require_tenant(collection, tenant)
+    stored = Stored(collection, tenant=tenant)
+    stored.refresh()
+    parts = [leaf for leaf in stored.dense if not leaf.encoder_.sparse]
+    if not parts:
+        raise InputError(
+            f"{collection.name!r} is not searched by dense vectors: there is no index to choose",
+            mend="this is for collections with an encoder, such as: vicino ingest PATH --collection NAME --encoder minilm",
+        )
+    if not stored.documents:
+        raise EmptyInput(f"{collection.name!r} holds nothing to index", mend=f"vicino ingest PATH --collection {collection.name}")
+    goal: dict[str, Any] = {
+        "recall": recall,
+        "k": _asked_for(stored.retriever) if k is None else k,
+        "memory": memory,
+        "families": families,
+    }
+    decisions: list[Decision] = []
+    plans: dict[str, chosen.Chosen] = {}
+    for leaf in parts:
+        asked = None if queries is None else leaf.encoder_.encode_query([query.text for query in queries])
+        keys, vectors = stored.vectors(leaf.space_)
+        choice = choose(vectors, asked, ids=keys, similarity=leaf.encoder_.similarity, **goal)
+        decisions.append(Decision(leaf.encoder, len(keys), choice))
+        if choice.plan is None or choice.index is None:
+            return decisions
+        questions = np.empty((0, leaf.space_.dim), dtype=np.float32) if asked is None else np.asarray(asked, dtype=np.float32)
+        plans[leaf.space_.id] = chosen.Chosen(choice.plan, questions, {**choice.to_json(), "tenant": tenant})
+        leaf.take(choice.plan, questions, choice.index)
+    stored.keep()
+    chosen.write(collection, plans)
+    return decisions
+
+
+def standing(collection: Collection, *, tenant: str = "") -> list[Standing]:
+    """What a tenant's passages are searched with now; opens no model and no index. Raises UnknownName for no such tenant."""
+    if tenant:
+        require_tenant(collection, tenant)
+    plans = chosen.read(collection)
+    kept = list(chosen.kept_recalls(kept_of(collection, tenant)))
+    found = []
+    for number in collection.stored:
+        space = collection.spaces[number]
+        plan = plans[space.id].plan.to_json() if space.id in plans else None
+        here = tuple(
+            one for one in kept if one["dim"] == space.dim and plan is not None and one["params"]["index"] == plan["index"]
+        )
+        found.append(Standing(str(collection.models[number]["name"]), space.id, plan, here))
+    return found
+
+
+def _asked_for(retriever: Retriever) -> int:
+    """How many answers the recipe asks its indexes for, at least 10."""
+    return max([10, *_depths(retriever)])
+
+
+def _depths(retriever: Retriever) -> Iterator[int]:
+    if not isinstance(retriever, Dense):
+        yield getattr(retriever, "depth", 10)
+    for part in getattr(retriever, "parts", ()):
+        yield from _depths(part)
