@@ -68,3 +68,30 @@ def test_its_size_is_that_of_its_numbers():
     assert grown.nbytes == grown.remove(["a", "b"]).nbytes == (8 + 1 + 2) * 8 * 4  # the free places too
     assert Exact().build(np.eye(8)).remove(["3"]).nbytes == 8 * 8 * 4
     assert Exact().build(csr_array(np.eye(3))).nbytes == 3 * 4 + 3 * 4 + 4 * 4  # data, columns, row starts
+
+
+@pytest.mark.parametrize("offset", [0.0, 50.0, 3000.0])
+def test_a_rough_look_first_loses_no_near_one(offset):
+    """Far from the origin float32 cannot tell neighbours apart: what it leaves to float64 must still hold them all."""
+    random = np.random.default_rng(0)
+    rows = (random.normal(size=(5000, 24)) + offset).astype(np.float32)
+    rows[100:140] = rows[7]  # ties go to the earlier row
+    asked = (rows[:40] + 0.1 * random.normal(size=(40, 24))).astype(np.float32)
+    found = Exact(similarity="euclidean").build(rows).search(asked, 10)
+    slow = np.sqrt(((asked[:, None].astype(np.float64) - rows[None].astype(np.float64)) ** 2).sum(axis=2))
+    order = np.argsort(slow, axis=1, kind="stable")[:, :10]
+    assert found.ids.tolist() == order.astype(str).tolist()
+    np.testing.assert_allclose(-found.scores, np.take_along_axis(slow, order, axis=1), rtol=1e-3)
+
+
+def test_what_was_added_and_removed_is_looked_at_roughly_too():
+    random = np.random.default_rng(1)
+    rows = random.normal(size=(6000, 8)).astype(np.float32)
+    index = Exact(similarity="euclidean").build(rows[:4000], [str(row) for row in range(4000)])
+    index.search(rows[:1], 3)
+    index.add(rows[4000:], [str(row) for row in range(4000, 6000)])
+    index.search(rows[:1], 3)
+    index.remove([str(row) for row in range(1000)])
+    assert index.search(rows[3000:3005], 1).ids.ravel().tolist() == [str(row) for row in range(3000, 3005)]
+    assert index.search(rows[5000:5005], 1).ids.ravel().tolist() == [str(row) for row in range(5000, 5005)]
+    assert not set(index.search(rows[:5], 5).ids.ravel()) & {str(row) for row in range(1000)}

@@ -14,6 +14,8 @@ from vicino.vectors import distances, top_k
 __all__ = ["Exact"]
 
 _CELLS = 1 << 24  # scores held at a time: 64 MB
+_SIEVED = 2_000  # vectors from which on a rough look first is faster
+_BLOCK = 8_192  # rows in float64 at a time
 
 
 class Exact(Index):
@@ -29,6 +31,7 @@ class Exact(Index):
     def __init__(self, *, similarity: str = "cosine") -> None:
         self.similarity = similarity
 
+    _squares: tuple[NDArray[Any], NDArray[np.float32]] | None = None  # of which vectors, and their squared lengths
     _room: NDArray[np.float32] | None = None  # the rows, and free places after them for more
 
     def _build(self, vectors: Any) -> None:
@@ -78,8 +81,44 @@ class Exact(Index):
             step = max(1, _CELLS // n)
             for begin in range(0, queries.shape[0], step):
                 part = slice(begin, begin + step)
-                rows[part], scores[part] = top_k(self._scores(queries[part], vectors), k)
+                rows[part], scores[part] = self._best(queries[part], vectors, k)
         return (rows if allow is None else allow[rows]), scores
+
+    def _best(self, queries: Any, vectors: Any, k: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        if self.similarity != "euclidean" or hasattr(vectors, "tocsr") or vectors.shape[0] < _SIEVED:
+            return top_k(self._scores(queries, vectors), k)
+        return self._sieved(queries, vectors, k)
+
+    def _sieved(self, queries: NDArray[Any], vectors: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Euclidean: a float32 product leaves the few that can be among the nearest, for all that it may err; those in float64.
+
+        |a - b|² = |a|² + |b|² - 2ab, and a product of d numbers in float32 errs by d ε |a| |b| at most.
+        """
+        squares = self._squares_of(vectors)
+        sieve = queries @ vectors.T
+        sieve *= -2
+        sieve += squares
+        lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
+        longest = float(np.sqrt(squares.max()))
+        err = 2 * (vectors.shape[1] + 4) * float(np.finfo(np.float32).eps) * (lengths + longest) * longest
+        borders = np.partition(sieve, k - 1, axis=1)[:, k - 1] + 2 * err
+        rows = np.empty((len(queries), k), dtype=np.int64)
+        scores = np.empty((len(queries), k), dtype=np.float32)
+        for at, border in enumerate(borders):
+            near = np.flatnonzero(sieve[at] <= border)
+            best, found = top_k(self._scores(queries[at : at + 1], vectors[near]), k)
+            rows[at], scores[at] = near[best[0]], found[0]
+        return rows, scores
+
+    def _squares_of(self, vectors: NDArray[Any]) -> NDArray[np.float32]:
+        """The squared lengths of all rows, remembered for the vectors of this index."""
+        known = self._squares
+        if known is None or known[0] is not vectors:
+            found = np.concatenate(
+                [np.square(part, dtype=np.float64).sum(axis=1) for part in np.array_split(vectors, 1 + len(vectors) // _BLOCK)]
+            )
+            self._squares = known = (vectors, found.astype(np.float32))
+        return known[1]
 
     def _scores(self, queries: Any, vectors: Any) -> NDArray[np.float32]:
         if self.similarity == "euclidean":
