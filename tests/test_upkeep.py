@@ -132,3 +132,15 @@ def test_times_that_cannot_be(shelf):
     for keep in (-1.0, float("inf"), float("nan")):
         with pytest.raises(InputError, match="keep"):
             workbench.maintain("c", keep_seconds=keep)
+
+
+def test_a_collection_that_cannot_be_opened_does_not_hide_the_others(shelf, capsys, tmp_path):
+    cli_run(["ingest", str(shelf), "--collection", "lost", "--recipe", "bm25", "-q"])
+    (tmp_path / "home" / "collections" / "lost" / "rows").rename(tmp_path / "away")
+    code, out, err = run(capsys, "collections")
+    assert code == 1
+    assert "bm25" in out
+    assert "error: lost: there is no store" in err
+    told = {one["name"]: one for one in json.loads(run(capsys, "collections", "--json")[1])}
+    assert told["c"]["documents"] == 6
+    assert "error" in told["lost"]

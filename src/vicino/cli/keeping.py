@@ -143,7 +143,7 @@ def collections(
     tenants: Annotated[str | None, typer.Option(metavar="NAME", help="List who keeps how much in this collection.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the collections, or for the operator the tenants of one."""
+    """List the collections, or for the operator the tenants of one. Exit 1 where one cannot be opened."""
     from vicino import workbench
 
     if tenants is not None:
@@ -169,8 +169,13 @@ def collections(
                 ", ".join(f"{one['index']} ≥{one['recall']:g}{' MISSED' if one['under'] else ''}" for one in row["indexes"]),
             ]
             for row in rows
+            if "error" not in row
         ]
         print(table(head, shown, right=(1, 2, 3), width=width()))
+    broken = [f"{row['name']}: {row['error']}" for row in rows if "error" in row]
+    if broken:
+        say("\n".join(f"error: {printable(one)}" for one in broken))
+        raise typer.Exit(1)
 
 
 def _tenants(rows: list[dict[str, Any]], as_json: bool) -> None:

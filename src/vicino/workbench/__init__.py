@@ -25,7 +25,7 @@ from vicino.data.records import Document
 from vicino.encoders import Encoder
 from vicino.encoders.transformer.crossing import KIND, CrossEncoder
 from vicino.encoders.transformer.pair_folder import is_cross_encoder
-from vicino.errors import ArtifactError, InputError
+from vicino.errors import ArtifactError, InputError, VicinoError
 from vicino.evaluation import report
 from vicino.evaluation.checkup import look_at
 from vicino.evaluation.compare import LADDER, METRICS, Comparison
@@ -253,18 +253,20 @@ def score(
 
 
 def collections() -> list[Mapping[str, Any]]:
-    """What is kept: for each collection its name, recipe, way of cutting, chosen indexes, and how much it holds."""
-    opened = (Collection.open(_collections(), name) for name in Collection.names(_collections()))
-    return [
-        {
-            "name": one.name,
-            "recipe": one.recipe.to_json(),
-            "cut": one.cut,
-            "indexes": [each.brief() for each in standing(one) if each.plan is not None],
-            **asdict(one.store.stats()),
-        }
-        for one in opened
-    ]
+    """What is kept: for each collection its name, recipe, way of cutting, chosen indexes, and how much it holds.
+
+    One that cannot be opened, as its server is away, has a name and an `error` alone.
+    """
+    return [_about(name) for name in Collection.names(_collections())]
+
+
+def _about(name: str) -> Mapping[str, Any]:
+    try:
+        one = Collection.open(_collections(), name)
+        indexes = [each.brief() for each in standing(one) if each.plan is not None]
+        return {"name": name, "recipe": one.recipe.to_json(), "cut": one.cut, "indexes": indexes, **asdict(one.store.stats())}
+    except VicinoError as error:
+        return {"name": name, "error": str(error)}
 
 
 def doctor(collection: str | None = None) -> list[Finding]:
