@@ -224,6 +224,22 @@ def test_a_collection_is_made_asked_changed_and_listed(capsys, shelf):
     assert "bm25+lsa" in run(capsys, "collections")[1]
 
 
+def test_doctor_looks_at_an_encoder_on_data(capsys, shelf):
+    for n in range(60):
+        about = "tea" if n % 3 else "a cello"
+        lead = f"Note number {n} tells at length of {about} and of the house {n * n} in the old town."
+        (shelf / f"{n}.txt").write_text(f"{lead}\n\nWhoever reads page {n + 7} of it learns what {about} was like in year {n}.")
+    code, out, err = run(capsys, "doctor", "model", str(shelf), "--encoder", "lsa(n_components=8)", "--fix", "--json", "-q")
+    assert not err
+    told = json.loads(out)
+    assert code == int(any(one["state"] == "problem" for one in told["findings"]))
+    assert {one["about"] for one in told["findings"]} >= {"lengths", "direction", "rank", "hubs"}
+    assert len(told["cures"]) == 3
+    assert "tried on a copy" in run(capsys, "doctor", "model", str(shelf), "--encoder", "lsa(n_components=8)", "--fix", "-q")[1]
+    for wrong in (["doctor", "--fix"], ["doctor", "notes", str(shelf)], ["doctor", "model", str(shelf), "--encoder", "tfidf"]):
+        assert run(capsys, *wrong)[0] == 2
+
+
 def test_a_collection_is_measured_on_judged_queries(capsys, shelf, tmp_path):
     run(capsys, "ingest", str(shelf), "--collection", "c", "--encoder", "lsa(n_components=2)", "-q")
     (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "black tea"}\n{"_id": "q2", "text": "nobody judged this"}\n')

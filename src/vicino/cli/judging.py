@@ -162,25 +162,45 @@ def evaluate(
 
 @app.command()
 def doctor(
-    collection: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Look at this collection, not at the machine.")
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Look at this collection; model: at an encoder, on DATA.")
     ] = None,
+    data: Annotated[Path | None, typer.Argument(metavar="[DATA]", help="For model: a BEIR folder, or a folder or file.")] = None,
+    encoder: Annotated[str, typer.Option(help="For model: which one: a name, a model folder, a hub name.")] = "minilm",
+    reference: Annotated[
+        Path | None, typer.Option(metavar="DATA", help="For model: what it was chosen on, to see whether the data moved since.")
+    ] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="For model: try the cures on a copy, and measure them on DATA.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """What this machine, or a collection, has and lacks, with the command that mends it. Exit 1 where something is broken."""
+    """What this machine, a collection, or an encoder on DATA lacks, and what mends it. Exit 1 where something is broken."""
     from vicino import workbench
+    from vicino.errors import InputError
 
+    if data is None and (fix or reference is not None):
+        raise InputError(
+            "--fix and --reference are of an encoder, on data", mend="vicino doctor model DATA --encoder minilm --fix"
+        )
+    if data is not None and name != "model":
+        raise InputError(f"{name} is looked at without data", mend="vicino doctor NAME, or vicino doctor model DATA")
     with bars(quiet):
-        findings = workbench.doctor(collection)
+        if data is not None:
+            looked = workbench.doctor_model(data, encoder=encoder, reference=reference, fix=fix)
+            findings, cures = looked.findings, looked.cures
+        else:
+            findings, cures = tuple(workbench.doctor(name)), ()
     if as_json:
-        print_json([vars(finding) for finding in findings])
+        plain = [vars(finding) for finding in findings]
+        print_json(plain if data is None else {"findings": plain, "cures": [cure.to_json() for cure in cures]})
     else:
         signs = {"ok": "ok", "missing": "not installed", "problem": "PROBLEM"}
         rows = [[f.about, signs[f.state], _found(f)] for f in findings]
         from vicino.evaluation.text import table
 
         print(table(["", "state", "found"], rows, width=width()))
+        for cure in cures:
+            print(f"tried on a copy: {cure}")
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(1)
 

@@ -45,6 +45,7 @@ from vicino.scale import writing_on
 from vicino.store.changes import Summary
 from vicino.store.collection import Collection
 from vicino.workbench.abtesting import abtest_interleaved, abtest_plan, abtest_read
+from vicino.workbench.diagnosing import doctor_model
 from vicino.workbench.embedding import Written, embed, embed_to_file, tokens
 from vicino.workbench.exchanging import export_collection, import_collection
 from vicino.workbench.indexing import index, index_standing
@@ -88,6 +89,7 @@ __all__ = [
     "delete",
     "demo",
     "doctor",
+    "doctor_model",
     "embed",
     "embed_to_file",
     "evaluate",
