@@ -106,6 +106,19 @@ def test_judged_queries_decide(kept: Path, tmp_path: Path, capsys: Any) -> None:
     assert opened().note != "about"
 
 
+def test_a_folder_of_queries_brings_its_judgements(kept: Path, tmp_path: Path, capsys: Any) -> None:
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text(json.dumps({"_id": "d0", "text": "unread"}) + "\n")
+    lines = [json.dumps({"_id": f"q{n}", "text": f"number{n} item{n}"}) for n in range(60)]
+    (folder / "queries.jsonl").write_text("\n".join(lines))
+    rows = [f"q{n}\td{n}\t1" for n in range(60)]
+    (folder / "qrels" / "test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *rows]))
+    code, out, _ = run(capsys, "migrate", "c", "--to", "lsa(n_components=2)", "--queries", str(folder), "-q")
+    assert code == 1
+    assert "60 judged queries, the whole recipe" in out
+
+
 def test_a_model_that_is_gone_is_replaced_with_force(kept: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     own = Collection._own
 

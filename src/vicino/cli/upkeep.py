@@ -35,24 +35,26 @@ def maintain(
     kept, interval = _seconds("--keep", keep), None if every is None else _seconds("--every", every)
     with bars(quiet, "nothing is half done, and the same command goes on from there"):
         if interval is None:
-            _told(workbench.maintain(collection, keep_seconds=kept), as_json)
+            _told(workbench.maintain(collection, keep_seconds=kept), as_json, kept)
             return
         for done in workbench.maintained(collection, interval, keep_seconds=kept):
-            _told(done, as_json)
+            _told(done, as_json, kept)
 
 
-def _told(done: Maintained, as_json: bool) -> None:
+def _told(done: Maintained, as_json: bool, keep: float) -> None:
     if as_json:
         print_json(done.to_json())
     elif done.busy:
         say(f"another process is maintaining {done.collection} right now: it does all of this")
     else:
-        indexes = f"; indexes of {done.reindexed:,} tenants brought up to date" if done.reindexed else ""
+        indexes = f"; indexes brought up to date: {done.reindexed:,}" if done.reindexed else ""
         print(
             f"{done.collection}: {done.files_before:,} files became {done.files_after:,}, {size_text(done.bytes_before)} became "
             f"{size_text(done.bytes_after)}, in {done.seconds:.1f} s{indexes}",
             flush=True,
         )
+        if done.bytes_after >= done.bytes_before and keep > 0:
+            say(f"versions of the last {keep:g} seconds stay: vicino maintain {done.collection} --keep 0s frees them now")
 
 
 @app.command()

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from vicino.artifacts import home
-from vicino.data.judged import read_qrels, read_queries
+from vicino.data.judged import is_beir, read_judgements, read_qrels, read_queries, splits_of
+from vicino.data.records import Judgement
 from vicino.encoders import Encoder
 from vicino.errors import InputError, VicinoError
 from vicino.evaluation.migration import MAPS, Recovery, Verdict, by_judgements, by_known_items, learn, overlap
+from vicino.retrieval import chosen
 from vicino.retrieval import migrate as steps
 from vicino.retrieval.passages import batches_of, drift, passages, vectors_of
 from vicino.retrieval.stored import Stored
@@ -70,14 +72,14 @@ def migrate(
     """Give a collection another encoder: embed beside the old vectors, compare, and switch in one commit if nothing is lost.
 
     Searches go on with the old model until the switch. A stopped or killed call goes on where it was. What is compared: judged
-    `queries` and `qrels` of a `tenant` by nDCG@10, or known items of `sample` passages; without judgements `queries` tell how
-    many answers change. `force` switches whatever comes of that. `instead_of` names the model that is to go, where the recipe has
-    several. Raises what `vicino.retrieval.migrate` and reading the queries raise.
+    `queries` and `qrels` (a BEIR folder has both) of a `tenant` by nDCG@10, or known items of `sample` passages; without
+    judgements `queries` tell how many answers change. `force` switches whatever comes of that. `instead_of` names the model that
+    is to go, where the recipe has several. Raises what `vicino.retrieval.migrate` and reading the queries raise.
     """
     if qrels is not None and queries is None:
         raise InputError("qrels judge queries", mend="give --queries FILE too")
     asked = None if queries is None else read_queries(Path(queries))
-    judgements = None if qrels is None else list(read_qrels(Path(qrels)))
+    judgements = _judgements(queries, qrels)
     old = Collection.open(home() / "collections", collection)
     number = steps.number_of(old, instead_of)
     with alone(old):
@@ -115,8 +117,21 @@ def migrate(
             return Migration(collection, False, tuple(said), embedded, verdict, None, advice)
         embedded += steps.switch(here, new)
     said.append(f"{new.models_named} serves; {old.models_named} stands by" + ("" if opens else " (forced)"))
-    after = (f"back again: vicino migrate {collection} --rollback", f"free its vectors: vicino migrate {collection} --finish")
-    return Migration(collection, True, tuple(said), embedded, verdict, None, after)
+    after = [f"back again: vicino migrate {collection} --rollback", f"free its vectors: vicino migrate {collection} --finish"]
+    if old.spaces[number].id in chosen.read(old):
+        after.append(f"its index was chosen for the old vectors: vicino index {collection} --recall 0.97")
+    return Migration(collection, True, tuple(said), embedded, verdict, None, tuple(after))
+
+
+def _judgements(queries: str | PathLike[str] | None, qrels: str | PathLike[str] | None) -> list[Judgement] | None:
+    """Those of a file, or those that a BEIR folder of queries has (its test split, or the first)."""
+    if qrels is not None:
+        return list(read_qrels(Path(qrels)))
+    folder = None if queries is None else Path(queries)
+    if folder is None or not is_beir(folder):
+        return None
+    splits = splits_of(folder)
+    return read_judgements(folder, "test" if "test" in splits else splits[0])
 
 
 def roll_back(collection: str) -> Migration:
