@@ -82,6 +82,7 @@ def ingest(plain: dict[str, Any]) -> str:
     ]
     lines = [
         " ".join(told),
+        *_kept(plain),
         "",
         f"BM25 over {engine['documents']:,} paragraphs, one query at a time, in turn with tantivy (k = {engine['k']}):",
         "",
@@ -93,6 +94,18 @@ def ingest(plain: dict[str, Any]) -> str:
         times = span(ratio)
         lines.append(f"| {name} | {speed['vicino']:,} | {speed['tantivy']:,} | {times} |")
     return "\n".join(lines)
+
+
+def _kept(plain: dict[str, Any]) -> list[str]:
+    """Vectors that were ready, and queries while a collection is maintained."""
+    if "ready" not in plain:
+        return []
+    ready, upkeep = plain["ready"], plain["maintenance"]
+    told = f"{ready['rows']:,} rows of ready vectors of {ready['dim']} dimensions: {ready['rows_per_second']:,} a second into "
+    told += f"the table; as documents of an ingest {ready['ingest_rows_per_second']:,} a second. A query over "
+    told += f"{upkeep['documents']:,} documents before, during and after maintenance: "
+    times = [upkeep[f"query_ms_{when}"] for when in ("before", "during", "after")]
+    return ["", told + ", ".join(f"{one['median']:.1f} ms (p95 {one['p95']:.1f})" for one in times) + "."]
 
 
 def words(plain: dict[str, Any]) -> str:
