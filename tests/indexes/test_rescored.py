@@ -172,10 +172,10 @@ def test_the_librarys_version_is_kept_and_looked_at(name, vectors, need, tmp_pat
     need(INDEXES.entry(name))
     family = INDEXES[name]
     folder = family().build(vectors).save(tmp_path / "index")
-    here = foreign.version(family.library)
-    assert artifacts.read(folder).data["library"] == {family.library: here}
+    here = foreign.version(family.package)
+    assert artifacts.read(folder).data["library"] == {family.package: here}
     monkeypatch.setattr(foreign, "version", lambda _: "0.0.9")
-    with pytest.raises(ArtifactTooNew, match=f"written by {family.library} {here}"):
+    with pytest.raises(ArtifactTooNew, match=f"written by {family.package} {here}"):
         indexes.load(folder)
     monkeypatch.setattr(foreign, "version", lambda _: "999.1")
     if family.steady:

@@ -14,26 +14,26 @@ __all__ = ["Foreign"]
 
 
 class Foreign(Rescored):
-    """Codes in the format of `library`, a package's name. `steady` formats of an older version can be read."""
+    """Codes in the format of `package`, a package's name. `steady` formats of an older version can be read."""
 
-    library: ClassVar[str]
+    package: ClassVar[str]
     steady: ClassVar[bool]
 
     def manifest(self) -> dict[str, Any]:
-        return super().manifest() | {"library": {self.library: version(self.library)}}
+        return super().manifest() | {"library": {self.package: version(self.package)}}
 
     @classmethod
     def _from_artifact(cls, saved: artifacts.Artifact) -> Self:
-        written = str(saved.data.get("library", {}).get(cls.library, ""))
-        here = version(cls.library)
+        written = str(saved.data.get("library", {}).get(cls.package, ""))
+        here = version(cls.package)
         if _release(written) > _release(here):
             raise ArtifactTooNew(
-                f"{saved.path} was written by {cls.library} {written}; {here} is installed",
-                mend=f"pip install --upgrade {cls.library}, or build the index again",
+                f"{saved.path} was written by {cls.package} {written}; {here} is installed",
+                mend=f"pip install --upgrade {cls.package}, or build the index again",
             )
         if not cls.steady and _release(written) != _release(here):
             raise ArtifactCorrupt(
-                f"{saved.path} was written by {cls.library} {written or '(no version)'}, whose files {here} may misread",
+                f"{saved.path} was written by {cls.package} {written or '(no version)'}, whose files {here} may misread",
                 mend="build the index again",
             )
         return super()._from_artifact(saved)

@@ -31,7 +31,7 @@ class IVFPQ(Foreign):
     """
 
     family: ClassVar[str] = "ivf-pq"
-    library: ClassVar[str] = "faiss-cpu"
+    package: ClassVar[str] = "faiss-cpu"
     steady: ClassVar[bool] = True
     at_least: ClassVar[int] = 1000
 

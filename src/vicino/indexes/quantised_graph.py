@@ -38,7 +38,7 @@ class QuantisedGraph(Foreign):
 
     family: ClassVar[str] = "quantised-graph"
     capabilities: ClassVar[frozenset[str]] = frozenset({"effort", "unseeded"})
-    library: ClassVar[str] = "rabitqlib"
+    package: ClassVar[str] = "rabitqlib"
     steady: ClassVar[bool] = False
     at_least: ClassVar[int] = 1000
 
