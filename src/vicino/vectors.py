@@ -26,6 +26,7 @@ __all__ = [
     "dequantise",
     "distances",
     "int8_steps",
+    "nearness",
     "normalise",
     "product_codebooks",
     "quantisation_loss",
@@ -133,6 +134,11 @@ def similarity(a: ArrayLike, b: ArrayLike, how: Similarity = "cosine") -> Float3
             f"vectors of {left.shape[1]} and {right.shape[1]} dimensions cannot be compared",
             mend="encode both sides with the same model",
         )
+    return nearness(left, right, how)
+
+
+def nearness(left: Float32, right: Float32, how: Similarity) -> Float32:
+    """As `similarity`, of rows that are known to be sound and of one width."""
     if how == "cosine":
         return normalise(left) @ normalise(right).T
     if how == "dot":

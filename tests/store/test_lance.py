@@ -23,8 +23,9 @@ from vicino.catalog import Entry
 from vicino.data.filters import parse
 from vicino.errors import ArtifactCorrupt, ArtifactError, ArtifactTooNew, InputTooLarge, MissingExtra
 from vicino.spaces import Space
-from vicino.store import STORES, Store, lance_folder, lance_rows, lance_spaces, lance_upkeep
+from vicino.store import STORES, Store, lance_folder, lance_spaces, lance_upkeep
 from vicino.store import lance as lance_module
+from vicino.store import rows as store_rows
 from vicino.store.base import Row
 from vicino.store.lance import Lance
 
@@ -344,7 +345,7 @@ def test_a_passage_of_a_hundred_megabytes(kept: Lance, passages: Passages, drawn
 def test_a_passage_beyond_the_limit_is_named(
     monkeypatch: pytest.MonkeyPatch, kept: Lance, passages: Passages, drawn: Drawn
 ) -> None:
-    monkeypatch.setattr(lance_rows, "LONGEST", 8)
+    monkeypatch.setattr(store_rows, "LONGEST", 8)
     with pytest.raises(InputTooLarge, match="more than 8 characters"):
         kept.replace(passages("a"), drawn(1), tenant="us")
 
@@ -352,7 +353,7 @@ def test_a_passage_beyond_the_limit_is_named(
 def test_too_many_metadata_names_are_named(
     monkeypatch: pytest.MonkeyPatch, kept: Lance, passages: Passages, drawn: Drawn
 ) -> None:
-    monkeypatch.setattr(lance_rows, "MOST_COLUMNS", 3)
+    monkeypatch.setattr(store_rows, "MOST_COLUMNS", 3)
     kept.replace(passages("a", x=1, y=2), drawn(1), tenant="us")
     assert kept.misfits({"x": 5, "z": 1, "an other": 2}) == ""
     assert "more than 3 names" in kept.misfits({"z": 1, "w": 2})
@@ -589,10 +590,13 @@ def test_a_space_changes_while_upkeep_copies(
 
 
 def test_a_table_keeps_format_1_until_its_spaces_change(kept: Lance, passages: Passages, drawn: Drawn) -> None:
+    def written() -> int:
+        return int(json.loads(kept._data.schema.metadata[lance_spaces.ABOUT])["format"])
+
     kept.replace(passages("a"), drawn(1), tenant="us")
-    assert kept._about.format == 1
+    assert written() == 1
     kept.add_space(NEW)
-    assert kept._about.format == lance_spaces.FORMAT == 2
+    assert written() == lance_spaces.FORMAT == 2
 
 
 @pytest.mark.parametrize("maintained", [False, True])
@@ -626,7 +630,7 @@ def test_a_change_of_spaces_that_was_cut_off(
     again.replace(passages("b"), drawn(1), tenant="us")
     if maintained:
         again.maintain()
-    assert (lance_rows.vector_column(NEW) in again._data.schema.names) == (not maintained)
+    assert (store_rows.vector_column(NEW) in again._data.schema.names) == (not maintained)
     assert again.count(tenant="us") == 2
     again.add_space(NEW)
     assert sum(batch.num_rows for batch in again.scan(["key"], tenant="us", lacking=NEW)) == 2

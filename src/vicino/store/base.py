@@ -18,11 +18,15 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from vicino.data.filters import Filter, Kind
 from vicino.data.records import Hits
+from vicino.errors import InputError, UnknownName
 from vicino.spaces import Space
+from vicino.store.about import About
+from vicino.vectors import as_vectors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -115,20 +119,27 @@ class Store(ABC):
     def open(cls, location: str | PathLike[str]) -> Self:
         """Raises ArtifactError (nothing there), ArtifactCorrupt or ArtifactTooNew."""
 
+    _place: Any  # where it is, for people
+
     @property
     @abstractmethod
+    def _about(self) -> About:
+        """What the version that is read says of itself."""
+
+    @property
     def spaces(self) -> tuple[Space, ...]:
         """The spaces that are served: every row has a vector of each."""
+        return self._about.spaces
 
     @property
-    @abstractmethod
     def filling(self) -> tuple[Space, ...]:
         """The spaces with a column in which rows may lack a vector: one to come, or the one before."""
+        return self._about.filling
 
     @property
-    @abstractmethod
     def note(self) -> str:
         """What `serve` wrote last; "" before that. It belongs to the version that is read, as `spaces` and `filling` do."""
+        return self._about.note
 
     @property
     @abstractmethod
@@ -192,7 +203,6 @@ class Store(ABC):
     def drop_space(self, space: Space) -> int:
         """Give up the column of a space that is `filling`, with its vectors; the new version. Raises SpaceMismatch."""
 
-    @abstractmethod
     def scan(
         self,
         columns: Sequence[str],
@@ -208,12 +218,23 @@ class Store(ABC):
         leaves only rows without a vector of that space. `columns` are of `COLUMNS` and "metadata". Raises as `delete`, and
         SpaceMismatch for a space without a column.
         """
+        for name in columns:
+            if name not in (*COLUMNS, "metadata"):
+                raise UnknownName.among(name, (*COLUMNS, "metadata"), kind="column to read")
+        for each in filter(None, (space, lacking)):
+            self._about.require_column(each, self._place)
+        return self._scan(columns, where, tenant, space, lacking)
+
+    @abstractmethod
+    def _scan(
+        self, columns: Sequence[str], where: Filter | None, tenant: str | None, space: Space | None, lacking: Space | None
+    ) -> Iterator[pa.RecordBatch]:
+        """`scan` of columns that are there. A filter that does not fit is an error before the first batch is asked for."""
 
     @abstractmethod
     def count(self, *, where: Filter | None = None, tenant: str | None) -> int:
         """How many rows match."""
 
-    @abstractmethod
     def search(
         self, vectors: Any, k: int, *, space: Space, where: Filter | None = None, tenant: str | None, exact: bool = True
     ) -> Hits:
@@ -223,6 +244,17 @@ class Store(ABC):
         as in `Index`.
         Raises SpaceMismatch, InvalidVectors, DimensionMismatch, and as `delete`.
         """
+        self._about.require_column(space, self._place)
+        queries = as_vectors(vectors, dim=space.dim)
+        if k < 1:
+            raise InputError(f"k is {k}", mend="ask for at least one answer")
+        return self._search(queries, k, space, where, tenant, exact)
+
+    @abstractmethod
+    def _search(
+        self, queries: NDArray[np.float32], k: int, space: Space, where: Filter | None, tenant: str | None, exact: bool
+    ) -> Hits:
+        """`search` of queries (q, dim) that are sound."""
 
     @abstractmethod
     def snapshot(self, tag: str) -> int:

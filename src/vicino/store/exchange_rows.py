@@ -18,7 +18,7 @@ from vicino.artifacts import file_digest
 from vicino.errors import ArtifactCorrupt
 from vicino.spaces import Space
 from vicino.store.base import COLUMNS, Row, Store
-from vicino.store.lance_rows import schema_of
+from vicino.store.rows import schema_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

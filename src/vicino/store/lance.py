@@ -20,28 +20,19 @@ from numpy.typing import NDArray
 from vicino.artifacts import locked
 from vicino.data.filters import Compare, Filter, Kind, check
 from vicino.data.records import Hits
-from vicino.errors import ArtifactCorrupt, ArtifactError, DuplicateIds, InputError, UnknownName
+from vicino.errors import ArtifactCorrupt, ArtifactError, InputError, UnknownName
 from vicino.spaces import Space
 from vicino.store import lance_spaces
+from vicino.store.about import About, checked
 from vicino.store.base import COLUMNS, Removed, Row, Stats, Store, Upkeep
 from vicino.store.lance_commits import commit, make_room, used
 from vicino.store.lance_folder import COMMIT, UPKEEP, check_written, files_of, latest, library, named, version_of
-from vicino.store.lance_rows import (
-    check_keys,
-    check_rows,
-    kinds_of,
-    misfit,
-    plain_table,
-    schema_of,
-    sql,
-    vector_column,
-    with_metadata,
-    with_vectors,
-)
-from vicino.store.lance_spaces import FORMAT, About, checked, require_storable
+from vicino.store.lance_rows import kinds_of, sql, with_metadata, with_vectors
+from vicino.store.lance_spaces import FORMAT, about_of
 from vicino.store.lance_standing import Standing
 from vicino.store.lance_upkeep import clean, compact, due
-from vicino.vectors import as_vectors, distances, normalise, top_k
+from vicino.store.rows import check_keys, check_rows, misfit, plain_table, vector_column
+from vicino.vectors import Similarity, nearness, top_k
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +56,7 @@ class Lance(Store):
 
     def __init__(self, data: LanceDataset, *, pinned: bool = False) -> None:
         self._data = data
-        self._folder = Path(data.uri)
+        self._folder = self._place = Path(data.uri)
         self._pinned = pinned
         self._standing = Standing()
         self._kinds: tuple[LanceDataset | None, dict[str, Kind]] = None, {}
@@ -75,11 +66,7 @@ class Lance(Store):
     @classmethod
     def create(cls, location: str | PathLike[str], spaces: Sequence[Space]) -> Self:
         folder, lance = Path(location).absolute(), library()
-        for space in spaces:
-            require_storable(space)
-        if len({space.id for space in spaces}) < len(spaces):
-            raise DuplicateIds("two spaces have one id", mend="name each space once")
-        schema = schema_of({}, spaces).with_metadata(About(tuple(spaces)).to_metadata())
+        schema = lance_spaces.first(spaces)
         with named(folder, "write"):
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder / COMMIT):
@@ -95,24 +82,12 @@ class Lance(Store):
             raise ArtifactError(f"there is no store in {folder}", mend="check the path")
         with named(folder, "read"):
             data = lance.dataset(str(folder))
-        About.of(data.schema, folder)
+        about_of(data.schema, folder)
         return cls(data)
 
     @property
     def _about(self) -> About:
-        return About.of(self._data.schema, self._folder)
-
-    @property
-    def spaces(self) -> tuple[Space, ...]:
-        return self._about.spaces
-
-    @property
-    def filling(self) -> tuple[Space, ...]:
-        return self._about.filling
-
-    @property
-    def note(self) -> str:
-        return self._about.note
+        return about_of(self._data.schema, self._folder)
 
     @property
     def columns(self) -> Mapping[str, Kind]:
@@ -179,7 +154,7 @@ class Lance(Store):
 
         for _ in range(ATTEMPTS):
             data = latest(self._data)
-            About.of(data.schema, self._folder).require_vectors(spaces, self._folder)
+            about_of(data.schema, self._folder).require_vectors(spaces, self._folder)
             data = make_room(data, self._folder, rows, tenant, self._standing)
             columns = used(rows, kinds_of(data.schema))
             table = with_metadata(plain, rows, columns)
@@ -187,7 +162,7 @@ class Lance(Store):
             check_written(self._folder, files)
             with locked(self._folder / COMMIT):
                 data = latest(data)
-                About.of(data.schema, self._folder).require_vectors(spaces, self._folder)
+                about_of(data.schema, self._folder).require_vectors(spaces, self._folder)
                 if used(rows, kinds_of(data.schema)) == columns:  # no other process made room in one of them meanwhile
                     return commit(data, self._standing.find(data, rows, tenant), files)
         raise ArtifactError(f"cannot write {self._folder}: its columns keep changing", mend="run the command again")
@@ -242,21 +217,11 @@ class Lance(Store):
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
-    def scan(
-        self,
-        columns: Sequence[str],
-        *,
-        where: Filter | None = None,
-        tenant: str | None,
-        space: Space | None = None,
-        lacking: Space | None = None,
+    def _scan(
+        self, columns: Sequence[str], where: Filter | None, tenant: str | None, space: Space | None, lacking: Space | None
     ) -> Iterator[pa.RecordBatch]:
-        readable = (*COLUMNS, "metadata")
-        for name in columns:
-            if name not in readable:
-                raise UnknownName.among(name, readable, kind="column to read")
         condition = self._where(where, tenant, having=space, lacking=lacking)
-        stored = [*columns, *([self._vectors_of(space)] if space else [])]
+        stored = [*columns, *([vector_column(space)] if space else [])]
         return self._stream(stored, [*columns, *(["vector"] if space else [])], condition)
 
     def _stream(self, stored: list[str], names: list[str], condition: str | None) -> Iterator[pa.RecordBatch]:
@@ -270,23 +235,18 @@ class Lance(Store):
         with self._reading():
             return int(self._data.count_rows(self._sql(where, tenant)))
 
-    def search(
+    def _search(
         self,
-        vectors: Any,
+        queries: NDArray[np.float32],
         k: int,
-        *,
         space: Space,
-        where: Filter | None = None,
+        where: Filter | None,
         tenant: str | None,
-        exact: bool = True,  # noqa: ARG002 - it always is
+        exact: bool,  # noqa: ARG002 - it always is
     ) -> Hits:
-        column = self._vectors_of(space)
-        queries = as_vectors(vectors, dim=space.dim)
-        if k < 1:
-            raise InputError(f"k is {k}", mend="ask for at least one answer")
         condition = self._where(where, tenant, having=space)
         parts = [queries[begin : begin + QUERIES] for begin in range(0, max(len(queries), 1), QUERIES)]
-        found = [self._nearest(part, k, column, space.similarity, condition) for part in parts]
+        found = [self._nearest(part, k, vector_column(space), space.similarity, condition) for part in parts]
         width = max(ids.shape[1] for ids, _ in found)
         return Hits(
             np.concatenate([ids for ids, _ in found]).reshape(len(queries), width),
@@ -294,7 +254,7 @@ class Lance(Store):
         )
 
     def _nearest(
-        self, queries: NDArray[np.float32], k: int, column: str, similarity: str, condition: str | None
+        self, queries: NDArray[np.float32], k: int, column: str, similarity: Similarity, condition: str | None
     ) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
         """The best k of every batch, and of all of them: ids and scores, (q, k')."""
         ids, scores = np.empty((len(queries), 0), dtype=object), np.empty((len(queries), 0), dtype=np.float32)
@@ -302,23 +262,19 @@ class Lance(Store):
             scanner = self._data.scanner(["key", column], filter=condition, batch_size=BATCH)
             for batch in scanner.to_batches():
                 stored = batch[column].flatten().to_numpy().reshape(batch.num_rows, queries.shape[1])
-                places, near = top_k(_scores(queries, stored, similarity), k)
+                places, near = top_k(nearness(queries, stored, similarity), k)
                 names = np.array(batch["key"].to_pylist(), dtype=object)
                 both, all_ids = np.hstack([scores, near]), np.hstack([ids, names[places]])
                 best, scores = top_k(both, k)
                 ids = np.take_along_axis(all_ids, best, axis=1)
         return ids, scores
 
-    def _vectors_of(self, space: Space) -> str:
-        self._about.require_column(space, self._folder)
-        return vector_column(space)
-
     def _where(
         self, where: Filter | None, tenant: str | None, *, having: Space | None, lacking: Space | None = None
     ) -> str | None:
         """The condition of rows that match, have a vector of one space and none of another; None for all rows."""
         there = [f"`{vector_column(having)}` is not null"] if having and having in self._about.filling else []
-        empty = [f"`{self._vectors_of(lacking)}` is null"] if lacking else []
+        empty = [f"`{vector_column(lacking)}` is null"] if lacking else []
         return " and ".join([*filter(None, [self._sql(where, tenant)]), *there, *empty]) or None
 
     def _sql(self, where: Filter | None, tenant: str | None) -> str | None:
@@ -389,12 +345,3 @@ def _sql(where: Filter | None, tenant: str | None, schema: pa.Schema) -> str | N
 def _documents(rows: pa.Table) -> int:
     """How many documents rows of the columns tenant, source, document are of."""
     return int(rows.group_by(rows.column_names).aggregate([]).num_rows)
-
-
-def _scores(queries: NDArray[np.float32], stored: NDArray[np.float32], similarity: str) -> NDArray[np.float32]:
-    """(q, d), (n, d) -> (q, n), larger is nearer, as `indexes.exact` has them."""
-    if similarity == "euclidean":
-        return -distances(queries, stored)
-    if similarity == "cosine":
-        return normalise(queries) @ normalise(stored).T
-    return queries @ stored.T

@@ -11,30 +11,16 @@ from numpy.typing import NDArray
 
 from vicino.artifacts import locked
 from vicino.data.filters import Kind
-from vicino.errors import InputError
 from vicino.store.base import Row
 from vicino.store.lance_folder import COMMIT, check_written, latest
-from vicino.store.lance_rows import kinds_of, misfit, new_columns, physical, schema_of
+from vicino.store.lance_rows import kinds_of
 from vicino.store.lance_standing import Standing
+from vicino.store.rows import missing, physical, schema_of
 
 if TYPE_CHECKING:
     from lance import FragmentMetadata, LanceDataset
 
-__all__ = ["commit", "make_room", "missing", "used"]
-
-
-def missing(rows: Sequence[Row], kinds: Mapping[str, Kind]) -> dict[str, Kind]:
-    """The metadata columns that these rows need and a table with `kinds` lacks. Raises InputError that names the row."""
-    grown = dict(kinds)
-    for place, row in enumerate(rows):
-        reason = misfit(row.metadata, grown)
-        if reason:
-            raise InputError(
-                f"row {place} (of {row.document!r}) cannot be stored: {reason}", mend="mend the metadata of this document"
-            )
-        if not row.metadata.keys() <= grown.keys() or "integer" in grown.values():  # which may become a number
-            grown |= new_columns(row.metadata, grown)
-    return {name: kind for name, kind in grown.items() if kinds.get(name) != kind}
+__all__ = ["commit", "make_room", "used"]
 
 
 def used(rows: Sequence[Row], kinds: Mapping[str, Kind]) -> dict[str, Kind]:

@@ -7,141 +7,70 @@ left; it is dropped before a column of its name is made, and by upkeep.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vicino.artifacts import locked
-from vicino.errors import ArtifactCorrupt, ArtifactTooNew, InputError, SpaceMismatch
+from vicino.errors import ArtifactCorrupt, ArtifactTooNew, SpaceMismatch
 from vicino.spaces import Space
+from vicino.store.about import About
 from vicino.store.lance_folder import COMMIT, check_written, latest
-from vicino.store.lance_rows import schema_of, vector_column, with_vectors
-from vicino.vectors import as_vectors
+from vicino.store.lance_rows import with_vectors
+from vicino.store.rows import schema_of, vector_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from lance import LanceDataset
 
-__all__ = ["FORMAT", "About", "add", "checked", "drop", "fill", "require_storable", "serve", "sweep"]
+__all__ = ["FORMAT", "about_of", "add", "drop", "fill", "first", "serve", "sweep"]
 
 FORMAT: Final = 2  # of a table whose spaces changed; others keep format 1, which an older vicino reads and writes
 ABOUT: Final = b"vicino"  # the key in the schema's metadata: this record, as JSON
 
 
-@dataclass(frozen=True)
-class About:
-    """What a table says of itself."""
+def about_of(schema: pa.Schema, folder: Path) -> About:
+    """What `first` and later changes wrote into the schema, checked against the columns.
 
-    spaces: tuple[Space, ...]
-    filling: tuple[Space, ...] = ()
-    note: str = ""
-    format: int = 1
-
-    @classmethod
-    def of(cls, schema: pa.Schema, folder: Path) -> Self:
-        """What `create` and later changes wrote into the schema, checked against the columns.
-
-        Raises ArtifactCorrupt, ArtifactTooNew.
-        """
-        try:
-            plain = json.loads((schema.metadata or {})[ABOUT])
-            if plain["format"] > FORMAT:
-                raise ArtifactTooNew(
-                    f"{folder} has format {plain['format']}; this vicino reads up to {FORMAT}",
-                    mend="pip install --upgrade vicino",
-                )
-            spaces, filling = (
-                tuple(Space.from_json(each) for each in listed) for listed in (plain["spaces"], plain.get("filling", []))
+    Raises ArtifactCorrupt, ArtifactTooNew.
+    """
+    try:
+        plain = json.loads((schema.metadata or {})[ABOUT])
+        if plain["format"] > FORMAT:
+            raise ArtifactTooNew(
+                f"{folder} has format {plain['format']}; this vicino reads up to {FORMAT}", mend="pip install --upgrade vicino"
             )
-            about = cls(spaces, filling, str(plain.get("note", "")), int(plain["format"]))
-        except (KeyError, TypeError, ValueError) as error:
+        about = About.from_json({"spaces": plain["spaces"], **plain})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactCorrupt(
+            f"{folder} is no store of vicino's, or damaged: {error!r}", mend="restore it from a copy"
+        ) from error
+    for column in schema_of({}, about.columns):
+        if column.name not in schema.names or schema.field(column.name).type != column.type:
             raise ArtifactCorrupt(
-                f"{folder} is no store of vicino's, or damaged: {error!r}", mend="restore it from a copy"
-            ) from error
-        for column in schema_of({}, about.columns):
-            if column.name not in schema.names or schema.field(column.name).type != column.type:
-                raise ArtifactCorrupt(
-                    f"{folder} is damaged: its column {column.name!r} is not what it was", mend="restore it from a copy"
-                )
-        return about
-
-    @property
-    def columns(self) -> tuple[Space, ...]:
-        """All spaces that have a column."""
-        return (*self.spaces, *self.filling)
-
-    def to_metadata(self) -> dict[bytes, str]:
-        plain: dict[str, Any] = {"format": self.format, "spaces": [space.to_json() for space in self.spaces]}
-        if self.format > 1:
-            plain |= {"filling": [space.to_json() for space in self.filling], "note": self.note}
-        return {ABOUT: json.dumps(plain)}
-
-    def require_column(self, space: Space, folder: object) -> None:
-        if space not in self.columns:
-            listing = "; ".join(map(str, self.columns)) or "none"
-            raise SpaceMismatch(f"{folder} has no vectors of {space}", mend=f"use a space that it has: {listing}")
-
-    def require_filling(self, space: Space, folder: object, doing: str) -> None:
-        if space not in self.filling:
-            listing = "; ".join(map(str, self.filling)) or "none"
-            raise SpaceMismatch(f"cannot {doing} {space}: {folder} is not filling it", mend=f"those that are filling: {listing}")
-
-    def checked(self, vectors: Mapping[str, Any], n: int) -> dict[Space, NDArray[np.float32]]:
-        """What was given for n rows, by space; whether it is enough, only the latest version can tell.
-
-        Raises SpaceMismatch for a space without a column, and as `checked`.
-        """
-        own = {space.id: space for space in self.columns}
-        if not vectors.keys() <= own.keys():
-            raise SpaceMismatch(
-                f"the rows have vectors of {', '.join(sorted(vectors))}, the store has columns for {_listed(self.columns)}",
-                mend="encode with the models of this store, or make a new store for these",
+                f"{folder} is damaged: its column {column.name!r} is not what it was", mend="restore it from a copy"
             )
-        return {own[name]: checked(own[name], array, n) for name, array in vectors.items()}
-
-    def require_vectors(self, given: Sequence[Space], folder: object) -> None:
-        """Raise SpaceMismatch unless rows that have vectors of `given` can be written."""
-        if not set(self.spaces) <= set(given) <= set(self.columns):
-            raise SpaceMismatch(
-                f"the rows have vectors of {_listed(given)}, and every row of {folder} has those of {_listed(self.spaces)}",
-                mend="encode with the models of this store; if it changed its model meanwhile, run the command again",
-            )
+    return about
 
 
-def _listed(spaces: Sequence[Space]) -> str:
-    return ", ".join(sorted(space.id for space in spaces)) or "no space"
-
-
-def checked(space: Space, vectors: Any, n: int) -> NDArray[np.float32]:
-    """Vectors of a space, one for each of n rows: (n, d). Raises InvalidVectors, DimensionMismatch, InputError."""
-    array = as_vectors(vectors, dim=space.dim)
-    if len(array) != n:
-        raise InputError(f"{len(array)} vectors for {n} rows", mend="give one vector a row")
-    return array
-
-
-def require_storable(space: Space) -> None:
-    """Raise InputError for a space whose vectors a table cannot keep."""
-    if space.similarity == "maxsim" or space.dim < 1:
-        raise InputError(f"a store cannot keep vectors of {space}", mend="choose a model with one vector a passage")
+def first(spaces: Sequence[Space]) -> pa.Schema:
+    """The schema of an empty table. Raises InputError, DuplicateIds."""
+    plain = {"format": 1, "spaces": About.first(spaces).to_json()["spaces"]}
+    return schema_of({}, spaces).with_metadata({ABOUT: json.dumps(plain)})
 
 
 def add(data: LanceDataset, folder: Path, space: Space) -> LanceDataset:
     """A column for one more space, empty. Raises InputError."""
-    require_storable(space)
     with locked(folder / COMMIT):
         data = latest(data)
-        about = About.of(data.schema, folder)
-        if space.id in {each.id for each in about.columns}:
-            raise InputError(f"{folder} has a column for {space.id} already", mend="fill it, or drop it first")
+        about = about_of(data.schema, folder).adding(space, folder)
         if vector_column(space) in data.schema.names:  # of a process that was killed here, or in `drop`
             data.drop_columns([vector_column(space)])
         data.add_columns([schema_of({}, [space]).field(vector_column(space))])
-        return _write(data, replace(about, filling=(*about.filling, space)))
+        return _write(data, about)
 
 
 def fill(
@@ -154,7 +83,7 @@ def fill(
     column = vector_column(space)
     with locked(folder / COMMIT):
         data = latest(data)
-        About.of(data.schema, folder).require_filling(space, folder, "fill")
+        about_of(data.schema, folder).require_filling(space, folder, "fill")
         addresses, which = _places(data, keys)
         changed, fields = [], list[int]()
         parts = addresses >> np.uint64(32)  # the upper half of an address is the fragment
@@ -190,29 +119,25 @@ def _places(data: LanceDataset, keys: Sequence[str]) -> tuple[NDArray[np.uint64]
 
 def serve(data: LanceDataset, folder: Path, spaces: Sequence[Space], note: str) -> LanceDataset:
     """Every row has these from now on, says the table; one commit. Raises SpaceMismatch where one does not."""
-    served = tuple(dict.fromkeys(spaces))
     with locked(folder / COMMIT):
         data = latest(data)
-        about = About.of(data.schema, folder)
-        for space in served:
-            about.require_column(space, folder)
-            lacking = data.count_rows(f"`{vector_column(space)}` is null") if space in about.filling else 0
+        before = about_of(data.schema, folder)
+        about = before.serving(spaces, note, folder)
+        for space in set(about.spaces) & set(before.filling):
+            lacking = data.count_rows(f"`{vector_column(space)}` is null")
             if lacking:
                 raise SpaceMismatch(
                     f"cannot serve {space}: {lacking:,} rows of {folder} have no vector of it",
                     mend="fill these rows first: scan(..., lacking=space) finds them",
                 )
-        rest = tuple(space for space in about.columns if space not in served)
-        return _write(data, replace(about, spaces=served, filling=rest, note=note))
+        return _write(data, about)
 
 
 def drop(data: LanceDataset, folder: Path, space: Space) -> LanceDataset:
     """Give up the column of a space that is not served. Raises SpaceMismatch."""
     with locked(folder / COMMIT):
         data = latest(data)
-        about = About.of(data.schema, folder)
-        about.require_filling(space, folder, "drop")
-        data = _write(data, replace(about, filling=tuple(each for each in about.filling if each != space)))
+        data = _write(data, about_of(data.schema, folder).dropping(space, folder))
         data.drop_columns([vector_column(space)])
         return latest(data)
 
@@ -221,7 +146,7 @@ def sweep(data: LanceDataset, folder: Path) -> LanceDataset:
     """Without the columns of vectors that no space names, of who was killed in `add` or `drop`. The latest version."""
     with locked(folder / COMMIT):
         data = latest(data)
-        named = {vector_column(space) for space in About.of(data.schema, folder).columns}
+        named = {vector_column(space) for space in about_of(data.schema, folder).columns}
         left = [name for name in data.schema.names if name.startswith("vector_") and name not in named]
         if left:
             data.drop_columns(left)
@@ -229,5 +154,5 @@ def sweep(data: LanceDataset, folder: Path) -> LanceDataset:
 
 
 def _write(data: LanceDataset, about: About) -> LanceDataset:
-    data.update_schema_metadata({name.decode(): text for name, text in replace(about, format=FORMAT).to_metadata().items()})
+    data.update_schema_metadata({ABOUT.decode(): json.dumps({"format": FORMAT, **about.to_json()})})
     return latest(data)

@@ -21,10 +21,8 @@ from vicino.data.filters import And, Filter, Kind, matches
 from vicino.data.records import Hits
 from vicino.errors import ArtifactError, DuplicateIds, InputError, SpaceMismatch, UnknownName
 from vicino.spaces import Space
+from vicino.store.about import About, checked
 from vicino.store.base import Removed, Row, Stats, Store, Upkeep
-from vicino.store.lance_commits import missing
-from vicino.store.lance_rows import check_keys, check_rows, misfit, plain_table
-from vicino.store.lance_spaces import checked
 from vicino.store.milvus_server import STRONG, Place
 from vicino.store.milvus_tables import (
     ALIVE,
@@ -48,8 +46,9 @@ from vicino.store.milvus_tables import (
     vectors_of,
 )
 from vicino.store.milvus_upkeep import forget, free
-from vicino.store.server_state import State, batch_of, readable, require_tag
-from vicino.vectors import as_vectors, similarity, top_k
+from vicino.store.rows import check_keys, check_rows, misfit, missing, plain_table
+from vicino.store.server_state import State, batch_of, require_tag
+from vicino.vectors import similarity, top_k
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,6 +64,7 @@ class Milvus(Store):
     """Tables whose names begin with the store's (format 1): see `milvus_server.Place` for its location."""
 
     scheme: ClassVar[str] = "milvus"
+    _place: Place
 
     def __init__(self, place: Place, view: View, *, pinned: bool = False) -> None:
         self._place, self._view, self._pinned = place, view, pinned
@@ -92,16 +92,8 @@ class Milvus(Store):
         return cls(place, look(place))
 
     @property
-    def spaces(self) -> tuple[Space, ...]:
-        return self._view.state.about.spaces
-
-    @property
-    def filling(self) -> tuple[Space, ...]:
-        return self._view.state.about.filling
-
-    @property
-    def note(self) -> str:
-        return self._view.state.about.note
+    def _about(self) -> About:
+        return self._view.state.about
 
     @property
     def columns(self) -> Mapping[str, Kind]:
@@ -158,7 +150,7 @@ class Milvus(Store):
             return self.version
         check_rows(rows, tenant)
         plain_table(rows)  # raises for what no store holds
-        arrays = self._view.state.about.checked(vectors, len(rows))
+        arrays = self._about.checked(vectors, len(rows))
         with self._writing() as (view, finish):
             view.state.about.require_vectors(tuple(arrays), self._place)
             kinds = {**view.state.kinds, **missing(rows, view.state.kinds)}
@@ -220,7 +212,7 @@ class Milvus(Store):
 
     def add_space(self, space: Space) -> int:
         with self._writing() as (view, finish):
-            after = view.state.adding(space, self._place)
+            after = view.state.after(view.state.about.adding(space, self._place))
             make(self._place, vectors_of(space), space)
             finish(with_changes(after, version=claim(self._place)))
         return self.version
@@ -241,7 +233,7 @@ class Milvus(Store):
 
     def serve(self, spaces: Sequence[Space], *, note: str) -> int:
         with self._writing() as (view, finish):
-            after = view.state.serving(spaces, note, self._place)
+            after = view.state.after(view.state.about.serving(spaces, note, self._place))
             rows = self._place.count("rows", view.condition())
             for space in after.about.spaces:
                 lacking = rows - self._place.count(vectors_of(space), view.condition())
@@ -255,25 +247,16 @@ class Milvus(Store):
 
     def drop_space(self, space: Space) -> int:
         with self._writing() as (view, finish):
-            after = view.state.dropping(space, self._place)
+            after = view.state.after(view.state.about.dropping(space, self._place))
             finish(with_changes(after, version=claim(self._place)))
             self._place.ask("drop_collection", vectors_of(space))
         return self.version
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
-    def scan(
-        self,
-        columns: Sequence[str],
-        *,
-        where: Filter | None = None,
-        tenant: str | None,
-        space: Space | None = None,
-        lacking: Space | None = None,
+    def _scan(
+        self, columns: Sequence[str], where: Filter | None, tenant: str | None, space: Space | None, lacking: Space | None
     ) -> Iterator[pa.RecordBatch]:
-        readable(columns)
-        for each in filter(None, (space, lacking)):
-            self._view.state.about.require_column(each, self._place)
         self._view.state.checked(where, tenant)
         return self._stream(columns, where, tenant, space, lacking)
 
@@ -316,20 +299,15 @@ class Milvus(Store):
         self._view.state.checked(where, tenant)
         return sum(len(page) for page in self._pages(self._view, [], where, tenant))
 
-    def search(
+    def _search(
         self,
-        vectors: Any,
+        queries: NDArray[np.float32],
         k: int,
-        *,
         space: Space,
-        where: Filter | None = None,
+        where: Filter | None,
         tenant: str | None,
-        exact: bool = True,  # noqa: ARG002 - it always is
+        exact: bool,  # noqa: ARG002 - it always is
     ) -> Hits:
-        self._view.state.about.require_column(space, self._place)
-        queries = as_vectors(vectors, dim=space.dim)
-        if k < 1:
-            raise InputError(f"k is {k}", mend="ask for at least one answer")
         if where is None and k <= MOST:
             return self._ask(queries, k, space, tenant)
         ids, scores = np.empty((len(queries), 0), dtype=object), np.empty((len(queries), 0), dtype=np.float32)

@@ -18,10 +18,8 @@ from vicino.data.filters import Filter, Kind
 from vicino.data.records import Hits
 from vicino.errors import ArtifactError, InputError, UnknownName
 from vicino.spaces import Space
+from vicino.store.about import About, checked
 from vicino.store.base import COLUMNS, Removed, Row, Stats, Store, Upkeep
-from vicino.store.lance_commits import missing
-from vicino.store.lance_rows import check_keys, check_rows, misfit, plain_table, vector_column
-from vicino.store.lance_spaces import checked
 from vicino.store.postgres_commits import (
     add_column,
     commit,
@@ -46,8 +44,8 @@ from vicino.store.postgres_reading import (
 )
 from vicino.store.postgres_server import Place, library
 from vicino.store.postgres_sql import TABLES
-from vicino.store.server_state import State, readable, require_tag
-from vicino.vectors import as_vectors
+from vicino.store.rows import check_keys, check_rows, misfit, missing, plain_table, vector_column
+from vicino.store.server_state import State, require_tag
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,6 +64,7 @@ class Postgres(Store):
     """The schema `vicino_NAME` of a database (format 1): see `postgres_server.Place` for its location."""
 
     scheme: ClassVar[str] = "postgresql"
+    _place: Place
 
     def __init__(self, place: Place, state: State, *, pinned: bool = False) -> None:
         self._place, self._state, self._pinned = place, state, pinned
@@ -119,16 +118,8 @@ class Postgres(Store):
         return cls(place, place.run(work))
 
     @property
-    def spaces(self) -> tuple[Space, ...]:
-        return self._state.about.spaces
-
-    @property
-    def filling(self) -> tuple[Space, ...]:
-        return self._state.about.filling
-
-    @property
-    def note(self) -> str:
-        return self._state.about.note
+    def _about(self) -> About:
+        return self._state.about
 
     @property
     def columns(self) -> Mapping[str, Kind]:
@@ -187,7 +178,7 @@ class Postgres(Store):
             return self.version
         check_rows(rows, tenant)
         plain_table(rows)  # raises for what no store holds
-        arrays = self._state.about.checked(vectors, len(rows))
+        arrays = self._about.checked(vectors, len(rows))
 
         def work(connection: Connection) -> State:
             state = take_turn(connection, self._place)
@@ -215,7 +206,7 @@ class Postgres(Store):
             )
             rows, documents = connection.execute(self._place.sql(gone), [state.version + 1, *values]).fetchone() or (0, 0)
             found = Removed(rows, documents)
-            return commit(connection, self._place, state, state.having()) if rows else state
+            return commit(connection, self._place, state, state.after()) if rows else state
 
         self._write(work)
         return found
@@ -237,7 +228,7 @@ class Postgres(Store):
 
         def work(connection: Connection) -> State:
             state = take_turn(connection, self._place)
-            after = state.adding(space, self._place)
+            after = state.after(state.about.adding(space, self._place))
             add_column(connection, self._place, space)
             return commit(connection, self._place, state, after)
 
@@ -253,7 +244,7 @@ class Postgres(Store):
             state = take_turn(connection, self._place)
             state.about.require_filling(space, self._place, "fill")
             filled = fill(connection, self._place, space, keys, array)
-            return commit(connection, self._place, state, state.having()) if filled else state
+            return commit(connection, self._place, state, state.after()) if filled else state
 
         self._write(work)
         return filled
@@ -261,7 +252,7 @@ class Postgres(Store):
     def serve(self, spaces: Sequence[Space], *, note: str) -> int:
         def work(connection: Connection) -> State:
             state = take_turn(connection, self._place)
-            after = state.serving(spaces, note, self._place)
+            after = state.after(state.about.serving(spaces, note, self._place))
             require_full(connection, self._place, after.about.spaces)
             return commit(connection, self._place, state, after)
 
@@ -271,7 +262,7 @@ class Postgres(Store):
     def drop_space(self, space: Space) -> int:
         def work(connection: Connection) -> State:
             state = take_turn(connection, self._place)
-            after = state.dropping(space, self._place)
+            after = state.after(state.about.dropping(space, self._place))
             drop_column(connection, self._place, space)
             return commit(connection, self._place, state, after)
 
@@ -280,18 +271,9 @@ class Postgres(Store):
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
-    def scan(
-        self,
-        columns: Sequence[str],
-        *,
-        where: Filter | None = None,
-        tenant: str | None,
-        space: Space | None = None,
-        lacking: Space | None = None,
+    def _scan(
+        self, columns: Sequence[str], where: Filter | None, tenant: str | None, space: Space | None, lacking: Space | None
     ) -> Iterator[pa.RecordBatch]:
-        readable(columns)
-        for each in filter(None, (space, lacking)):
-            self._state.about.require_column(each, self._place)
         condition, values = seen(self._state, where, tenant)
         names = [f'"{name}"' for name in columns]
         if space:
@@ -316,13 +298,9 @@ class Postgres(Store):
             lambda c: int(scalar(c, self._place.sql(f"SELECT count(*) FROM {{schema}}.rows WHERE {condition}"), values))
         )
 
-    def search(
-        self, vectors: Any, k: int, *, space: Space, where: Filter | None = None, tenant: str | None, exact: bool = True
+    def _search(
+        self, queries: NDArray[np.float32], k: int, space: Space, where: Filter | None, tenant: str | None, exact: bool
     ) -> Hits:
-        self._state.about.require_column(space, self._place)
-        queries = as_vectors(vectors, dim=space.dim)
-        if k < 1:
-            raise InputError(f"k is {k}", mend="ask for at least one answer")
         rows = seen(self._state, where, tenant)
         how = exactly if exact else nearby
         found = self._read(lambda connection: how(connection, self._place, space, queries, k, rows))
@@ -369,7 +347,7 @@ class Postgres(Store):
 
         What it finds is compared exactly. Raises SpaceMismatch, and InputError for more dimensions than it takes.
         """
-        self._state.about.require_column(space, self._place)
+        self._about.require_column(space, self._place)
         require_indexable(space, precision)
         build_index(self._place, space, precision)
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from vicino.errors import DuplicateIds, SpaceMismatch
 from vicino.spaces import Space
 from vicino.store.base import Row
-from vicino.store.lance_rows import vector_column
 from vicino.store.postgres_reading import latest, scalar
 from vicino.store.postgres_server import Place
 from vicino.store.postgres_sql import ALIVE, TYPES, escape, records, to_binary, unescape
+from vicino.store.rows import vector_column
 from vicino.store.server_state import State
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from vicino.data.filters import Filter
 from vicino.errors import InputError
 from vicino.spaces import Space
-from vicino.store.lance_rows import vector_column
 from vicino.store.postgres_server import Place
 from vicino.store.postgres_sql import condition, escape, from_binary, unescape
+from vicino.store.rows import vector_column
 from vicino.store.server_state import State, batch_of
 
 if TYPE_CHECKING:

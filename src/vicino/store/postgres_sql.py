@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vicino.data.filters import And, Between, Compare, Condition, Contains, Filter, In, IsNull, Kind, Not, Or
 from vicino.store.base import COLUMNS, Row
-from vicino.store.lance_rows import kind_of
+from vicino.store.rows import kind_of
 
 __all__ = ["ALIVE", "TABLES", "TYPES", "condition", "escape", "from_binary", "records", "to_binary", "unescape"]
 

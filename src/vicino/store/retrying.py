@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Final, TypeVar
 
 from vicino import progress
@@ -32,25 +33,28 @@ def patiently(ask: Callable[[], T], *, server: str, passing: Callable[[Exception
     >>> patiently(ask, server="the server", passing=lambda error: isinstance(error, ConnectionError), mend="start it")
     'here'
     """
-    try:
-        return ask()
-    except Exception as error:
-        if not passing(error):
-            raise
-        reason = error
-    with progress.task(f"Waiting for {server}", total=len(PAUSES), unit="attempts") as bar:
-        for pause in PAUSES:
-            _log.info("%s is away, asking again in %.1f s: %s", server, pause, _brief(reason))
-            time.sleep(pause * random.uniform(0.8, 1.2))  # so that many clients do not come back all at once
-            bar.advance()
+    reason: Exception | None = None
+    with closing(_attempts(server)) as attempts:
+        for _ in attempts:
             try:
                 return ask()
             except Exception as error:
                 if not passing(error):
                     raise
                 reason = error
+                _log.info("%s is away: %s", server, _brief(error))
     raise EndpointError(f"{server} does not answer ({len(PAUSES) + 1} attempts): {_brief(reason)}", mend=mend) from reason
 
 
-def _brief(error: Exception) -> str:
+def _attempts(server: str) -> Generator[None]:
+    """One for each attempt: the first at once, the others after pauses that people see."""
+    yield
+    with progress.task(f"Waiting for {server}", total=len(PAUSES), unit="attempts") as bar:
+        for pause in PAUSES:
+            time.sleep(pause * random.uniform(0.8, 1.2))  # so that many clients do not come back all at once
+            bar.advance()
+            yield
+
+
+def _brief(error: Exception | None) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino.data.filters import Compare, Filter, Kind, check
-from vicino.errors import ArtifactCorrupt, ArtifactTooNew, DuplicateIds, InputError, UnknownName
+from vicino.errors import ArtifactCorrupt, ArtifactTooNew, InputError
 from vicino.spaces import Space
+from vicino.store.about import About
 from vicino.store.base import COLUMNS
-from vicino.store.lance_rows import schema_of
-from vicino.store.lance_spaces import About, require_storable
+from vicino.store.rows import schema_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["State", "batch_of", "readable", "require_tag"]
+__all__ = ["State", "batch_of", "require_tag"]
 
 FORMAT: Final = 1
 
@@ -37,21 +37,11 @@ class State:
     @classmethod
     def first(cls, spaces: Sequence[Space]) -> Self:
         """Version 1, of an empty store. Raises InputError, DuplicateIds for spaces that no store can keep."""
-        for space in spaces:
-            require_storable(space)
-        if len({space.id for space in spaces}) < len(spaces):
-            raise DuplicateIds("two spaces have one id", mend="name each space once")
-        return cls(1, About(tuple(spaces)))
+        return cls(1, About.first(spaces))
 
     def to_json(self) -> str:
         """All but the version."""
-        plain = {
-            "format": FORMAT,
-            "spaces": [space.to_json() for space in self.about.spaces],
-            "filling": [space.to_json() for space in self.about.filling],
-            "note": self.about.note,
-            "kinds": dict(self.kinds),
-        }
+        plain = {"format": FORMAT, **self.about.to_json(), "kinds": dict(self.kinds)}
         return json.dumps(plain, ensure_ascii=False)
 
     @classmethod
@@ -63,8 +53,9 @@ class State:
                 raise ArtifactTooNew(
                     f"{where} has format {plain['format']}; this vicino reads up to {FORMAT}", mend="pip install --upgrade vicino"
                 )
-            spaces, filling = (tuple(map(Space.from_json, plain[name])) for name in ("spaces", "filling"))
-            return cls(version, About(spaces, filling, str(plain["note"])), dict(plain["kinds"]))
+            return cls(
+                version, About.from_json({name: plain[name] for name in ("spaces", "filling", "note")}), dict(plain["kinds"])
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactCorrupt(f"{where} is damaged: {error!r}", mend="restore it from a copy") from error
 
@@ -73,41 +64,14 @@ class State:
         """What a filter may name."""
         return {**COLUMNS, **self.kinds}
 
-    def having(self, **changed: Any) -> Self:
-        """The next version, with other spaces or another note."""
-        return replace(self, version=self.version + 1, about=replace(self.about, **changed))
-
-    def adding(self, space: Space, where: object) -> Self:
-        """With one more space that is filling. Raises InputError."""
-        require_storable(space)
-        if space.id in {each.id for each in self.about.columns}:
-            raise InputError(f"{where} has a column for {space.id} already", mend="fill it, or drop it first")
-        return self.having(filling=(*self.about.filling, space))
-
-    def serving(self, spaces: Sequence[Space], note: str, where: object) -> Self:
-        """With these served and all others filling. Raises SpaceMismatch."""
-        served = tuple(dict.fromkeys(spaces))
-        for space in served:
-            self.about.require_column(space, where)
-        rest = tuple(space for space in self.about.columns if space not in served)
-        return self.having(spaces=served, filling=rest, note=note)
-
-    def dropping(self, space: Space, where: object) -> Self:
-        """Without this space, which is filling. Raises SpaceMismatch."""
-        self.about.require_filling(space, where, "drop")
-        return self.having(filling=tuple(each for each in self.about.filling if each != space))
+    def after(self, about: About | None = None) -> Self:
+        """The next version, which may say something else of itself."""
+        return replace(self, version=self.version + 1, about=about or self.about)
 
     def checked(self, where: Filter | None, tenant: str | None) -> list[Filter]:
         """The conditions of a filter and a tenant, all of which must hold. Raises UnknownName, InputError."""
         found = [] if where is None else [check(where, self.columns)]
         return found if tenant is None else [*found, Compare("tenant", "=", tenant)]
-
-
-def readable(columns: Sequence[str]) -> None:
-    """Raise UnknownName for what `scan` cannot read."""
-    for name in columns:
-        if name not in (*COLUMNS, "metadata"):
-            raise UnknownName.among(name, (*COLUMNS, "metadata"), kind="column to read")
 
 
 def require_tag(tag: str) -> None:
