@@ -19,6 +19,7 @@ from vicino.data.records import Document, Hits, Judgement, Query
 from vicino.encoders import Encoder
 from vicino.errors import EmptyInput
 from vicino.evaluation.gate import Check, Gate, check_means
+from vicino.evaluation.scores import judged_queries
 from vicino.indexes.exact import Exact
 from vicino.learning import alignment
 from vicino.metrics import significance
@@ -55,13 +56,7 @@ def by_judgements(
     old: Stored, new: Stored, queries: Sequence[Query], judgements: Iterable[Judgement], *, seed: int = 0
 ) -> Verdict:
     """Both as users would meet them, the whole recipe, on judged queries. Raises EmptyInput where none has an answer."""
-    grades: dict[str, dict[str, int]] = {}
-    for one in judgements:
-        grades.setdefault(one.query_id, {})[one.document_id] = one.grade
-    asked = [query for query in queries if any(grade > 0 for grade in grades.get(query.id, {}).values())]
-    if not asked:
-        raise EmptyInput("no query has a relevant document", mend="check that the ids in qrels are those of the queries")
-    rows = [grades[query.id] for query in asked]
+    asked, rows = judged_queries(queries, judgements)
     values = [_values(_documents(each, asked), rows) for each in (old, new)]
     return _verdict(values[0], values[1], f"{len(asked):,} judged queries, the whole recipe", seed)
 

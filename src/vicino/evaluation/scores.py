@@ -16,7 +16,7 @@ from vicino.metrics import significance
 from vicino.metrics.ranking import judge
 from vicino.metrics.significance import Interval
 
-__all__ = ["Scores", "score_search"]
+__all__ = ["Scores", "judged_queries", "score_search"]
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,7 @@ def score_search(
     Raises UnknownName for a metric, EmptyInput where no query is judged.
     """
     wanted = [metrics.parse(metric) for metric in metric_names]
-    grades: dict[str, dict[str, int]] = {}
-    for one in judgements:
-        grades.setdefault(one.query_id, {})[one.document_id] = one.grade
-    asked = [query for query in queries if any(grade > 0 for grade in grades.get(query.id, {}).values())]
-    if not asked:
-        raise EmptyInput("no query has a relevant document", mend="check that the ids in qrels are those of the queries")
+    asked, rows = judged_queries(queries, judgements)
     depth = max(200, *(metric.cutoff or 1000 for metric in wanted))
     search(asked[0], depth)  # reading the collection is not the time of a query
     found, spent = [], []
@@ -70,11 +65,26 @@ def score_search(
     ids = np.full((len(found), max(1, *map(len, found))), None, dtype=object)
     for row, answers in enumerate(found):
         ids[row, : len(answers)] = answers
-    rows = [grades[query.id] for query in asked]
     table = judge(ids, rows)
     intervals = {metric.name: significance.bootstrap_interval(metric(table), seed=seed) for metric in wanted}
     notes = _notes(len(queries) - len(asked), rows, frozenset(documents))
     return Scores(name, len(asked), intervals, (float(np.median(spent)), float(np.percentile(spent, 95))), notes)
+
+
+def judged_queries(queries: Sequence[Query], judgements: Iterable[Judgement]) -> tuple[list[Query], list[dict[str, int]]]:
+    """The queries that have a relevant document, and the grades of each. Raises EmptyInput where there is none.
+
+    >>> asked, grades = judged_queries([Query("1", "near"), Query("2", "far")], [Judgement("1", "a", 2), Judgement("2", "a", 0)])
+    >>> [query.text for query in asked], grades
+    (['near'], [{'a': 2}])
+    """
+    grades: dict[str, dict[str, int]] = {}
+    for one in judgements:
+        grades.setdefault(one.query_id, {})[one.document_id] = one.grade
+    asked = [query for query in queries if any(grade > 0 for grade in grades.get(query.id, {}).values())]
+    if not asked:
+        raise EmptyInput("no query has a relevant document", mend="check that the ids in qrels are those of the queries")
+    return asked, [grades[query.id] for query in asked]
 
 
 def _notes(unjudged: int, rows: Sequence[Mapping[str, int]], documents: frozenset[str]) -> tuple[str, ...]:
