@@ -75,7 +75,7 @@ def test_approximate_indexes_give_the_neighbours_they_gave(folder, expected, nam
         assert near == {found: pytest.approx(score, abs=1e-5) for found, score in answers if score > 1e-3}
 
 
-@pytest.mark.parametrize("name", ["lexical", "dense", "fused"])
+@pytest.mark.parametrize("name", ["lexical", "dense", "fused", "cut", "exemplar-lda"])
 def test_retrievers_give_the_answers_they_gave(folder, expected, name):
     retriever = retrieval.load(folder / name)
     assert retriever.recipe == Recipe.from_json(expected[name]["recipe"])

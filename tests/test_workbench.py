@@ -14,6 +14,7 @@ from vicino.data.records import Document
 from vicino.encoders.counts import LSA
 from vicino.errors import ArtifactError, EmptyInput, InputError, UnknownName
 from vicino.evaluation import report
+from vicino.workbench import comparing
 
 
 def test_embed_takes_texts_documents_folders_and_one_text(tmp_path, texts):
@@ -56,7 +57,7 @@ def test_tokens_of_an_unfitted_family_are_those_of_the_text_itself():
 
 
 def test_a_report_of_unknown_kind_is_refused_before_anything_is_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(workbench, "climb", lambda *_, **__: pytest.fail("it measured"))
+    monkeypatch.setattr(comparing, "open_task", lambda *_, **__: pytest.fail("it read"))
     with pytest.raises(InputError, match="report"):
         vicino.compare(tmp_path, report_to=tmp_path / "report.pdf")
 

@@ -136,7 +136,7 @@ def bars() -> Iterator[None]:
             if event.number not in rows and event.state == "advance" and event.elapsed > _SHORT:
                 rows[event.number] = display.add_task(event.label, total=event.total, unit=event.unit)
             if event.number in rows:
-                display.update(rows[event.number], completed=event.done)
+                display.update(rows[event.number], completed=event.done, total=event.total)
                 if event.state in ("finish", "fail"):
                     display.remove_task(rows.pop(event.number))
 

@@ -10,7 +10,7 @@ import pytest
 
 from vicino import workbench
 from vicino.cli import main
-from vicino.data.experiment_logs import read_interleaved, read_log
+from vicino.data.experiment_logs import Log, read_interleaved, read_log
 from vicino.errors import EmptyInput, InputError, UnknownName, UnreadableSource
 from vicino.evaluation.abtest import plan, read
 
@@ -127,6 +127,28 @@ def test_groups_of_very_different_sizes_and_too_small_ones(tmp_path):
     assert read(log, ["purchase"], shares=[0.9, 0.1]).compared[0].decision == "better"
     few = read_log(written(tmp_path / "few.csv", events(seed=4, users=60)))
     assert "under 100 users" in read(few, ["purchase"]).verdict
+
+
+def test_a_reading_of_several_metrics_and_groups_raises_no_more_false_alarms_than_one():
+    random, wrong, runs = np.random.default_rng(0), 0, 300
+    for _ in range(runs):
+        times = np.concatenate([random.poisson(5, 900) + 1, random.poisson(1, 900), random.random(900) < 0.2])
+        user = np.repeat(np.tile(np.arange(900), 3), times)
+        event = np.repeat(np.repeat(np.arange(3), 900), times)
+        log = Log(("a", "b", "c"), ("impression", "click", "buy"), np.arange(900) % 3, user, event, None, None)
+        found = read(log, ["buy", "click/impression", "click/user"])
+        wrong += any(one.decision != "not told apart" for one in found.compared)
+    assert wrong / runs < 0.10  # four standard errors over .05; six comparisons, uncorrected, raise .2
+
+
+def test_one_who_spends_much_is_told(tmp_path, rows):
+    plain = read(read_log(written(tmp_path / "log.csv", rows)), ["value:purchase/user", "purchase"])
+    buyer = next(row for row in rows if row[2] == "purchase")
+    rich = [*rows, [buyer[0], buyer[1], "purchase", buyer[3] + 5, buyer[4], 1_000_000, "rich"]]
+    found = read(read_log(written(tmp_path / "rich.csv", rich)), ["value:purchase/user", "purchase"])
+    assert not any("a few users" in note for note in plain.notes if note.startswith("purchase:"))
+    (note,) = [note for note in found.notes if "a few users" in note]
+    assert note.startswith("value:purchase/user: a few users hold much of it (one has 9")
 
 
 # Logs as they come ------------------------------------------------------------------------------------------------------

@@ -121,21 +121,22 @@ def test_one_candidate_wins_against_nobody(fixed, climb, task):
     assert told.verdict.sentence == "only was the only one measured: nDCG@10 1.000 [1.000, 1.000]."
 
 
-def test_several_contests_are_corrected_together(fixed, climb, task):
+def test_several_contests_are_corrected_for_all_pairs(fixed, climb, task):
     rng = random.Random(0)
     recipes = {"plain": fixed(SECOND, plain=True)}
     for name in ("a", "b", "c", "d"):
         recipes[name] = fixed(ranked({query: rng.choice([1, 2, 2, 3]) for query in ANSWERS}))
     told = climb(task, recipes, metric_names=["MRR@10"], seed=3)
-    values = {name: told[name].values for name in recipes}
-    raw = [significance.randomisation_test(values[name], values["plain"], seed=3) for name in "abcd"]
-    assert [told[name].against_baseline.p for name in "abcd"] == significance.holm(raw)
-    assert max(raw) > 0
-    best = max("abcd", key=lambda name: values[name].mean())
-    others = [name for name in recipes if name != best]
-    raw = [significance.randomisation_test(values[name], values[best], seed=3) for name in others]
-    assert [told[name].against_best.p for name in others] == significance.holm(raw)
-    assert told.verdict.tied == tuple(n for n, p in zip(others, significance.holm(raw), strict=True) if p >= 0.05)
+    values = np.stack([told[name].values for name in recipes])
+    corrected = significance.pairwise_tests(values, seed=3).p
+    assert [told[name].against_baseline.p for name in "abcd"] == corrected[1:, 0].tolist()
+    best = int(values.mean(axis=1).argmax())
+    others = [place for place in range(5) if place != best]
+    names = list(recipes)
+    assert [told[names[place]].against_best.p for place in others] == corrected[best, others].tolist()
+    assert told.verdict.tied == tuple(names[place] for place in others if corrected[best, place] >= 0.05)
+    raw = [significance.randomisation_test(values[place], values[0], seed=3) for place in range(1, 5)]
+    assert all(p >= alone for p, alone in zip(corrected[0, 1:], raw, strict=True))
 
 
 @pytest.mark.parametrize("queries", [1, 2])
@@ -294,20 +295,133 @@ def test_the_default_ladder_and_metrics_have_names():
     assert [ladder.metrics.parse(name).name for name in METRICS] == list(METRICS)
 
 
-def test_the_pick_is_never_clearly_worse_than_the_baseline(fixed, climb, task):
-    """The cheap one is tied with the best, for the two differ widely; but it loses to the baseline on nearly all queries."""
-    from vicino.evaluation import compare
-    from vicino.evaluation.compare import Candidate, Contest
-    from vicino.metrics.significance import Interval, Tally
-
-    told = climb(task, {"cheap": fixed(SECOND), "base": fixed(MIXED, plain=True), "best": fixed(FIRST, milliseconds=300.0)})
-    lost = Contest("base", Interval(-0.1, -0.2, -0.05), Tally(1, 2, 37), 0.001, 0.05)
-    blurred = Contest("best", Interval(-0.2, -0.5, 0.1), Tally(9, 2, 29), 0.4, 0.5)
-    cheap = Candidate("cheap", found=told["cheap"].found, against_baseline=lost, against_best=blurred)
-    assert compare._cheapest([told["best"], cheap]).name == "best"
-    assert cheap.cost_seconds < told["best"].cost_seconds
+def test_a_cheap_tie_that_loses_to_the_baseline_is_not_picked(fixed, climb, task):
+    """The cheap one cannot be told from the best, which is now first, now tenth; but the baseline beats it everywhere."""
+    swinging = ranked({query: 1 if number < 23 else 10 for number, query in enumerate(ANSWERS)})
+    steady = ranked({query: 1 if number < 8 else 2 for number, query in enumerate(ANSWERS)})
+    told = climb(
+        task,
+        {"cheap": fixed(SECOND), "base": fixed(steady, plain=True), "best": fixed(swinging, milliseconds=300.0)},
+        metric_names=["MRR@10"],
+    )
+    assert (told.verdict.best, told.verdict.tied) == ("best", ("cheap", "base"))
+    assert told["cheap"].against_baseline.decision == "worse"
+    assert told.verdict.pick == "base"
 
 
 def test_a_failed_candidate_is_named_in_the_verdict(fixed, climb, task):
     told = climb(task, {"good": fixed(FIRST), "broken": fixed(FIRST, fail="RuntimeError"), "poor": fixed(SECOND, plain=True)})
     assert told.verdict.sentence.endswith("Not measured, because they failed: broken.")
+
+
+# What goes with the numbers -------------------------------------------------------------------------------------------
+
+
+def test_what_was_foreseen_is_told_first_and_kept(fixed, climb, task, caplog):
+    with caplog.at_level("INFO", logger="vicino.evaluation.compare"):
+        told = climb(task, {"a": fixed(FIRST), "b": fixed(SECOND)})
+    assert told.foreseen.queries == told.foreseen.units == told.units == 40
+    assert told.foreseen.candidates == 2
+    assert f"{told.foreseen.difference:.3f}" in caplog.messages[0]
+
+
+def test_what_was_measured_before_tells_the_spread(codes, tmp_path):
+    first, _ = compare(codes, candidates=["tfidf", "lsa(n_components=4)"], cache=tmp_path)
+    again, _ = compare(codes, candidates=["tfidf", "lsa(n_components=4)", "bm25"], cache=tmp_path)
+    differences = first["tfidf"].values - first["lsa(n_components=4)"].values
+    assert "usual" in first.foreseen.source
+    assert again.foreseen.source == "of 1 pair that were measured before"
+    assert again.foreseen.spread == pytest.approx(differences.std(ddof=1))
+
+
+def test_seeds_show_their_luck_apart_from_the_queries(codes):
+    told, _ = compare(codes, candidates=["bm25", "lsa(n_components=4)", "lsa(n_components=4,seed=7)"], seeds=3)
+    taught = told["lsa(n_components=4)"]
+    assert len(taught.seeds) == 3
+    assert taught.mean == pytest.approx(np.mean(taught.seeds))
+    assert taught.luck == pytest.approx(np.var(taught.seeds, ddof=1) / 3)
+    assert taught.recipe.params["encoder_params"]["seed"] == 0  # what is kept is the first
+    assert told["bm25"].luck == 0
+    alone, _ = compare(codes, candidates=["lsa(n_components=4)"], seeds=2)
+    levels = alone["lsa(n_components=4)"].levels
+    assert alone.verdict.sentence.endswith(
+        f"Other queries would move the mean of lsa(n_components=4) by {levels.queries:.3f}, another seed of its training by "
+        f"{levels.seeds:.3f} (standard deviations; 2 seeds)."
+    )
+    assert told["bm25"].seeds == told["lsa(n_components=4,seed=7)"].seeds == ()  # nothing is drawn, or the seed was chosen
+    with pytest.raises(InputError, match="0 seeds"):
+        compare(codes, candidates=["bm25"], seeds=0)
+
+
+def test_the_same_is_a_finding(fixed, climb, by_hand):
+    many = {f"q{number}": f"d{number}" for number in range(400)}
+    task = by_hand(many)
+    alike = {query: {answer: 2.0, "d0" if answer != "d0" else "d1": 1.0} for query, answer in many.items()}
+    told = climb(task, {"one": fixed(alike, plain=True), "two": fixed(alike, milliseconds=9.0)})
+    assert told["two"].against_best.decision == told["two"].against_baseline.decision == "the same"
+    assert "; two is the same within ±0.01; one is the cheapest of them: use one." in told.verdict.sentence
+    wider = climb(task, {"one": fixed(alike), "two": fixed(alike)}, margin=0.0)
+    assert wider["two"].against_best.decision == "not told apart"
+    with pytest.raises(InputError, match="margin"):
+        climb(task, {"one": fixed(alike)}, margin=1.5)
+
+
+def test_unjudged_answers_bound_what_is_measured(fixed, climb, task):
+    told = climb(task, {"good": fixed(FIRST), "second": fixed(SECOND)}, metric_names=["MRR@10"])
+    assert told["good"].bounds == (1.0, 1.0)
+    assert told["second"].bounds == (0.5, 1.0)  # the first answer, which nobody judged, may be right
+    assert climb(task, {"good": fixed(FIRST)}, metric_names=["judged@10"])["good"].bounds is None
+
+
+def test_queries_with_the_same_answers_count_as_one(fixed, climb, by_hand):
+    twins = {f"q{number}": f"d{number // 4}" for number in range(40)}
+    answers = {query: {answer: 2.0, "other": 1.0} for query, answer in twins.items()}
+    swapped = {query: {answer: 1.0, "other": 2.0} for query, answer in twins.items()}
+    told = climb(by_hand(twins, ["other"]), {"a": fixed(answers), "b": fixed(swapped)}, metric_names=["MRR@10"])
+    assert told.units == 10
+    assert told["b"].against_best.p == 2 / 2**10  # ten pairs of signs, not forty
+
+
+# What is odd ----------------------------------------------------------------------------------------------------------
+
+
+def test_scores_that_are_not_numbers_fail_the_candidate_alone(fixed, climb, task):
+    broken = {query: dict.fromkeys(row, float("nan")) for query, row in FIRST.items()}
+    told = climb(task, {"broken": fixed(broken), "good": fixed(FIRST)})
+    assert told["broken"].error.startswith("its scores are NaN on 40 of 40 queries")
+    assert told.verdict.pick == "good"
+
+
+def test_scores_that_are_all_equal_are_told(fixed, climb, task):
+    flat = {query: dict.fromkeys(row, 1.0) for query, row in FIRST.items()}
+    told = climb(task, {"flat": fixed(flat), "good": fixed(FIRST)})
+    assert told["flat"].notes == ("gives its 10 best answers one score on 40 of 40 queries: their order says nothing",)
+    assert told["good"].notes == ()
+
+
+def test_negative_grades_and_queries_without_an_answer_change_nothing(fixed, climb):
+    documents = [Document(name, name) for name in NAMES]
+    queries = [Query(query, query) for query in [*ANSWERS, "lost"]]
+    plain = [Judgement(query, answer, 1) for query, answer in ANSWERS.items()]
+    spam = [*plain, *(Judgement(query, "d39", -2) for query in list(ANSWERS)[:20]), Judgement("lost", "d1", 0)]
+    recipes = {"good": fixed(FIRST), "mixed": fixed(MIXED)}
+    once, again = (climb(judged("spam", documents, queries, each), recipes) for each in (plain, spam))
+    assert "1 of 41 queries have no relevant document here" in again.task.notes[0]
+    assert [each.mean for each in once.candidates] == [each.mean for each in again.candidates]
+    assert once.verdict.pick == again.verdict.pick == "good"
+
+
+def test_a_run_file_competes_as_it_is(fixed, climb, task, tmp_path, monkeypatch):
+    from vicino.data.judged import write_run
+
+    path = tmp_path / "elsewhere.run"
+    write_run(path, {query: list(row.items()) for query, row in FIRST.items()})
+    recipes = {"poor": fixed(SECOND, plain=True)}
+    monkeypatch.setattr(ladder, "parse", lambda name, analyzer: recipes[name])
+    told, _ = compare(task, candidates=["poor", str(path)])
+    assert told[str(path)].mean == 1.0
+    assert told.verdict.pick == str(path)
+    assert told[str(path)].cost_seconds == np.inf
+    assert told[str(path)].recipe is None
+    with pytest.raises(InputError, match="is a run file"):
+        _ = told.winner

@@ -12,6 +12,7 @@ import pytest
 from vicino.data.records import Document, Judgement, Query
 from vicino.errors import InputError
 from vicino.evaluation.diagnosis import diagnose
+from vicino.evaluation.symptoms import calibration
 from vicino.evaluation.tasks import judged
 from vicino.vectors import normalise
 
@@ -157,13 +158,65 @@ def test_a_cure_is_measured_on_the_task_and_helps_where_it_should(task, clean):
 
     tilted = changed(clean, tilted_rows)
     found = diagnose(tilted, task, cure=True)
-    assert {check.name for check in found.cures} == {
+    assert {cure.check.name for cure in found.cures} == {
         f"nDCG@10 with {name}" for name in ("centring", "all-but-the-top", "whitening")
     }
-    assert found.cures[1].difference.low > 0.1
+    centred, topless, _ = found.cures
+    assert topless.check.difference.low > 0.1
+    assert (topless.decision, centred.decision) == ("better", "not told apart")
+    before, after = topless.signs["effective rank"]
+    assert after > 2 * before
     healthy = diagnose(Looked(clean), task, cure=True)
-    assert all(check.difference.low <= 0 for check in healthy.cures)
+    assert all(cure.decision != "better" for cure in healthy.cures)
     assert found.to_json()["cures"][0]["n"] == 200
+    assert "-> " in str(topless)
+    assert "better" in str(topless)
+
+
+def test_a_metric_that_the_model_was_not_trained_for_is_found(task, clean):
+    def loud(rows):
+        return rows * np.geomspace(0.2, 5, len(rows))[:, None]
+
+    told = {name: diagnose(changed(clean, loud), task, similarity=name) for name in ("cosine", "dot", "euclidean")}
+    metric = {name: next(one for one in found.findings if one.about == "metric") for name, found in told.items()}
+    assert [metric[name].state for name in metric] == ["ok", "problem", "problem"]
+    assert metric["dot"].value.startswith("trained for cosine, searched by dot: ")
+    unit = next(one for one in diagnose(Looked(clean), task, similarity="dot").findings if one.about == "metric")
+    assert unit.state == "ok"
+
+
+def test_queries_that_were_left_in_their_documents_are_found(task, clean):
+    copied = {f"q{n}": " ".join(document.text.split()[2:9]) for n, document in enumerate(task.documents[:60])}
+    queries = [replace(query, text=copied.get(query.id, query.text)) for query in task.queries]
+    vectors = {**clean, **{copied[query.id]: clean[query.text] for query in task.queries if query.id in copied}}
+    found = diagnose(Looked(vectors), replace(task, queries=queries))
+    assert accused(found) == {"copied queries"}
+    few = [replace(query, text=copied[query.id]) if query.id in ("q1", "q2") else query for query in task.queries]
+    assert accused(diagnose(Looked(vectors), replace(task, queries=few))) == set()
+
+
+def test_scores_that_mean_another_thing_for_each_query_are_found():
+    random = np.random.default_rng(3)
+    places = random.random((300, 1))
+    signal = random.random((300, 10))
+    relevant = (random.random((300, 10)) < signal**3).astype(float)
+    even = calibration(signal, relevant)
+    assert even is not None
+    assert even.state == "ok"
+    odd = calibration(0.1 * signal + places, relevant)  # each query has a level of its own
+    assert odd is not None
+    assert odd.state == "problem"
+    drift = calibration(signal, np.where(np.arange(300)[:, None] % 2, random.random((300, 10)) < 0.02, relevant))
+    assert drift is not None
+    assert drift.state == "problem"  # what one half of the queries teaches is wrong for the other
+    assert calibration(signal, np.zeros((300, 10))) is None
+
+
+def test_the_command_tells_what_a_finding_is_measured_against(task, clean):
+    found = diagnose(Looked(clean), task)
+    described = {"direction": "Ethayarajh 2019", "hubs": "Radovanović et al. 2010", "rank": "Roy and Vetterli 2007"}
+    told = {one.about: one.reference for one in found.findings}
+    assert {about: told[about].partition(";")[0] for about in described} == described
 
 
 def test_sparse_vectors_are_refused(task, clean):

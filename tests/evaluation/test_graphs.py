@@ -11,7 +11,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from vicino.data.graphs import Graph, UnknownNode
 from vicino.encoders.graphs import LINE, DeepWalk
 from vicino.errors import DimensionMismatch, DuplicateIds, InputError
-from vicino.evaluation.graphs import _neighbourhoods, classify_nodes, cluster_nodes, indicators, link_features, predict_links
+from vicino.evaluation.graphs import classify_nodes, cluster_nodes, indicators, link_features, neighbourhood_scores, predict_links
 from vicino.metrics.classification import roc_auc
 
 
@@ -121,12 +121,12 @@ def test_held_out_edges_leave_no_trace():
 def test_neighbourhoods_by_hand():
     """A square 0-1-2-3 with the diagonal 0-2, a loop at 1, and 4 at the end of 3: degrees 3, 2, 3, 3 and 1 without the loop."""
     graph = Graph.of_edges([0, 1, 2, 3, 0, 1, 3], [1, 2, 3, 0, 2, 1, 4], [1, 5, 1, 1, 2, 3, 1])
-    found = _neighbourhoods(graph, np.array([[1, 3], [0, 2], [0, 4], [1, 4], [0, 1]]))
+    found = neighbourhood_scores(graph, np.array([[1, 3], [0, 2], [0, 4], [1, 4], [0, 1]]))
     assert found["common_neighbours"].tolist() == [2, 2, 1, 0, 1]
     by_three, by_two = 1 / np.log(3), 1 / np.log(2)
     np.testing.assert_allclose(found["adamic_adar"], [2 * by_three, by_two + by_three, by_three, 0, by_three])
     directed = Graph.of_edges([0, 1], [1, 2], directed=True)
-    assert _neighbourhoods(directed, np.array([[0, 2]]))["common_neighbours"].tolist() == [1]
+    assert neighbourhood_scores(directed, np.array([[0, 2]]))["common_neighbours"].tolist() == [1]
 
 
 def test_operators_by_hand():

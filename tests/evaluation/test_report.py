@@ -176,6 +176,9 @@ def test_a_missing_record_is_named(tmp_path):
 def test_an_unknown_ending_is_refused_and_a_blocked_path_named(plain, tmp_path):
     with pytest.raises(InputError, match=r"report\.pdf"):
         report.require_ending("report.pdf")
+    report.require_ending("report.md")
+    with pytest.raises(InputError, match=r"report\.md"):
+        report.require_ending("report.md", markdown=False)
     with pytest.raises(InputError, match=r"report\.pdf"):
         report.write(tmp_path / "report.pdf", plain)
     (tmp_path / "file").write_text("in the way")
@@ -297,7 +300,7 @@ def test_the_tuner_may_say_not_to_fuse(comparison, final, said):
 
 def test_queries_are_listed_from_the_largest_change(html):
     gained = html[html.index("Gained most") : html.index("Lost most")]
-    lost = html[html.index("Lost most") : html.index("What was cut off</h2>")]
+    lost = html[html.index("Lost most") : html.index("How sure is it?</h2>")]
     assert gained.count("<tr>") == 1 + 8
     assert lost.count("<tr>") == 1 + 4
     assert "+0.369" in gained

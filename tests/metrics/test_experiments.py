@@ -18,6 +18,7 @@ from vicino.metrics.experiments import (
     ratio,
     smallest_effect,
     team_draft,
+    users_for_normal,
     users_needed,
 )
 from vicino.metrics.significance import Interval
@@ -124,6 +125,59 @@ def test_lost_users_are_noticed():
     assert mismatch([10_000, 10_100]) == pytest.approx(stats.chisquare([10_000, 10_100]).pvalue)
 
 
+# Users who are simulated one by one --------------------------------------------------------------------------------------
+
+
+def clicking(random, users, lift=0.0):
+    """Clicks and what was shown: a user's taste makes his clicks hang together."""
+    shown = random.poisson(19, users) + 1
+    return random.binomial(shown, np.clip(random.beta(1, 4, users) + lift, 0, 1)), shown
+
+
+def spending(random, users, lift=0.0):
+    """Most spend nothing, a few much."""
+    return (random.random(users) < 0.1) * random.lognormal(3, 1, users) * (1 + lift), None
+
+
+def alarms(draw, sizes, lift=0.0, runs=500):
+    random = np.random.default_rng(7)
+    pairs = ((ratio(*draw(random, sizes[0])), ratio(*draw(random, sizes[1], lift))) for _ in range(runs))
+    return np.mean([difference(*pair).p < 0.05 for pair in pairs])
+
+
+@pytest.mark.parametrize(("draw", "sizes"), [(clicking, (500, 500)), (clicking, (1800, 200)), (spending, (1500, 1500))])
+def test_ratios_raise_false_alarms_no_more_often_than_they_may(draw, sizes):
+    assert 0.01 < alarms(draw, sizes) < 0.09  # four standard errors around .05
+
+
+def test_clicks_are_not_independent_and_a_binomial_interval_over_them_is_wrong():
+    random, wrong = np.random.default_rng(8), 0
+    for _ in range(400):
+        (a, n), (b, m) = clicking(random, 1000), clicking(random, 1000)
+        pooled = (a.sum() + b.sum()) / (n.sum() + m.sum())
+        error = math.sqrt(pooled * (1 - pooled) * (1 / n.sum() + 1 / m.sum()))
+        wrong += abs(a.sum() / n.sum() - b.sum() / m.sum()) > 1.96 * error
+    assert wrong / 400 > 0.15
+
+
+def test_a_ratio_is_found_as_often_as_was_planned():
+    many = [ratio(*clicking(np.random.default_rng(9), 200_000, lift)) for lift in (0.0, 0.02)]
+    users = users_needed((many[0].spread, many[1].spread), many[1].value - many[0].value)
+    assert 0.72 < alarms(clicking, (users // 2, users // 2), 0.02) < 0.88
+
+
+def test_a_few_who_hold_much_want_many_users():
+    spent = np.random.default_rng(0).lognormal(3, 2, 3000)
+    assert users_for_normal(spent) == math.ceil(355 * stats.skew(spent) ** 2)
+    assert users_for_normal(np.random.default_rng(0).normal(size=5000)) < 100
+    assert users_for_normal([1, 1, 1]) == 0
+    bought, _ = spending(np.random.default_rng(1), 600)
+    assert users_for_normal(bought) > 600  # and 600 of these raise 8 % of false alarms beside 5,400
+    clicked, shown = clicking(np.random.default_rng(1), 5000)
+    off = clicked - clicked.sum() / shown.sum() * shown
+    assert users_for_normal(clicked, shown) == math.ceil(355 * stats.skew(off) ** 2)
+
+
 # Interleaving -----------------------------------------------------------------------------------------------------------
 
 
@@ -156,6 +210,19 @@ def test_users_who_click_at_random_prefer_neither():
     assert abs(credit) < 4 * math.sqrt(2000)
 
 
+def test_the_better_ranking_is_preferred_by_users_who_saw_both_as_one():
+    random, credit = np.random.default_rng(0), []
+    for _ in range(600):
+        worse, better = random.permutation(20), np.argsort(random.permutation(20) - 10 * (np.arange(20) < 5))
+        shown, teams = team_draft(worse.tolist(), better.tolist(), 10, seed=random)
+        taken = (np.array(shown) < 5) & (random.random(10) < 0.3)
+        wins = np.bincount(teams[taken], minlength=2)
+        credit.append(np.sign(wins[1] - wins[0]))
+    decided = np.array([each for each in credit if each])
+    assert stats.binomtest(int((decided > 0).sum()), len(decided)).pvalue < 1e-6
+    assert (decided > 0).mean() > 0.7
+
+
 # What is refused --------------------------------------------------------------------------------------------------------
 
 
@@ -172,6 +239,7 @@ def test_users_who_click_at_random_prefer_neither():
         (lambda: users_needed(-0.1, 0.1), InputError),
         (lambda: users_needed(0.1, 0.1, power=1.0), InputError),
         (lambda: smallest_effect(0.1, 1), InputError),
+        (lambda: users_for_normal([1.0]), InputError),
         (lambda: equivalent(Difference(Interval(0, 0, 0), 1, 1), 0), InputError),
         (lambda: mismatch([1]), InputError),
         (lambda: mismatch([0, 0]), InputError),

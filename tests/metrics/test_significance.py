@@ -13,9 +13,13 @@ from vicino.metrics.significance import (
     Tally,
     bootstrap_difference,
     bootstrap_interval,
+    bootstrap_intervals,
     detectable_difference,
+    equivalence_test,
     holm,
+    pairwise_tests,
     randomisation_test,
+    seed_levels,
     wins_ties_losses,
 )
 
@@ -327,3 +331,197 @@ def test_groups_that_do_not_fit_are_named():
         bootstrap_interval([0.1, 0.2], groups=[1])
     with pytest.raises(InputError, match="no spread"):
         detectable_difference([0.1, 0.2], groups=[1, 1])
+
+
+# --- several systems --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(90) // 3])
+def test_several_are_drawn_as_each_alone(groups):
+    table = np.random.default_rng(4).random((3, 90))
+    together = bootstrap_intervals(table, groups=groups, seed=2)
+    for row, found in zip(table, together, strict=True):
+        assert found == pytest.approx(bootstrap_interval(row, groups=groups, seed=2), abs=1e-12)
+
+
+def test_several_share_their_draws():
+    row = np.random.default_rng(4).random(90)
+    low, high = bootstrap_intervals([row, row + 1])
+    assert np.subtract(high, low) == pytest.approx([1, 1, 1])
+
+
+def test_a_bootstrap_of_groups_agrees_with_one_by_hand():
+    rng = np.random.default_rng(8)
+    values, groups = rng.random(200), rng.integers(0, 40, size=200)
+    members = [values[groups == group] for group in np.unique(groups)]
+    drawn = [np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))]).mean() for _ in range(4000)]
+    found = bootstrap_interval(values, groups=groups)
+    assert found[1:] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.08 * (found.high - found.low))
+
+
+def test_two_systems_are_tested_as_a_pair():
+    rng = np.random.default_rng(6)
+    for size in (9, 60):
+        a, b = rng.random((2, size))
+        assert pairwise_tests([a, b]).p.tolist() == [[1, randomisation_test(a, b)], [randomisation_test(a, b), 1]]
+
+
+def test_all_pairs_by_hand():
+    # Differences a-b 3 and 1, a-c 2 and 0, b-c -1 and -1. Of the four patterns of signs, in standard deviations of each pair:
+    # a-b ±4, ±2 of √10; a-c ±2 of 2; b-c ±2, 0 of √2. Observed: 1.26, 1, 1.41; the largest of each pattern: 1.41, 1.
+    found = pairwise_tests([[3, 1], [0, 0], [1, 1]])
+    # b-c leads: two of four patterns reach 1.41 (++ and --). Then a-b: 1.26 is reached by the same two. Then a-c: by all.
+    assert found.p.tolist() == [[1, 0.5, 1], [0.5, 1, 0.5], [1, 0.5, 1]]
+
+
+def test_correction_for_all_pairs_forgives_likeness():
+    rng = np.random.default_rng(3)
+    base = rng.random(100)
+    other = base + rng.normal(0.06, 0.2, 100)
+    alone = randomisation_test(other, base)
+    copies = pairwise_tests([base, other, *(other + rng.normal(0, 1e-6, 100) for _ in range(5))]).p[0, 1]
+    apart = pairwise_tests([base, other, *rng.random((5, 100))]).p[0, 1]
+    assert alone <= copies < apart  # six systems that are one cost little; six different ones much
+
+
+def test_equals_are_rarely_told_apart_whichever_pair_one_picks():
+    rng = np.random.default_rng(12)
+    found = [pairwise_tests(rng.random((5, 1)) * 0 + rng.random((5, 40)), rounds=400, seed=seed).p.min() for seed in range(400)]
+    share = np.mean(np.array(found) < 0.05)
+    assert share <= 0.05 + 4 * (0.05 * 0.95 / 400) ** 0.5
+    assert np.mean(np.array(found) < 0.3) > 0.15  # and not because nothing is ever found
+
+
+def test_the_critical_value_is_that_of_one_pair_or_of_the_range():
+    rng = np.random.default_rng(1)
+    assert pairwise_tests(rng.normal(0.5, 0.1, (2, 300))).critical == pytest.approx(1.96, abs=0.08)
+    tukey = stats.studentized_range.ppf(0.95, 6, np.inf) / 2**0.5
+    assert pairwise_tests(rng.normal(0.5, 0.1, (6, 300))).critical == pytest.approx(tukey, abs=0.12)
+    assert pairwise_tests([[0.1, 0.2]]).p.tolist() == [[1.0]]
+
+
+def test_groups_change_sides_together():
+    a, b = np.repeat([0.9, 0.8, 0.7], 4), np.repeat([0.4, 0.4, 0.4], 4)
+    groups = np.repeat([7, 3, 5], 4)
+    assert randomisation_test(a, b, groups=groups) == 2 / 8
+    assert pairwise_tests([a, b], groups=groups).p[0, 1] == 2 / 8
+    assert randomisation_test(a, b) == 2 / 2**12
+
+
+def test_luck_that_queries_do_not_show_makes_p_larger():
+    rng = np.random.default_rng(5)
+    b = rng.random(80)
+    a = b + rng.normal(0.1, 0.2, 80)
+    plain, lucky = (pairwise_tests([a, b], luck=luck).p[0, 1] for luck in (None, [0.05**2, 0.05**2]))
+    assert plain < 0.01 < lucky
+    with pytest.raises(InputError, match="luck"):
+        pairwise_tests([a, b], luck=[0.1])
+
+
+# --- the same ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.01, 0.05, 0.3])
+@pytest.mark.parametrize("shift", [-0.04, 0.0, 0.02])
+def test_equivalence_is_two_one_sided_t_tests_of_scipy(margin, shift):
+    rng = np.random.default_rng(9)
+    b = rng.random(60)
+    a = b + rng.normal(shift, 0.1, 60)
+    above = stats.ttest_1samp(a - b, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(a - b, margin, alternative="less").pvalue
+    assert equivalence_test(a, b, margin) == pytest.approx(max(above, below), abs=1e-9)
+    assert equivalence_test(b, a, margin) == pytest.approx(max(above, below), abs=1e-9)
+
+
+def test_equivalence_of_groups_is_that_of_their_sums():
+    rng = np.random.default_rng(2)
+    b = rng.random(50)
+    a = b + rng.normal(0, 0.05, 50)
+    apart = equivalence_test(a, b, 0.02)
+    assert equivalence_test(a, b, 0.02, groups=np.arange(50)) == apart
+    assert equivalence_test(np.tile(a, 3), np.tile(b, 3), 0.02, groups=np.tile(np.arange(50), 3)) == pytest.approx(apart)
+
+
+def test_few_queries_without_a_difference_are_no_proof():
+    same = np.full(30, 0.4)
+    assert equivalence_test(same, same, 0.01) == 0  # what the textbook says
+    assert equivalence_test(same, same, 0.01, unseen=1) > 0.3
+    # Imagined: a sum of squares of one. s = √(1 / 599), t = .01 · √600 · √599
+    many = np.full(600, 0.4)
+    assert equivalence_test(many, many, 0.01, unseen=1) == pytest.approx(stats.t.sf(0.01 * (600 * 599) ** 0.5, 599), rel=1e-9)
+    assert equivalence_test([0.4], [0.4], 0.01) == 1
+    assert equivalence_test(same, same + 0.01, 0.01) == 1
+
+
+def test_rare_large_differences_are_seldom_taken_for_none():
+    """One query in a hundred is lost outright: exactly the margin. Of 250 queries most often one or more of them shows it."""
+    rng = np.random.default_rng(14)
+    lost = rng.random((2000, 250)) < 0.01
+    wrong = np.mean([equivalence_test(np.zeros(250), row, 0.01, unseen=1) < 0.05 for row in lost])
+    assert wrong < 0.1  # none shows in .081 of them
+    careless = np.mean([equivalence_test(np.zeros(250), row, 0.01) < 0.05 for row in lost])
+    assert careless >= wrong
+
+
+def test_unequal_systems_are_called_the_same_as_rarely_as_promised():
+    rng = np.random.default_rng(15)
+    noise = rng.normal(0.02, 0.1, size=(1500, 200))
+    assert np.mean([equivalence_test(row, np.zeros(200), 0.02) < 0.05 for row in noise]) == pytest.approx(0.05, abs=0.025)
+    alike = rng.normal(0, 0.1, size=(200, 200))
+    assert np.mean([equivalence_test(row, np.zeros(200), 0.03) < 0.05 for row in alike]) > 0.9
+
+
+@pytest.mark.parametrize("options", [{"margin": -0.1}, {"margin": float("nan")}, {"margin": 0.1, "unseen": -1}])
+def test_margins_that_cannot_be(options):
+    with pytest.raises(InputError, match="margin"):
+        equivalence_test([0.1, 0.2], [0.1, 0.2], **options)
+
+
+# --- seeds ------------------------------------------------------------------------------------------------------------
+
+
+def test_seeds_by_hand():
+    # Means of the seeds .6 and .8; of the queries over seeds .6 and .8: standard deviation .1414, over √2 queries.
+    found = seed_levels([[0.5, 0.7], [0.7, 0.9]])
+    assert found == pytest.approx((0.7, 0.1, 0.02**0.5, (0.01 + 0.01) ** 0.5))
+    with pytest.raises(InputError, match="spread"):
+        seed_levels([[0.5, 0.7]])
+    with pytest.raises(InputError, match="spread"):
+        seed_levels([[0.5], [0.7]])
+
+
+def test_luck_of_seeds_and_luck_of_queries_are_told_apart():
+    rng = np.random.default_rng(10)
+    queries, seeds = rng.normal(0, 0.3, 4000), rng.normal(0, 0.05, 400)
+    found = seed_levels(0.5 + queries + seeds[:, None])
+    assert found.queries == pytest.approx(0.3 / 4000**0.5, rel=0.05)
+    assert found.seeds == pytest.approx(0.05, rel=0.15)
+    still = seed_levels(np.tile(0.5 + queries, (3, 1)))
+    assert still.seeds == pytest.approx(0, abs=1e-12)
+    assert still.both == pytest.approx(still.queries)
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", [bootstrap_intervals, pairwise_tests, seed_levels])
+@pytest.mark.parametrize(
+    ("rows", "error"),
+    [
+        ([], EmptyInput),
+        ([[]], EmptyInput),
+        ([[0.1, 0.2], [0.3]], DimensionMismatch),
+        (np.zeros(4), InvalidVectors),
+        ([0.1, 0.2], InvalidVectors),
+        ([[0.1, float("nan")], [0.1, 0.2]], InvalidVectors),
+    ],
+)
+def test_bad_rows_are_named(function, rows, error):
+    with pytest.raises(error):
+        function(rows)
+
+
+def test_several_of_many_queries_fit_in_little_memory():
+    table = np.random.default_rng(0).random((3, 100_000))
+    assert peak_megabytes(lambda: bootstrap_intervals(table, resamples=50)) < 60  # at once it would take 120 for each
+    assert peak_megabytes(lambda: pairwise_tests(table, rounds=100)) < 60

@@ -276,3 +276,13 @@ def test_searching_nothing_or_for_nothing_is_an_error():
         built([[0]], 1).search([np.array([0])], 0)
     with pytest.raises(InputError, match="at least 1"):
         built([[0]], 1).search([np.array([0])], 1, threads=0)
+
+
+def test_thousands_of_answers_are_in_the_same_order_as_few():
+    rng = np.random.default_rng(0)
+    documents = [rng.integers(0, 8, rng.integers(1, 6)).tolist() for _ in range(4000)]
+    engine = built(documents, 8)
+    every = answers(engine, [1, 5], 4000)
+    assert len(every) > 1000  # from there on they are sorted otherwise
+    assert every[:900] == answers(engine, [1, 5], 900)
+    assert every == sorted(every, key=lambda pair: (-pair[1], pair[0]))

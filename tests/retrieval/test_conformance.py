@@ -34,6 +34,11 @@ MAKINGS: dict[str, list[str]] = {
     "lsa(index=hnsw)": ['lsa(index=hnsw,index_params={"m":8})', "lsa"],
     "bm25+lsa": ["bm25+lsa:tuned", "lsa+bm25", "bm25+tfidf", "bm25(k1=0.9)+lsa", "bm25+lsa+tfidf"],
     "bm25+lsa:tuned": ["bm25+lsa"],
+    "bm25@sentence": ["bm25", "bm25@paragraph", "bm25@sentence(pool=mean)", "bm25@window(size=4)", "bm25(k1=0.9)@sentence"],
+    "lsa@window(size=4,overlap=2,pool=top2)": ["lsa@window(size=4,overlap=2,pool=top3)", "lsa@window(size=4,pool=top2)"],
+    "lsa:svm": ["lsa", "lsa:lda", "lsa:svm(C=1)", "lsa:svm(balanced=false)", "lsa:svm(feedback=1)", "lsa@sentence:svm"],
+    "lsa:lda": ["lsa", "lsa:lda(shrinkage=0.5)", "lsa:lda(feedback=2)", "lsa(n_components=3):lda"],
+    "lsa@sentence:lda": ["lsa:lda", "lsa@sentence:lda(shrinkage=0.5)", "lsa@sentence", "lsa@sentence(pool=mean):lda"],
     "bm25+lsa>CROSS(blend=0.999)": [
         "bm25+lsa",
         "bm25>CROSS(blend=0.999)",
@@ -334,6 +339,8 @@ class Shelf:
 @pytest.fixture
 def following(fresh, retriever, documents):
     """(follow, retriever): an unbuilt copy with the fitted encoders of the built one, and what makes it follow documents."""
+    if fresh.family == "cut":
+        pytest.skip("a collection cuts its documents when they come in: tests/retrieval/test_cut.py")
     copy = fresh.clone()
 
     encoder = None
@@ -392,4 +399,9 @@ def test_what_is_kept_is_taken_up_again(following, fresh, documents, tmp_path):
         leaf.ids_ = leaf.index_ = leaf.engine_ = leaf.corpus_ = leaf.gone_ = None
     copy.resume(tmp_path / "kept")
     follow_again(documents[2:])
-    equal(copy.search(QUERIES, 5), before)
+    after = copy.search(QUERIES, 5)
+    if copy.family.startswith("exemplar"):  # sums over all documents, which stand in another order
+        assert after.ids.tolist() == before.ids.tolist()
+        np.testing.assert_allclose(after.scores, before.scores, atol=1e-3)
+    else:
+        equal(after, before)

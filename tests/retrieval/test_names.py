@@ -37,6 +37,36 @@ BM25, LSA, TFIDF = Recipe("lexical"), Recipe("dense", {"encoder": "lsa"}), Recip
         ("bm25+lsa:rrf", Recipe("fused", {}, (BM25, LSA))),
         ("bm25 + lsa:tuned", Recipe("fused", {"method": "convex"}, (BM25, LSA))),
         ("bm25(k1=1)+lsa+tfidf:tuned", Recipe("fused", {"method": "convex"}, (Recipe("lexical", {"k1": 1}), LSA, TFIDF))),
+        ("bm25@sentence", Recipe("cut", {"cut": "sentence"}, (BM25,))),
+        ("lsa @ paragraph(pool=mean)", Recipe("cut", {"cut": "paragraph", "pool": "mean"}, (LSA,))),
+        (
+            "bm25(k1=1)@window(size=50,overlap=25,pool=top3)",
+            Recipe(
+                "cut",
+                {"cut": "window", "options": {"size": 50, "overlap": 25}, "pool": "top3"},
+                (Recipe("lexical", {"k1": 1}),),
+            ),
+        ),
+        ("lsa:svm", Recipe("exemplar-svm", {}, (LSA,))),
+        ("lsa:svm(C=0.5,feedback=3)", Recipe("exemplar-svm", {"C": 0.5, "feedback": 3}, (LSA,))),
+        ("lsa@sentence:lda", Recipe("cut", {"cut": "sentence"}, (Recipe("exemplar-lda", {}, (LSA,)),))),
+        ("org/model@sentence", Recipe("cut", {"cut": "sentence"}, (Recipe("dense", {"encoder": "org/model"}),))),
+        (
+            "bm25@sentence+lsa:svm:tuned",
+            Recipe("fused", {"method": "convex"}, (parse("bm25@sentence"), Recipe("exemplar-svm", {}, (LSA,)))),
+        ),
+        ("bm25@sentence>org/model", Recipe("reranked", {"reranker": "org/model"}, (parse("bm25@sentence"),))),
+        ("lsa(index=int8,keep=int8)", Recipe("dense", {"encoder": "lsa", "index": "int8", "index_params": {"keep": "int8"}})),
+        (
+            "lsa(index=truncated,dims=64,seed=1)",  # what both have is the encoder's
+            Recipe(
+                "dense", {"encoder": "lsa", "index": "truncated", "index_params": {"dims": 64}, "encoder_params": {"seed": 1}}
+            ),
+        ),
+        (
+            "minilm(index=exact,precision=bfloat16)",
+            Recipe("dense", {"encoder": "minilm", "index": "exact", "encoder_params": {"precision": "bfloat16"}}),
+        ),
     ],
 )
 def test_a_name_means_a_recipe(name, recipe):
@@ -73,7 +103,11 @@ def test_an_unknown_name_is_met_with_the_nearest(name, says):
 
 
 @pytest.mark.parametrize(
-    "name", ["", " ", "+", ":tuned", "bm25(", "bm25)", "bm25(k1)", "bm25:tuned", "bm25:rrf", "(k1=1)", "bm25:best"]
+    "name",
+    [
+        *("", " ", "+", ":tuned", "bm25(", "bm25)", "bm25(k1)", "bm25:tuned", "bm25:rrf", "(k1=1)", "bm25:best"),
+        *("@sentence", "bm25@", "bm25@wrong", ":svm", "lsa:svm(C)", "lsa:svm:svm:", "@", ":"),
+    ],
 )
 def test_what_is_no_name_is_refused(name):
     with pytest.raises(InputError):
@@ -108,6 +142,10 @@ def test_folders_are_told_by_what_they_hold(tmp_path, texts, monkeypatch):
     assert parse("bm25") == BM25  # a folder that happens to have a known name does not shadow it
     assert parse("lsa") == LSA
     assert parse("bm25+my-lsa").parts[1].params == {"encoder": "my-lsa"}
+    assert parse("my-lsa@sentence:lda").parts[0].parts == (parse("my-lsa"),)
+    assert parse("winner@sentence").parts == (parse("winner"),)
+    (tmp_path / "me@home").mkdir()
+    assert parse("me@home") == Recipe("dense", {"encoder": "me@home"})
 
 
 def test_a_saved_encoder_is_not_taught_again(tmp_path, texts, documents):

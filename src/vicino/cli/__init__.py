@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from vicino.cli import (
     abtesting,
+    doctoring,
     exchanging,
     indexing,
     judging,
@@ -17,6 +18,7 @@ from vicino.cli import (
     making,
     mapping,
     migrating,
+    pooling,
     recommending,
     training,
     upkeep,
@@ -26,6 +28,7 @@ from vicino.cli.app import app, main
 __all__ = [
     "abtesting",
     "app",
+    "doctoring",
     "exchanging",
     "indexing",
     "judging",
@@ -35,6 +38,7 @@ __all__ = [
     "making",
     "mapping",
     "migrating",
+    "pooling",
     "recommending",
     "training",
     "upkeep",

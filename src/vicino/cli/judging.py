@@ -1,8 +1,10 @@
-"""Commands that say how good: demo, compare, evaluate, doctor."""
+"""Commands that say how good: demo, compare, evaluate."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,14 +17,25 @@ from vicino.cli.printing import bars, print_json, printable, say, typed, width
 
 if TYPE_CHECKING:
     from vicino.evaluation.compare import Comparison
-    from vicino.evaluation.doctor import Finding
 
-__all__ = ["KINDS", "compare", "demo", "doctor", "evaluate"]
+__all__ = ["KINDS", "compare", "demo", "evaluate"]
 
-# What else than documents `compare` takes: each has a verb of the workbench, compare_KIND, and here the text of what it finds.
+_TABLE = "vicino.evaluation.suite.text:table_text"
+
+# What else than documents `compare` takes, and the text of what it finds: a task of `vicino.evaluation.suite.TASKS`, or what has
+# a verb of its own in the workbench, compare_KIND.
 KINDS = Catalog(
     "kind of data",
     {
+        "similarity": Entry(_TABLE, "pairs of texts with a score"),
+        "pairs": Entry(_TABLE, "pairs of texts that belong together or not"),
+        "duplicates": Entry(_TABLE, "texts with groups of duplicates"),
+        "classes": Entry(_TABLE, "texts with classes, that are told"),
+        "clusters": Entry(_TABLE, "texts with classes, that are found"),
+        "words": Entry(_TABLE, "pairs of words with a score, or analogies"),
+        "nodes": Entry(_TABLE, "a graph with labels"),
+        "links": Entry(_TABLE, "a graph, of which edges are held out"),
+        "anomalies": Entry(_TABLE, "rows of which some are marked"),
         "images": Entry("vicino.evaluation.labelled_text:labelled_text", "images with classes, for encoders of images"),
         "interactions": Entry("vicino.evaluation.recommendation_text:recommendations_text", "users and items, for recommenders"),
     },
@@ -83,6 +96,30 @@ def compare(
     report: Report = None,
     save: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Keep the winning retriever here.")] = None,
     cache: Annotated[bool, typer.Option(help="Keep what was measured, so that the next run takes seconds.")] = True,
+    study: Annotated[
+        str,
+        typer.Option(
+            metavar="ladder|full",
+            help="full: family, fusion, precision, scoring, grain and reranking, one after the other from the first family, and "
+            "the best together; --with then names families.",
+        ),
+    ] = "ladder",
+    budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="For the full study: end within 90s, 30m or 2h, the telling ones first.")
+    ] = None,
+    rerank: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="For the full study: a cross-encoder to read the first answers again.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(metavar="N", help="Learn what is learnt with chance N times over.")] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Candidates that surely differ by less are the same (default: 0.01).", show_default=False)
+    ] = None,
+    by: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Show the queries by this metadata too; may be given again.")
+    ] = None,
+    judgements: Annotated[
+        Path | None, typer.Option(metavar="POOL.csv", help="Judgements by hand, in a file of vicino pool.")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -93,14 +130,18 @@ def compare(
     names = [name for listed in with_ or () for name in split_names(listed, ",")]
     chosen: dict[str, Any] = {"candidates": names} if names else {}
     shared = chosen | _metrics(metrics) | {"split": split, "seed": seed, "report_to": report, "command": typed()}
+    given: dict[str, Any] = {"seeds": seeds, "margin": margin, "by": tuple(by or ()), "judgements": judgements}
+    given |= {"budget": None if budget is None else _seconds(budget), "reranker": rerank}
+    asked = {name: value for name, value in given.items() if value not in (None, ())}
     kind, path = _kind(data)
     if kind:
-        _refuse({"--text": text, "--save": save}, kind)
-        _compare_kind(kind, path, shared, columns, as_json, quiet)
+        _refuse({"--text": text, "--save": save, "--study": study != "ladder"} | {f"--{name}": 1 for name in asked}, kind)
+        _compare_kind(kind, path, shared, columns, cache, as_json, quiet)
         return
     _refuse({"--columns": columns}, "documents")
     with bars(quiet):
-        comparison = workbench.compare(path, **shared, text=text, queries=queries, cache=cache, save_to=save)
+        options: dict[str, Any] = {"text": text, "queries": queries, "cache": cache, "save_to": save, "study": study}
+        comparison = workbench.compare(path, **shared, **options, **asked)
     _show(comparison, as_json)
     for what, place in (("The report", report), ("The winner", save)):
         if place is not None:
@@ -160,58 +201,6 @@ def evaluate(
     _show(comparison, as_json)
 
 
-@app.command()
-def doctor(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Look at this collection; model: at an encoder, on DATA.")
-    ] = None,
-    data: Annotated[Path | None, typer.Argument(metavar="[DATA]", help="For model: a BEIR folder, or a folder or file.")] = None,
-    encoder: Annotated[str, typer.Option(help="For model: which one: a name, a model folder, a hub name.")] = "minilm",
-    reference: Annotated[
-        Path | None, typer.Option(metavar="DATA", help="For model: what it was chosen on, to see whether the data moved since.")
-    ] = None,
-    fix: Annotated[bool, typer.Option("--fix", help="For model: try the cures on a copy, and measure them on DATA.")] = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """What this machine, a collection, or an encoder on DATA lacks, and what mends it. Exit 1 where something is broken."""
-    from vicino import workbench
-    from vicino.errors import InputError
-
-    if data is None and (fix or reference is not None):
-        raise InputError(
-            "--fix and --reference are of an encoder, on data", mend="vicino doctor model DATA --encoder minilm --fix"
-        )
-    if data is not None and name != "model":
-        raise InputError(f"{name} is looked at without data", mend="vicino doctor NAME, or vicino doctor model DATA")
-    with bars(quiet):
-        if data is not None:
-            looked = workbench.doctor_model(data, encoder=encoder, reference=reference, fix=fix)
-            findings, cures = looked.findings, looked.cures
-        else:
-            findings, cures = tuple(workbench.doctor(name)), ()
-    if as_json:
-        plain = [vars(finding) for finding in findings]
-        print_json(plain if data is None else {"findings": plain, "cures": [cure.to_json() for cure in cures]})
-    else:
-        signs = {"ok": "ok", "missing": "not installed", "problem": "PROBLEM"}
-        rows = [[f.about, signs[f.state], _found(f)] for f in findings]
-        from vicino.evaluation.text import table
-
-        print(table(["", "state", "found"], rows, width=width()))
-        for cure in cures:
-            print(f"tried on a copy: {cure}")
-    if any(finding.state == "problem" for finding in findings):
-        raise typer.Exit(1)
-
-
-def _found(finding: Finding) -> str:
-    """What was found, why, and what mends it, one a line."""
-    threshold = f" ({finding.threshold})" if finding.threshold else ""
-    mend = f"\n→ {finding.mend}" if finding.mend else ""
-    return finding.value + threshold + (f"\n{finding.cause}" if finding.cause else "") + mend
-
-
 def _show(comparison: Comparison, as_json: bool) -> None:
     from vicino.evaluation import report
     from vicino.evaluation.text import comparison_text
@@ -220,6 +209,20 @@ def _show(comparison: Comparison, as_json: bool) -> None:
         print_json(report.to_json(comparison, command=typed()))
     else:
         print(comparison_text(comparison, width=width()))
+
+
+def _seconds(text: str) -> float:
+    """A time as people write it.
+
+    >>> _seconds("90s"), _seconds("30m"), _seconds("1.5h")
+    (90.0, 1800.0, 5400.0)
+    """
+    from vicino.errors import InputError
+
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if found is None:
+        raise InputError(f"{text!r} is no time", mend="write 90s, 30m or 2h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def _kind(words: Sequence[str]) -> tuple[str, Path]:
@@ -242,13 +245,14 @@ def _refuse(options: Mapping[str, object], kind: str) -> None:
             raise InputError(f"{name} says nothing about {kind}", mend="leave it out")
 
 
-def _compare_kind(kind: str, path: Path, options: dict[str, Any], columns: str, as_json: bool, quiet: bool) -> None:
+def _compare_kind(kind: str, path: Path, options: dict[str, Any], columns: str, cache: bool, as_json: bool, quiet: bool) -> None:
     """Climb the ladder of a kind, and show it."""
     from vicino import workbench
     from vicino.catalog import call
 
     with bars(quiet):
-        found = getattr(workbench, f"compare_{kind}")(path, **options, columns=call(f"columns({columns})")[1] or None)
+        verb = getattr(workbench, f"compare_{kind}", None) or partial(workbench.compare_task, kind, cache=cache)
+        found = verb(path, **options, columns=call(f"columns({columns})")[1] or None)
     print_json(found.to_json()) if as_json else print(printable(KINDS[kind](found, width=width())))
     if options["report_to"] is not None:
         say(f"The report: {options['report_to']}")

@@ -20,7 +20,7 @@ Metrics = Annotated[
     str | None, typer.Option(metavar="A,B", help="Metrics; the first decides (default: nDCG@10,Recall@100,MRR@10,judged@10).")
 ]
 Tenant = Annotated[str, typer.Option(help="Whose documents; no tenant ever sees another's.")]
-Report = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report: .html or .json.")]
+Report = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report: .html, .md or .json.")]
 
 
 def recipe_of(params: str, **named: Any) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def read_queries(path: str | Path) -> list[Query]:
     for one in table_documents(source, Columns(), refuse, limit=MAX_CHARACTERS):
         if one.id in queries:
             raise DuplicateIds(f"{source}: two queries have the id {one.id!r}", mend="give each query an id of its own")
-        queries[one.id] = Query(one.id, one.text or one.title)
+        queries[one.id] = Query(one.id, one.text or one.title, one.metadata)
     if not queries:
         raise EmptyInput(f"{source} holds no queries", mend="add queries, one JSON object a line")
     return list(queries.values())

@@ -48,10 +48,11 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One thing that somebody asks."""
+    """One thing that somebody asks. What is known about it (`metadata`) makes it no other query."""
 
     id: str
     text: str
+    metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

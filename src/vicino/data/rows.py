@@ -16,12 +16,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from vicino.data.files import Lines, opened, text_stream, well_formed
+from vicino.data.files import MAX_CHARACTERS, Lines, opened, text_stream, well_formed
 from vicino.data.formats import kind_of
 from vicino.data.records import Document
 from vicino.errors import UnknownName, UnreadableSource
 
-__all__ = ["TABLES", "Columns", "Row", "Skip", "recognise", "row_documents", "table_documents"]
+__all__ = ["TABLES", "Columns", "Row", "Skip", "column_names", "recognise", "row_documents", "table_documents"]
 
 Row = tuple[int, Mapping[str, Any]]  # the line (Parquet: the row), counted from 1, and the values by column
 Skip = Callable[[int | None, str], None]  # told the line and the reason of everything left out
@@ -286,3 +286,16 @@ def table_documents(
         raise UnreadableSource("not a table", mend=f"give a file of {', '.join(TABLES)}")
     rows = TABLES[kind](path, limit, skip)
     return row_documents(rows, asked, skip, limit=limit, prefix=prefix, keep_empty=keep_empty)
+
+
+def column_names(path: Path) -> tuple[str, ...]:
+    """The columns of a table's first row; none where the file is no table, or has no rows."""
+    kind = kind_of(path.name)
+    if kind not in TABLES or not path.is_file():
+        return ()
+
+    def ignore(line: int | None, reason: str) -> None:
+        """Whoever reads the whole table is told."""
+
+    first = next(iter(TABLES[kind](path, MAX_CHARACTERS, ignore)), None)
+    return () if first is None else tuple(first[1])

@@ -7,7 +7,7 @@ same within a margin, or not told apart yet. A log whose groups are not what the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from vicino.metrics.experiments import (
     mismatch,
     ratio,
     smallest_effect,
+    users_for_normal,
     users_needed,
 )
 from vicino.metrics.significance import Interval, holm
@@ -212,7 +213,19 @@ def read(
         asked.decided(metric, name, sides, interval, p, p < level)
         for (metric, name), sides, (interval, _), p in zip(pairs, found, shown, holm([p for _, p in shown]), strict=True)
     )
-    return Reading(sizes, control, p, peek, level, compared, log.notes)
+    notes = (
+        *log.notes,
+        *(note for metric in metrics if "/" in metric for note in _heavy(metric, values[metric], min(log.sizes))),
+    )
+    return Reading(sizes, control, p, peek, level, compared, notes)
+
+
+def _heavy(metric: str, parts: _Sides, users: int) -> Iterator[str]:
+    """A warning where a few users hold so much of a metric that its interval is not to be trusted."""
+    wanted = users_for_normal(*parts)
+    if wanted > users:
+        most = float(parts[0].max() / parts[0].sum())
+        yield f"{metric}: a few users hold much of it (one has {most:.1%}); to be exact its interval wants {wanted:,} a group"
 
 
 def _of(log: Log, parts: _Sides, group: str) -> Ratio:

@@ -33,14 +33,18 @@ __all__ = [
 Role = Literal["pick", "baseline", "other"]
 
 _LETTER, _LINE = 6.7, 15  # pixels of a letter of 12 pixel text, on average, and from one line to the next
+_BOLD = 8.5  # pixels of a letter of a bold label, on average
 _WIDTHS = (300, 900)  # pixels: in the narrowest place, the widest one and any between them, labels must not collide
 _LEFT, _RIGHT = 0.1, 0.95  # the share of the width that data fill; the numbers of the axis stand left of it
+_ON_TOP = ("other", "baseline", "pick")  # the last is drawn over its twins
+LABELLED = 12  # marks of a scatter that all get a label; of more, only those that matter do
 _SHAPES = {"pick": "M0-7.5 7.5 0 0 7.5-7.5 0Z", "baseline": "M-5-5H5V5H-5Z", "other": "M-5 0A5 5 0 1 1 5 0A5 5 0 1 1-5 0Z"}
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A candidate on a chart. `low` and `high` bound its quality, `cost` is in seconds, `note` is a word beside its label."""
+    """A candidate on a chart. `low` and `high` bound its quality, `cost` is in seconds, `note` is a word beside its label,
+    `dots` are single measurements of the same, such as those of several seeds."""
 
     label: str
     quality: float
@@ -49,6 +53,7 @@ class Mark:
     cost: float = 0.0
     role: Role = "other"
     note: str = ""
+    dots: tuple[float, ...] = ()
 
 
 # Axes -------------------------------------------------------------------------------------------------------------------
@@ -113,23 +118,37 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 # Charts -----------------------------------------------------------------------------------------------------------------
 
 
-def intervals(marks: Sequence[Mark], *, name: str, title: str, desc: str, reference: float) -> Svg:
-    """A row for each mark: its label, and below it a dot on the line from `low` to `high`; a dashed line at `reference`."""
+def intervals(
+    marks: Sequence[Mark],
+    *,
+    name: str,
+    title: str,
+    desc: str,
+    reference: float,
+    span: tuple[float, float] | None = None,
+) -> Svg:
+    """A row for each mark: its label, and below it a dot on the line from `low` to `high`; a dashed line at `reference`.
+
+    Several charts with one `span`, the least and the largest value of them all, have one axis.
+    """
     _require(marks, title)
     row, top = 46, 8
     bottom = top + row * len(marks)
-    ticks = nice_ticks(min(mark.low for mark in marks), max(mark.high for mark in marks))
+    ticks = nice_ticks(*(span or (min(mark.low for mark in marks), max(mark.high for mark in marks))))
     x = _scale(ticks[0], ticks[-1], 0.02, 0.98)
     parts = [svg.line(x(tick), x(tick), top, bottom, "grid") for tick in ticks]
     parts.append(svg.line(x(reference), x(reference), top, bottom, "reference"))
     for number, mark in enumerate(marks):
         y = top + row * number
-        note = [svg.tag("tspan", mark.note, dx=8, class_="note")] if mark.note else []
+        short = _short(mark.label, 30)
+        fits = _BOLD * len(short) + _LETTER * (len(mark.note) + 8) < _WIDTHS[0]  # beside the value, in the narrowest place
+        note = [svg.tag("tspan", mark.note, dx=8, class_="note" if fits else "note spare")] if mark.note else []
         parts += [
             svg.line(0, 1, y, y, "rule") if number else Svg(""),
-            svg.tag("text", _short(mark.label, 30), *note, x="0", y=y + 18, class_=f"label {mark.role}"),
+            svg.tag("text", short, *note, x="0", y=y + 18, class_=f"label {mark.role}"),
             svg.text(f"{mark.quality:.3f}", 1, y + 18, anchor="end", class_=f"value {mark.role}"),
             svg.line(x(mark.low), x(mark.high), y + 32, y + 32, f"whisker {mark.role}"),
+            *(svg.line(x(dot), x(dot), y + 25, y + 39, f"seed {mark.role}") for dot in mark.dots),
             _dot(mark, x(mark.quality), y + 32, f"{mark.label}: {mark.quality:.3f}, from {mark.low:.3f} to {mark.high:.3f}"),
         ]
     parts += _ticks_below(ticks, x, bottom + 18)
@@ -139,7 +158,7 @@ def intervals(marks: Sequence[Mark], *, name: str, title: str, desc: str, refere
 def scatter(marks: Sequence[Mark], *, name: str, title: str, desc: str, x_label: str, y_label: str) -> Svg:
     """Quality against cost on a logarithmic axis, with the Pareto front as a line of steps, and labels that do not collide.
 
-    Costs below a millisecond are drawn as one.
+    Costs below a millisecond are drawn as one. Where there are many marks, those that are beaten and play no role have no label.
     """
     _require(marks, title)
     top, bottom = 42, 308
@@ -155,22 +174,20 @@ def scatter(marks: Sequence[Mark], *, name: str, title: str, desc: str, x_label:
         parts += [svg.line(0, 1, y_of(tick), y_of(tick), "grid"), svg.text(label, 0, y_of(tick) - 4, class_="tick")]
     for tick in _apart(log_ticks(low, high), lambda cost: x_of(math.log(cost))):
         parts.append(svg.text(_seconds(tick), x_of(math.log(tick)), bottom + 20, anchor="middle", class_="tick"))
-    steps = [places[index] for index in pareto(list(zip(costs, qualities, strict=True)))]
+    front = pareto(list(zip(costs, qualities, strict=True)))
+    steps = [places[index] for index in front]
     taken = [_Box(x, x, -7, 7, y - 7, y + 7) for x, y in places]
     taken += [_Box(0, 0, 0, 30, y_of(tick) - _LINE, y_of(tick)) for tick in ticks]
     lines = []
     for (x0, y0), (x1, y1) in pairwise(steps):
         parts += [svg.line(x0, x1, y0, y0, "front"), svg.line(x1, x1, y0, y1, "front")]
         lines += [_Box(x0, x1, 0, 0, y0 - 1, y0 + 1), _Box(x1, x1, -1, 1, y1, y0)]
-    labels = [_short(mark.label, 26) for mark in marks]
+    kept = range(len(marks)) if len(marks) <= LABELLED else {*front, *(i for i, mark in enumerate(marks) if mark.role != "other")}
+    labels = [_short(mark.label, 26) if index in kept else "" for index, mark in enumerate(marks)]
     drawn = list(zip(marks, places, labels, _place(labels, places, taken, lines, top - 22, bottom), strict=True))
-    for mark, (x, y), label, spot in sorted(drawn, key=lambda each: each[0].role == "pick"):  # the pick lies on top
-        text = svg.tag("text", label, x=spot.dx, y=spot.dy + 4, text_anchor=spot.anchor, class_=f"label small {mark.role}")
-        leader = (
-            [svg.tag("path", d=f"M0 0L{svg.rounded(0.8 * spot.dx)} {svg.rounded(spot.dy)}", class_="leader")] if spot.far else []
-        )
-        hint = f"{mark.label}: {mark.quality:.3f} at {mark.cost:.3g} s"
-        parts += [svg.at(x, y, *leader, text), _dot(mark, x, y, hint)]
+    for mark, (x, y), label, spot in sorted(drawn, key=lambda each: _ON_TOP.index(each[0].role)):
+        parts += [_label(mark, label, spot, x, y)] if label else []
+        parts.append(_dot(mark, x, y, f"{mark.label}: {mark.quality:.3f} at {mark.cost:.3g} s"))
     return svg.drawing(name, title, desc, bottom + 48, parts)
 
 
@@ -290,6 +307,9 @@ def _place(
         return box.outside(top, bottom), sum(box.meets(other) for other in covered), 1.5 * _LINE * crossed + abs(spot.dy)
 
     for label, (x, y) in zip(labels, places, strict=True):
+        if not label:
+            spots.append(_NEAR[0])
+            continue
         spot, box = min(((spot, _label_box(label, x, y, spot)) for spot in _SPOTS), key=lambda choice: cost(*choice))
         spots.append(spot)
         covered.append(box)
@@ -312,6 +332,12 @@ def _label_box(label: str, x: float, y: float, spot: _Spot) -> _Box:
 
 
 # Parts of charts ----------------------------------------------------------------------------------------------------
+
+
+def _label(mark: Mark, label: str, spot: _Spot, x: float, y: float) -> Svg:
+    text = svg.tag("text", label, x=spot.dx, y=spot.dy + 4, text_anchor=spot.anchor, class_=f"label small {mark.role}")
+    leader = svg.tag("path", d=f"M0 0L{svg.rounded(0.8 * spot.dx)} {svg.rounded(spot.dy)}", class_="leader")
+    return svg.at(x, y, *([leader] if spot.far else []), text)
 
 
 def _dot(mark: Mark, x: float, y: float, hint: str) -> Svg:

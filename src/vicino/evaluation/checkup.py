@@ -1,20 +1,28 @@
-"""A collection looked at: models that moved, rows without vectors, changes half done, indexes under target, odd vectors."""
+"""A collection looked at: models that moved, rows without vectors, changes half done, indexes under target, odd vectors.
+
+Here is what the store and its models say; what the texts and vectors show is looked for in `vicino.evaluation.contents`.
+"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vicino import progress
+from vicino.data.records import Document
+from vicino.encoders import Encoder
 from vicino.errors import VicinoError
+from vicino.evaluation import contents, symptoms
+from vicino.evaluation.contents import ALIKE
+from vicino.evaluation.cures import Cure
+from vicino.evaluation.diagnosis import Diagnosis
 from vicino.evaluation.doctor import Finding
 from vicino.retrieval.chosen import kept_recalls
 from vicino.retrieval.migrate import called, command, lacking
-from vicino.retrieval.passages import drift
 from vicino.spaces import Space
 from vicino.store.base import EVERYONE
 from vicino.store.collection import Collection
@@ -22,46 +30,50 @@ from vicino.store.succession import before, pending
 
 __all__ = ["look_at"]
 
-ALIKE = 0.99  # cosine of a model's vectors then and now
 FEW_ROWS = 500  # a file, where there are `MANY_FILES`
 MANY_FILES = 200
-SHARED = 0.01  # of the passages may have the vector of another text
-_SAMPLE = 64  # stored vectors that are made again
 
 
-def look_at(collection: Collection) -> list[Finding]:
+def look_at(
+    collection: Collection, *, reference: Sequence[Document] | None = None, cure: bool = False, seed: int = 0
+) -> Diagnosis:
     """Every finding with its value, the threshold, the cause and the command that mends it; fine ones too.
 
-    Opens the models and reads all vectors once.
+    Opens the models, reads all vectors once, and embeds a few passages again. `reference` are documents of the domain that the
+    models were chosen on: a shift since is looked for (without them, between what came first and what came later). With `cure`
+    the cures are tried on a copy of some passages. Raises what the store raises.
     """
     collection.refresh()
-    looks: list[Callable[[Collection], Iterator[Finding]]] = [_models, _migration, _vectors, _indexes, _files]
-    return [finding for look in looks for finding in look(collection)]
+    findings, encoders = _models(collection)
+    looks: list[Callable[[Collection], Iterator[Finding]]] = [_migration, _vectors, contents.repeated, contents.stale]
+    findings += [finding for look in looks for finding in look(collection)]
+    cures: list[Cure] = []
+    for number in collection.stored:
+        if collection.spaces[number] not in collection.store.spaces:
+            continue
+        encoder = encoders.get(number)
+        findings += contents.vectors_looked_at(collection, number, encoder, seed=seed)
+        moved = contents.domain_of(collection, number, encoder, reference, seed=seed)
+        findings += [] if moved is None else [moved]
+        if cure and encoder is not None and "asks" not in collection.models[number]:
+            cures += contents.cures_of(collection, encoder, seed=seed)
+    return Diagnosis((*findings, *_indexes(collection), *_files(collection)), tuple(cures))
 
 
-def _models(collection: Collection) -> Iterator[Finding]:
+def _models(collection: Collection) -> tuple[list[Finding], dict[int, Encoder]]:
+    """What each model says of itself, and those that could be opened."""
+    found, opened = list[Finding](), dict[int, Encoder]()
     for number, model in enumerate(collection.models):
         about, threshold = f"model {model['name']}", f"canaries' cosine at least {ALIKE}"
         try:
-            collection.encoder(number)
+            opened[number] = collection.encoder(number)
         except (VicinoError, OSError) as error:
             what, mend = (error.what, error.mend) if isinstance(error, VicinoError) else (str(error), "bring the old model back")
             cause = "its weights, its library or its server changed, or it is not there any more"
-            yield Finding(about, "problem", what, mend, threshold, cause)
-            continue
-        yield Finding(about, "ok", f"gives the vectors of {collection.spaces[number]}", "", threshold)
-        if number not in collection.stored or "asks" in model:
-            continue
-        lowest = drift(collection, number, limit=_SAMPLE)
-        about, threshold = f"vectors of {model['name']}", f"at least {ALIKE}, of {_SAMPLE} rows"
-        value = f"lowest cosine to what it makes now {lowest:.4f}"
-        if lowest >= ALIKE:
-            yield Finding(about, "ok", value, "", threshold)
+            found.append(Finding(about, "problem", what, mend, threshold, cause))
         else:
-            cause = "what is stored was made by another model, or from another text"
-            yield Finding(
-                about, "problem", value, f"embed again: {command(collection, number, '--to ENCODER')}", threshold, cause
-            )
+            found.append(Finding(about, "ok", f"gives the vectors of {collection.spaces[number]}", "", threshold))
+    return found, opened
 
 
 def _migration(collection: Collection) -> Iterator[Finding]:
@@ -87,7 +99,9 @@ def _migration(collection: Collection) -> Iterator[Finding]:
         if empty:
             value, cause = f"{empty:,} rows have none of {space}", "the store was changed by hand"
             mend = "restore the store from a copy, or delete these documents and ingest them again"
-            yield Finding("vectors", "problem", value, mend, "0", cause)
+            yield Finding("unembedded", "problem", value, mend, "0", cause)
+        else:
+            yield Finding("unembedded", "ok", f"every row has a vector of {space}", "", "0")
 
 
 def _indexes(collection: Collection) -> Iterator[Finding]:
@@ -153,16 +167,7 @@ def _vectors(collection: Collection) -> Iterator[Finding]:
             yield Finding(f"values of {name}", "problem", value, mend, "none", cause)
         else:
             yield Finding(f"values of {name}", "ok", f"all {counted.rows:,} finite, none zero", "", "none")
-        value = f"{counted.shared:,} of {counted.rows:,} rows have the vector of another text"
-        if counted.shared > SHARED * counted.rows:
-            cause = "texts that begin alike and were cut at the model's limit, or a model that tells them not apart"
-            mend = (
-                f"choose another model: {command(collection, number, '--to ENCODER')}; or cut documents shorter, in another "
-                f"collection: vicino ingest PATH --collection {collection.name}-2 --chunk passage"
-            )
-            yield Finding(f"duplicates of {name}", "problem", value, mend, f"{SHARED:.0%}", cause)
-        else:
-            yield Finding(f"duplicates of {name}", "ok", value, "", f"{SHARED:.0%}")
+        yield symptoms.twins(f"duplicates of {name}", counted.shared, counted.rows, contents.mends_of(collection, number))
 
 
 def _count(collection: Collection, space: Space) -> _Counted:

@@ -1,8 +1,9 @@
 """The ladder: several retrievers on one task, and what the numbers can and cannot tell.
 
-Every candidate's metrics come with bootstrap intervals. Each is compared with the best simple baseline, and with the best of
-all, by paired randomisation tests, corrected for the number of candidates (Holm). The verdict names a winner only where the
-queries can tell it from all others; otherwise it names the cheapest of those that they cannot tell apart.
+What the queries could show is said before the run. Every candidate's metrics come with bootstrap intervals, and with what they
+would be were the unjudged documents relevant; each candidate is tested against the best simple baseline and the best of all
+(`vicino.evaluation.contests`). The verdict names a winner only where the queries can tell it from all others; otherwise it names
+the cheapest of those that they cannot tell apart. A run file, made by any system, may compete as it is.
 """
 
 from __future__ import annotations
@@ -11,54 +12,55 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vicino import metrics, progress
-from vicino.data.records import Recipe
+from vicino.data.records import Hits, Recipe
 from vicino.encoders.base import Truncation
-from vicino.errors import EmptyInput, UnknownName, VicinoError
+from vicino.errors import EmptyInput, InputError, UnknownName, VicinoError
+from vicino.evaluation import runs
+from vicino.evaluation.contests import ALPHA as ALPHA
+from vicino.evaluation.contests import MARGIN, Contest, Verdict, listed, settle
+from vicino.evaluation.foreseen import Foreseen, foresee, hanging_together
 from vicino.evaluation.measure import Bench, Measurement, Tuning
+from vicino.evaluation.seeds import reseeded
+from vicino.evaluation.slices import Cut, Slice, cut, cut_by_judged, weigh_slices
 from vicino.evaluation.tasks import RetrievalTask
+from vicino.evaluation.unjudged import bounds
 from vicino.metrics import significance
 from vicino.metrics.ranking import judge
-from vicino.metrics.significance import Interval, Tally
+from vicino.metrics.significance import Interval, Seeds
 from vicino.retrieval import from_recipe, parse
 
-__all__ = ["LADDER", "METRICS", "Candidate", "Comparison", "Contest", "Verdict", "compare"]
+if TYPE_CHECKING:
+    from vicino.evaluation.study import Study
+
+__all__ = ["LADDER", "METRICS", "Candidate", "Comparison", "compare", "enter", "rung", "weigh"]
 
 log = logging.getLogger(__name__)
 
 LADDER = ("bm25", "tfidf", "lsa", "minilm", "bm25+minilm", "bm25+minilm:tuned")
 METRICS = ("nDCG@10", "Recall@100", "MRR@10", "judged@10")
-ALPHA = 0.05
+TOP = 10  # ranks in which equal scores are looked for
 WHOLE = 1000  # ranks that a metric without a cutoff sees: the depth of TREC's runs
 
 # What a candidate may raise without stopping the others; anything else is a fault of vicino itself.
 FAILURES = (VicinoError, OSError, RuntimeError, ValueError, TypeError, LookupError, ImportError, MemoryError, ArithmeticError)
 
 
-@dataclass(frozen=True)
-class Contest:
-    """One candidate against another, by the first metric: mean difference with interval, queries better / equal / worse,
-    and the two-sided p corrected for the number of candidates."""
-
-    against: str
-    difference: Interval
-    tally: Tally
-    p: float
-    detectable: float
-
-    @property
-    def clear(self) -> bool:
-        """Whether the queries can tell the two apart."""
-        return self.p < ALPHA
-
-
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One rung. A failed one has an `error` and nothing measured."""
+    """One rung. A failed one has an `error` and nothing measured.
+
+    `values` are the first metric's, one a query. Of a family that learns with chance and was taught with several seeds they are
+    means over the seeds, `seeds` holds the mean of each, and `levels` tells the luck of the queries from that of the seeds;
+    `found` and `recipe` are the first seed's. `bounds` is where the first metric would be were all unjudged documents
+    irrelevant, or ideal; None for a metric that asks how many were judged.
+    `notes` say in words what is odd about the answers.
+    """
 
     name: str
     recipe: Recipe | None = None
@@ -69,6 +71,10 @@ class Candidate:
     found: Measurement | None = None
     against_baseline: Contest | None = None
     against_best: Contest | None = None
+    bounds: tuple[float, float] | None = None
+    seeds: tuple[float, ...] = ()
+    levels: Seeds | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -77,8 +83,18 @@ class Candidate:
 
     @property
     def cost_seconds(self) -> float:
-        """What using it costs: seconds to take these documents in and to answer a thousand queries one at a time."""
-        return self.found.build_seconds + float(np.median(self.found.query_ms)) if self.found else np.inf
+        """What using it costs: seconds to take these documents in and to answer a thousand queries one at a time.
+
+        Infinite where nobody knows: of a run file.
+        """
+        if self.found is None or self.found.recipe.retriever == runs.FAMILY:
+            return np.inf
+        return self.found.build_seconds + float(np.median(self.found.query_ms))
+
+    @property
+    def luck(self) -> float:
+        """The variance of the mean that comes of the seeds, 0 where one seed cannot show it."""
+        return self.levels.seeds**2 / len(self.seeds) if self.levels else 0.0
 
     @property
     def truncation(self) -> Truncation | None:
@@ -89,19 +105,13 @@ class Candidate:
         return self.found.tuning if self.found else None
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What to use (`pick`), what scored highest (`best`), which candidates the queries cannot tell from it (`tied`)."""
-
-    pick: str
-    best: str
-    tied: tuple[str, ...]
-    sentence: str
-
-
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The evidence: a task, its candidates in the order asked for, the best simple baseline, and the verdict."""
+    """The evidence: a task, its candidates in the order asked for, the best simple baseline, and the verdict.
+
+    `units` is how many queries speak for themselves: intervals and tests draw these, and keep together the queries that share
+    their answers. `slices` are of the pick, the worst first; `foreseen` was said before the run.
+    """
 
     task: RetrievalTask
     metric_names: tuple[str, ...]
@@ -110,6 +120,11 @@ class Comparison:
     verdict: Verdict
     seed: int
     folds: int
+    margin: float = MARGIN
+    units: int = 0
+    slices: tuple[Slice, ...] = ()
+    foreseen: Foreseen | None = None
+    study: Study | None = None
 
     def __getitem__(self, name: str) -> Candidate:
         for candidate in self.candidates:
@@ -119,10 +134,10 @@ class Comparison:
 
     @property
     def winner(self) -> Recipe:
-        """The recipe of the verdict's pick."""
+        """The recipe of the verdict's pick. Raises InputError where that is a run file, which nobody can build."""
         recipe = self[self.verdict.pick].recipe
         if recipe is None:
-            raise EmptyInput("the pick has no recipe", mend="run the comparison again")
+            raise InputError(f"{self.verdict.pick} is a run file: it cannot be built", mend="compare the retriever that made it")
         return recipe
 
 
@@ -134,129 +149,184 @@ def compare(
     cache: Path | None = None,
     seed: int = 0,
     folds: int = 5,
+    seeds: int = 1,
+    margin: float = MARGIN,
+    by: Sequence[str] = (),
 ) -> tuple[Comparison, Bench]:
     """Climb the ladder. The first metric decides; the `Bench` holds what was built.
 
-    One failing candidate is reported and does not stop the others. Raises UnknownName for a name or metric that does not
-    exist, before anything is measured, and EmptyInput when no candidate could be measured.
+    A candidate that ends in .run or .trec is a file of answers. Families that learn with chance are taught with `seeds` seeds;
+    differences within `margin` are the same; `by` names columns of queries' or documents' metadata to slice by, beside those
+    slices that are always cut. One failing candidate is reported and does not stop the others. Raises UnknownName for a name,
+    metric or column that does not exist, and InputError for an option out of range or a run of other data, before anything is
+    measured; and EmptyInput when no candidate could be measured.
     """
+    if seeds < 1:
+        raise InputError(f"{seeds} seeds teach nothing", mend="give 1 seed, or 3 and more to see what luck does")
     wanted = [metrics.parse(name) for name in metric_names]
-    recipes = {name: parse(name, analyzer=task.analyzer) for name in dict.fromkeys(candidates)}
+    entrants = {name: enter(name, task) for name in dict.fromkeys(candidates)}
+    cuts = cut(task, by)
     depth = max(200, *(metric.cutoff or WHOLE for metric in wanted))
     bench = Bench(task, wanted[0], cache=cache, depth=min(depth, len(task.documents)), folds=folds, seed=seed)
-    names = progress.track(list(recipes), "Climbing the ladder", unit="candidates")
-    rungs = [_rung(name, recipes[name], bench, wanted, seed) for name in names]
-    standing = [rung for rung in rungs if not rung.error]
+    units = hanging_together(task)
+    foreseen = foresee(units, len(entrants), _known(entrants, bench))
+    log.info(foreseen.sentence)
+    shown = f" (differences of {foreseen.difference:.3f} would show)" if np.isfinite(foreseen.difference) else ""
+    names = progress.track(list(entrants), f"Climbing the ladder{shown}", unit="candidates")
+    rungs = [rung(name, entrants[name], bench, wanted, seeds, units) for name in names]
+    found = weigh(task, rungs, wanted, seed=seed, folds=folds, margin=margin, units=units, cuts=cuts)
+    return replace(found, foreseen=foreseen), bench
+
+
+def enter(name: str, task: RetrievalTask) -> Recipe | runs.Run:
+    """What a candidate's name means for a task: a recipe, or the answers of a run file. Raises UnknownName or InputError."""
+    return runs.read(name, task) if runs.is_run(name) else parse(name, analyzer=task.analyzer)
+
+
+def weigh(
+    task: RetrievalTask,
+    rungs: Sequence[Candidate],
+    wanted: Sequence[metrics.Metric],
+    *,
+    seed: int,
+    folds: int,
+    margin: float = MARGIN,
+    units: NDArray[np.intp] | None = None,
+    cuts: Sequence[Cut] = (),
+) -> Comparison:
+    """The comparison of candidates that were measured already, by the first of the metrics `wanted`.
+
+    `units` are those of `hanging_together`, made where they are not given; `cuts` those of `vicino.evaluation.slices.cut`.
+    Raises EmptyInput where every candidate failed.
+    """
+    units = hanging_together(task) if units is None else units
+    standing = [rung for rung in rungs if rung.values is not None]
     if not standing:
         raise EmptyInput(
             "no candidate could be measured: " + "; ".join(f"{r.name}: {r.error}" for r in rungs), mend="vicino doctor"
         )
-    best = max(standing, key=lambda rung: rung.mean)
-    baseline = max([rung for rung in standing if rung.simple] or [best], key=lambda rung: rung.mean)
-    judged = _contests(rungs, baseline, best, seed)
-    shown = tuple(metric.name for metric in wanted)
-    verdict = _verdict(judged, best.name, baseline.name, shown[0], len(task.queries))
-    return Comparison(task, shown, tuple(judged), baseline.name, verdict, seed, folds), bench
+    alone = [rung.recipe for rung in standing if rung.tuning is None]
+    settled = settle(
+        [rung.name for rung in standing],
+        np.stack([rung.values for rung in standing if rung.values is not None]),
+        # A fusion whose tuner answered "do not fuse" is one of its parts: where that stands beside it, that is named.
+        costs=[np.inf if rung.tuning and rung.recipe in alone else rung.cost_seconds for rung in standing],
+        simple=[rung.simple for rung in standing],
+        groups=units,
+        luck=[rung.luck for rung in standing],
+        margin=margin,
+        metric=wanted[0].name,
+        seed=seed,
+    )
+    told = zip(settled.intervals, settled.against_baseline, settled.against_best, strict=True)
+    judged = {
+        rung.name: replace(
+            rung,
+            metrics={**(rung.metrics or {}), wanted[0].name: interval},
+            against_baseline=baseline,
+            against_best=best,
+        )
+        for rung, (interval, baseline, best) in zip(standing, told, strict=True)
+    }
+    verdict = replace(settled.verdict, sentence=settled.verdict.sentence + _aside(rungs, judged[settled.verdict.pick]))
+    pick, baseline = judged[verdict.pick], judged[settled.baseline]
+    slices = _slices(task, cuts, pick, None if pick is baseline else baseline, units, seed)
+    return Comparison(
+        task,
+        tuple(metric.name for metric in wanted),
+        tuple(judged.get(rung.name, rung) for rung in rungs),
+        settled.baseline,
+        verdict,
+        seed,
+        folds,
+        margin,
+        len(np.unique(units)),
+        slices,
+    )
 
 
-def _rung(name: str, recipe: Recipe, bench: Bench, wanted: Sequence[metrics.Metric], seed: int) -> Candidate:
+def _slices(
+    task: RetrievalTask, cuts: Sequence[Cut], pick: Candidate, baseline: Candidate | None, units: NDArray[np.intp], seed: int
+) -> tuple[Slice, ...]:
+    """Those cut before the run, and those by what the pick found."""
+    if pick.found is None or pick.values is None:
+        return ()
+    grades = (grade for row in task.rows for grade in row.values())
+    cuts = [*cuts, *cut_by_judged(judge(pick.found.hits.ids, task.rows), grades)]
+    return weigh_slices(cuts, pick.values, baseline.values if baseline else None, groups=units, seed=seed)
+
+
+def rung(
+    name: str, entrant: Recipe | runs.Run, bench: Bench, wanted: Sequence[metrics.Metric], seeds: int, units: NDArray[np.intp]
+) -> Candidate:
+    """Measure one candidate by the metrics `wanted`; one that fails has an `error`. `units` are those of `hanging_together`."""
     try:
-        found = bench.measure(recipe)
-        simple = from_recipe(recipe).simple
+        found, simple, notes = _measured(entrant, bench)
+        taught = [found.hits, *_taught_again(entrant, bench, seeds)]
     except FAILURES as error:
         log.info("%s failed", name, exc_info=True)
         return Candidate(name, error=str(error) or type(error).__name__)
-    judged = judge(found.hits.ids, bench.task.rows)
-    values = {metric.name: metric(judged) for metric in wanted}
-    intervals = {key: significance.bootstrap_interval(each, seed=seed) for key, each in values.items()}
-    return Candidate(name, found.recipe, simple, metrics=intervals, values=values[wanted[0].name], found=found)
+    tables = [judge(hits.ids, bench.task.rows) for hits in taught]
+    values = {metric.name: np.stack([metric(table) for table in tables]) for metric in wanted}
+    means = np.stack([each.mean(axis=0) for each in values.values()])
+    intervals = significance.bootstrap_intervals(means, groups=units, seed=bench.seed)
+    first = wanted[0]
+    return Candidate(
+        name,
+        found.recipe if isinstance(entrant, Recipe) else None,
+        simple,
+        metrics=dict(zip(values, intervals, strict=True)),
+        values=means[0],
+        found=found,
+        bounds=None if first.name.startswith("judged") else bounds(tables[0], first),
+        seeds=tuple(values[first.name].mean(axis=1).tolist()) if len(taught) > 1 else (),
+        levels=_levels(values[first.name], units),
+        notes=(*notes, *_odd(found.hits)),
+    )
 
 
-def _contests(rungs: Sequence[Candidate], baseline: Candidate, best: Candidate, seed: int) -> list[Candidate]:
-    with_baseline = _against(rungs, baseline, seed)
-    with_best = _against(rungs, best, seed)
-    return [replace(rung, against_baseline=with_baseline.get(rung.name), against_best=with_best.get(rung.name)) for rung in rungs]
+def _levels(values: NDArray[np.float64], units: NDArray[np.intp]) -> Seeds | None:
+    enough = len(values) > 1 and len(np.unique(units)) > 1
+    return significance.seed_levels(values, groups=units) if enough else None
 
 
-def _against(rungs: Sequence[Candidate], other: Candidate, seed: int) -> dict[str, Contest]:
-    """Every measured candidate but `other` itself against `other`."""
-    pairs = [(rung.name, rung.values, other.values) for rung in rungs if rung.values is not None and rung.name != other.name]
-    corrected = significance.holm([significance.randomisation_test(a, b, seed=seed) for _, a, b in pairs if b is not None])
-    return {
-        name: Contest(
-            other.name,
-            significance.bootstrap_difference(a, b, seed=seed),
-            significance.wins_ties_losses(a, b),
-            p,
-            significance.detectable_difference(a - b, level=ALPHA / len(pairs)) if len(a) > 1 else float("inf"),
-        )
-        for (name, a, b), p in zip(pairs, corrected, strict=True)
-        if b is not None
-    }
+def _measured(entrant: Recipe | runs.Run, bench: Bench) -> tuple[Measurement, bool, tuple[str, ...]]:
+    """What it did, whether it is a simple baseline, and what is odd about it."""
+    if isinstance(entrant, runs.Run):
+        return entrant.measurement(bench.depth), False, entrant.notes
+    return bench.measure(entrant), from_recipe(entrant).simple, ()
 
 
-def _verdict(rungs: Sequence[Candidate], best: str, baseline: str, metric: str, queries: int) -> Verdict:
-    standing = [rung for rung in rungs if not rung.error]
+def _taught_again(entrant: Recipe | runs.Run, bench: Bench, seeds: int) -> list[Hits]:
+    """The answers of the same family with other seeds; none where it does not learn with chance."""
+    if isinstance(entrant, runs.Run):
+        return []
+    others = [reseeded(entrant, number) for number in range(1, seeds)]
+    return [bench.measure(other).hits for other in others if other is not None]
+
+
+def _odd(hits: Hits) -> tuple[str, ...]:
+    """What the scores say that the ranks do not."""
+    best = hits.scores[:, :TOP]
+    flat = int(np.count_nonzero((best == best[:, :1]).all(axis=1) & np.isfinite(best).all(axis=1))) if best.shape[1] > 1 else 0
+    if 10 * flat < len(best) or not flat:
+        return ()
+    return (f"gives its {best.shape[1]} best answers one score on {flat:,} of {len(best):,} queries: their order says nothing",)
+
+
+def _known(entrants: Mapping[str, Recipe | runs.Run], bench: Bench) -> dict[str, NDArray[np.float64]]:
+    """The first metric's values of those candidates that were measured in an earlier run."""
+    known = {name: bench.recall(entrant) for name, entrant in entrants.items() if isinstance(entrant, Recipe)}
+    return {name: bench.metric(judge(found.hits.ids, bench.task.rows)) for name, found in known.items() if found is not None}
+
+
+def _aside(rungs: Sequence[Candidate], pick: Candidate) -> str:
+    """What the verdict's sentence adds: what luck did to the pick, and who failed."""
     failed = [rung.name for rung in rungs if rung.error]
-    by_name = {rung.name: rung for rung in standing}
-    tied = tuple(rung.name for rung in standing if rung.against_best is not None and not rung.against_best.clear)
-    pick = _cheapest([by_name[name] for name in (best, *tied)])
-    sentence = _sentence(by_name, pick, best, tied, baseline, metric, queries)
-    return Verdict(
-        pick.name, best, tied, sentence + (f" Not measured, because they failed: {_listed(failed)}." if failed else "")
-    )
-
-
-def _cheapest(contenders: Sequence[Candidate]) -> Candidate:
-    """The cheapest to use, but never one that is clearly worse than the simple baseline.
-
-    A fusion whose tuner answered "do not fuse" is one of its parts: where that stands beside it, that is named.
-    """
-    alone = [rung.recipe for rung in contenders if rung.tuning is None]
-    named = [rung for rung in contenders if rung.tuning is None or rung.recipe not in alone]
-    sound = [rung for rung in named if not _loses(rung.against_baseline)]
-    return min(sound or named, key=lambda rung: rung.cost_seconds)
-
-
-def _loses(contest: Contest | None) -> bool:
-    return contest is not None and contest.clear and contest.difference.mean < 0
-
-
-def _sentence(
-    by_name: Mapping[str, Candidate],
-    pick: Candidate,
-    best: str,
-    tied: tuple[str, ...],
-    baseline: str,
-    metric: str,
-    queries: int,
-) -> str:
-    mean, low, high = by_name[best].metrics[metric]  # type: ignore[index]
-    score = f"{metric} {mean:.3f} [{low:.3f}, {high:.3f}]"
-    if len(by_name) == 1:
-        return f"{best} was the only one measured: {score}."
-    if not tied:
-        text = f"{best} wins: {score}, better than every other candidate that was measured, beyond chance."
-    else:
-        blur = max(by_name[name].against_best.detectable for name in tied)  # type: ignore[union-attr]
-        shown = f" (a true difference of {blur:.3f} would show four times in five)" if 0 < blur < np.inf else ""
-        text = (
-            f"{best} scores highest ({score}), but the {queries:,} queries cannot tell it from {_listed(tied)}{shown}; "
-            f"{pick.name} is the cheapest of them: use {pick.name}."
+    text = ""
+    if pick.levels:
+        text += (
+            f" Other queries would move the mean of {pick.name} by {pick.levels.queries:.3f}, another seed of its training by "
+            f"{pick.levels.seeds:.3f} (standard deviations; {len(pick.seeds)} seeds)."
         )
-    contest = pick.against_baseline
-    if not by_name[baseline].simple:  # nothing simple was measured
-        return text
-    if pick.name == baseline or contest is None:
-        return text + " It is the simple baseline itself."
-    sign = "above" if contest.difference.mean >= 0 else "below"
-    p = f"p {'< .001' if contest.p < 0.001 else f'= {contest.p:.3f}'}"
-    wins, ties, losses = contest.tally
-    return text + (
-        f" Against the best simple baseline, {baseline}, {pick.name} is {abs(contest.difference.mean):.3f} {sign} "
-        f"({p}; better on {wins:,} queries, equal on {ties:,}, worse on {losses:,})."
-    )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return text + (f" Not measured, because they failed: {listed(failed)}." if failed else "")

@@ -31,7 +31,8 @@ _LOW_DISK = 2 << 30  # bytes
 class Finding:
     """One thing looked at. `state` is "ok", "missing" (optional, and not there) or "problem"; `mend` is a command or empty.
 
-    Where the value is measured against something, `threshold` says what, and `cause` what makes it pass that.
+    Where the value is measured against something, `threshold` says what, `cause` what makes it pass that, and `reference` who
+    described the measure, and what a healthy model has.
     """
 
     about: str
@@ -40,6 +41,7 @@ class Finding:
     mend: str = ""
     threshold: str = ""
     cause: str = ""
+    reference: str = ""
 
 
 def environment(home: Path) -> list[Finding]:

@@ -19,7 +19,18 @@ from vicino.metrics.similarity import paired_cosine
 from vicino.progress import track
 from vicino.vectors import as_vectors
 
-__all__ = ["OPERATORS", "Spread", "classify_nodes", "cluster_nodes", "indicators", "link_features", "predict_links"]
+__all__ = [
+    "OPERATORS",
+    "Spread",
+    "classified_links",
+    "classify_nodes",
+    "cluster_nodes",
+    "indicators",
+    "link_features",
+    "neighbourhood_scores",
+    "predict_links",
+    "told_labels",
+]
 
 Vectors = NDArray[np.float32]
 
@@ -94,7 +105,7 @@ def classify_nodes(
     for seed in track(seeds, "classifying nodes", unit="seeds"):
         order = np.random.default_rng(seed).permutation(len(rows))
         train, test = order[:n_train], order[n_train:]
-        told = _likeliest(_one_against_rest(rows[train], truth[train], rows[test], C), truth[test].sum(axis=1))
+        told = told_labels(rows[train], truth[train], rows[test], truth[test].sum(axis=1), C=C)
         micro.append(micro_f1(truth[test], told))
         macro.append(macro_f1(truth[test], told))
     return {"micro_f1": Spread(tuple(micro)), "macro_f1": Spread(tuple(macro))}
@@ -137,7 +148,7 @@ def predict_links(
         truth = np.repeat([1, 0], [len(split.held_out), len(split.non_edges)])
         left, right = rows[pairs[:, 0]], rows[pairs[:, 1]]
         scores = {"dot": np.einsum("nd,nd->n", left, right), "cosine": paired_cosine(left, right)}
-        scores |= _neighbourhoods(split.train, pairs) | _classified(rows, split, pairs, seed)
+        scores |= neighbourhood_scores(split.train, pairs) | classified_links(rows, split, pairs, seed)
         for name, each in scores.items():
             found.setdefault(name, []).append(roc_auc(truth, each))
     return {name: Spread(tuple(values)) for name, values in found.items()}
@@ -153,6 +164,14 @@ def link_features(vectors: Vectors, pairs: Pairs, operator: str) -> Vectors:
     if operator not in OPERATORS:
         raise InputError(f"there is no operator {operator!r}", mend=f"choose one of {', '.join(OPERATORS)}")
     return OPERATORS[operator](left, right)
+
+
+def told_labels(
+    rows: Vectors, truth: NDArray[np.bool_], asked: Vectors, counts: NDArray[np.int64], *, C: float = 1.0
+) -> NDArray[np.bool_]:
+    """(m, k) indicators that one logistic regression a label tells of (m, d) `asked`, having learnt from (n, d) rows and (n, k)
+    indicators: of each the `counts` (m,) likeliest labels, as it is known how many it has (Perozzi et al. 2014)."""
+    return _likeliest(_one_against_rest(rows, truth, asked, C), counts)
 
 
 def _labelled(vectors: ArrayLike, labels: ArrayLike) -> tuple[Vectors, NDArray[np.bool_]]:
@@ -185,8 +204,13 @@ def _likeliest(scores: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArra
     return told
 
 
-def _classified(rows: Vectors, split: EdgeSplit, asked: Pairs, seed: int) -> dict[str, NDArray[np.float64]]:
-    """The scores of pairs by a logistic regression on each operator's features."""
+def classified_links(
+    rows: Vectors, split: EdgeSplit, asked: Pairs, seed: int, operators: Sequence[str] = tuple(OPERATORS)
+) -> dict[str, NDArray[np.float64]]:
+    """The scores of (m, 2) pairs by a logistic regression on each operator's features of (n, d) vectors of the nodes.
+
+    It learns from edges of `split.train`, and from as many pairs that no edge joins, of which none is asked.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -195,15 +219,22 @@ def _classified(rows: Vectors, split: EdgeSplit, asked: Pairs, seed: int) -> dic
     others = non_edges(split.train, len(edges), seed=seed + 1, beside=asked)
     pairs, truth = np.concatenate([edges, others]), np.repeat([1, 0], [len(edges), len(others)])
     scores = {}
-    for operator in OPERATORS:
+    for operator in operators:
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         model.fit(link_features(rows, pairs, operator), truth)
         scores[operator] = model.decision_function(link_features(rows, asked, operator))
     return scores
 
 
-def _neighbourhoods(graph: Graph, pairs: Pairs) -> dict[str, NDArray[np.float64]]:
-    """Two baselines: how many neighbours each pair has in common, and how telling these are."""
+def neighbourhood_scores(graph: Graph, pairs: Pairs) -> dict[str, NDArray[np.float64]]:
+    """Two baselines of (m, 2) pairs of rows: how many neighbours both have in common, and how telling these are.
+
+    Over edges without directions; "adamic_adar" counts a common neighbour as 1 / ln(its degree) (Adamic and Adar 2003).
+
+    >>> square = Graph.of_edges([0, 1, 2, 3], [1, 2, 3, 0])
+    >>> neighbourhood_scores(square, np.array([[0, 2], [0, 1]]))["common_neighbours"].tolist()
+    [2.0, 0.0]
+    """
     from scipy.sparse import diags_array
 
     links = graph.undirected().adjacency().astype(np.bool_).astype(np.float64)

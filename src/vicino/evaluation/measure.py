@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from vicino import artifacts, progress
 from vicino.data import splits
-from vicino.data.records import Hits, Recipe
+from vicino.data.records import Document, Hits, Recipe
 from vicino.encoders.base import Truncation
-from vicino.errors import ArtifactError, InputError, SpaceMismatch, VicinoError
+from vicino.errors import ArtifactError, InputError, InvalidVectors, SpaceMismatch, VicinoError
 from vicino.evaluation.provenance import made_with
-from vicino.evaluation.tasks import RetrievalTask
+from vicino.evaluation.tasks import RetrievalTask, documents_id
 from vicino.metrics import Metric
 from vicino.retrieval import RETRIEVERS, Retriever, from_recipe, load
 from vicino.retrieval.fused import Fused, Pool, combine, metric_by_weights, pool, weight_grid
@@ -102,25 +102,36 @@ class Bench:
 
     def measure(self, recipe: Recipe) -> Measurement:
         """Build, search and time; or recall what was measured before over the same content."""
-        made_of = [from_recipe(recipe).identity(), self.task.fingerprint, made_with()]
-        key = fingerprint([*made_of, self.metric.name, self.depth, self.folds, self.seed])
-        if key not in self._measured:
-            found = self._recall(key)
-            if found is None:
-                found = self._measure_fused(recipe) if recipe.retriever == Fused.family else self._measure_one(recipe)
-                self._keep(key, found)
+        found = self.recall(recipe)
+        if found is None:
+            found = self._measure_fused(recipe) if recipe.retriever == Fused.family else self._measure_one(recipe)
+            self._keep(self._key(recipe), found)
+            self._measured[self._key(recipe)] = found
+        return found
+
+    def recall(self, recipe: Recipe) -> Measurement | None:
+        """What was measured before over the same content, in this run or an earlier one; None where nothing was."""
+        key = self._key(recipe)
+        if key not in self._measured and (found := self._recall(key)) is not None:
             self._measured[key] = found
-        return self._measured[key]
+        return self._measured.get(key)
 
     def retriever(self, recipe: Recipe) -> Retriever:
         """The built retriever: from memory, from the cache, or built now."""
         return self._build(recipe).retriever
+
+    def _key(self, recipe: Recipe) -> str:
+        made_of = [from_recipe(recipe).identity(), self.task.fingerprint, made_with()]
+        return fingerprint([*made_of, self.metric.name, self.depth, self.folds, self.seed])
 
     # Measuring ------------------------------------------------------------------------------------------------------
 
     def _measure_one(self, recipe: Recipe) -> Measurement:
         built = self._build(recipe)
         hits = built.retriever.search(self.task.queries, self.depth)
+        unordered = int(np.isnan(hits.scores).any(axis=1).sum())
+        if unordered:
+            raise InvalidVectors(f"its scores are NaN on {unordered:,} of {len(hits):,} queries", mend="vicino doctor")
         cut = built.retriever.truncation(self.task.documents)
         return Measurement(
             built.retriever.recipe,
@@ -195,22 +206,38 @@ class Bench:
 
     # Building and keeping -------------------------------------------------------------------------------------------
 
-    def _build(self, recipe: Recipe) -> Built:
-        if recipe.parts:
-            parts = [self._build(part) for part in recipe.parts]
-            kind = RETRIEVERS[recipe.retriever]
-            made = kind.of_built([part.retriever for part in parts], self.task.documents, **recipe.params)
-            return Built(made, sum(part.seconds for part in parts), any(part.recalled for part in parts))
+    def _build(self, recipe: Recipe, held: Sequence[Document] | None = None) -> Built:
+        """The retriever over the task's documents, or over `held`, such as their pieces."""
+        documents = self.task.documents if held is None else held
+        held_id = self.task.documents_fingerprint if held is None else documents_id(documents)
         fresh = from_recipe(recipe)
-        key = fingerprint([fresh.identity(), self.task.documents_fingerprint, made_with()])
+        key = fingerprint([fresh.identity(), held_id, made_with()])
         if key not in self._built:
-            self._built[key] = self._open(key) or self._build_now(key, fresh)
+            made = self._assembled(recipe, documents) if recipe.parts else self._open(key)
+            self._built[key] = made or self._build_now(key, fresh, documents)
         return self._built[key]
 
-    def _build_now(self, key: str, retriever: Retriever) -> Built:
+    def _assembled(self, recipe: Recipe, documents: Sequence[Document]) -> Built:
+        """Of parts that are built, or were, each by itself."""
+        parts: list[Built] = []
+        elsewhere = 0.0
+
+        def build(part: Recipe, held: Sequence[Document]) -> Retriever:
+            nonlocal elsewhere
+            left = time.perf_counter()
+            parts.append(self._build(part, None if held is self.task.documents else held))
+            elsewhere += time.perf_counter() - left
+            return parts[-1].retriever
+
+        began = time.perf_counter()
+        made = RETRIEVERS[recipe.retriever].assemble(recipe, documents, build)
+        own = time.perf_counter() - began - elsewhere
+        return Built(made, own + sum(part.seconds for part in parts), any(part.recalled for part in parts))
+
+    def _build_now(self, key: str, retriever: Retriever, documents: Sequence[Document]) -> Built:
         retriever.warm_up()
         began = time.perf_counter()
-        retriever.build(self.task.documents)
+        retriever.build(documents)
         seconds = time.perf_counter() - began
         if self.cache is not None:
             parts = {"retriever": retriever.save}

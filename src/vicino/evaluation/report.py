@@ -1,6 +1,6 @@
-"""A comparison as a record: plain JSON that says all, and one HTML file made from that JSON alone.
+"""A comparison as a record: plain JSON that says all, and the HTML and Markdown files made from that JSON alone.
 
-The record names its schema; `vicino.evaluation.page` turns it into the page.
+The record names its schema; `vicino.evaluation.page` turns it into a page, `vicino.evaluation.markdown` into Markdown.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,15 @@ from typing import Any
 import numpy as np
 
 from vicino.errors import ArtifactError, InputError, UnreadableSource
-from vicino.evaluation import page
-from vicino.evaluation.compare import ALPHA, Candidate, Comparison, Contest
+from vicino.evaluation import markdown, page
+from vicino.evaluation.compare import Candidate, Comparison
+from vicino.evaluation.contests import ALPHA, Contest
+from vicino.evaluation.foreseen import Foreseen
 from vicino.evaluation.provenance import machine, versions
 from vicino.metrics import METRICS
 from vicino.metrics.significance import bootstrap_interval, randomisation_test
 
-__all__ = ["SCHEMA", "read_json", "require_ending", "to_html", "to_json", "write", "write_text"]
+__all__ = ["SCHEMA", "read_json", "require_ending", "to_html", "to_json", "to_markdown", "write", "write_text"]
 
 SCHEMA = "vicino.comparison/1"
 FIELDS = {
@@ -42,7 +45,7 @@ FIELDS = {
     "candidates": list,
     "queries": list,
 }
-ENDINGS = (".html", ".htm", ".json")
+ENDINGS = (".html", ".htm", ".md", ".json")
 
 
 def to_json(comparison: Comparison, *, seconds: float | None = None, command: str = "") -> dict[str, Any]:
@@ -71,9 +74,12 @@ def to_json(comparison: Comparison, *, seconds: float | None = None, command: st
         "metrics": [{"name": name, "meaning": METRICS.entry(name.partition("@")[0]).summary} for name in comparison.metric_names],
         "seed": comparison.seed,
         "folds": comparison.folds,
-        "statistics": _statistics(),
-        "verdict": vars(comparison.verdict),
+        "statistics": _statistics(comparison),
+        "foreseen": _foreseen(comparison.foreseen),
+        "verdict": comparison.verdict,
         "baseline": comparison.baseline,
+        "study": comparison.study,
+        "slices": comparison.slices,
         "candidates": [_candidate(candidate, len(task.documents)) for candidate in comparison.candidates],
         "queries": [{"id": query.id, "text": query.text} for query in task.queries],
         "machine": machine(),
@@ -88,16 +94,28 @@ def to_html(plain: Mapping[str, Any]) -> str:
     return page.render(plain)
 
 
-def require_ending(path: str | os.PathLike[str]) -> None:
-    """Raise InputError unless the name ends as a report's does; ask before the work, not after it."""
-    if Path(path).suffix.lower() not in ENDINGS:
-        raise InputError(f"{Path(path).name} says no format that reports have", mend="end the name with .html or .json")
+def to_markdown(plain: Mapping[str, Any]) -> str:
+    """The same as Markdown, without the charts. Raises UnreadableSource for another schema."""
+    _require_schema(plain)
+    return markdown.render(plain)
+
+
+def require_ending(path: str | os.PathLike[str], *, markdown: bool = True) -> None:
+    """Raise InputError unless the name ends as a report's does; ask before the work, not after it.
+
+    Without `markdown`, for whoever writes none, .md is refused too.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in ENDINGS or (ending == ".md" and not markdown):
+        said = ".html, .md or .json" if markdown else ".html or .json"
+        raise InputError(f"{Path(path).name} says no format that this report has", mend=f"end the name with {said}")
 
 
 def write(path: str | os.PathLike[str], plain: Mapping[str, Any]) -> Path:
-    """Write what `to_json` gave, as `.json` or as an `.html` page by the ending. Raises InputError or ArtifactError."""
-    as_json = Path(path).suffix.lower() == ".json"
-    return write_text(path, json.dumps(plain, indent=1, allow_nan=False) + "\n" if as_json else to_html(plain))
+    """Write what `to_json` gave, as `.json`, `.md` or an `.html` page by the ending. Raises InputError or ArtifactError."""
+    require_ending(path)
+    made = {".json": lambda: json.dumps(plain, indent=1, allow_nan=False) + "\n", ".md": lambda: to_markdown(plain)}
+    return write_text(path, made.get(Path(path).suffix.lower(), lambda: to_html(plain))())
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
@@ -136,15 +154,18 @@ def _require_schema(plain: Any) -> None:
         raise UnreadableSource(f"the report lacks {', '.join(wrong)}", mend="run vicino compare again with --report x.json")
 
 
-def _statistics() -> dict[str, Any]:
+def _statistics(comparison: Comparison) -> dict[str, Any]:
     return {
-        "interval": "percentile bootstrap over queries",
+        "interval": "percentile bootstrap over queries, those that share their answers together",
         "resamples": _default(bootstrap_interval, "resamples"),
         "level": _default(bootstrap_interval, "level"),
         "test": "paired randomisation, two-sided",
         "rounds": _default(randomisation_test, "rounds"),
-        "correction": "Holm",
+        "correction": "step-down max-T over all pairs (Westfall and Young)",
         "alpha": ALPHA,
+        "equivalence": "two one-sided tests, Holm",
+        "margin": comparison.margin,
+        "units": comparison.units,
     }
 
 
@@ -164,13 +185,16 @@ def _candidate(candidate: Candidate, documents: int) -> dict[str, Any]:
     if found is None:
         return plain
     return plain | {
-        "metrics": {name: interval._asdict() for name, interval in (candidate.metrics or {}).items()},
+        "metrics": candidate.metrics,
+        "notes": candidate.notes,
+        "bounds": candidate.bounds,
+        "seeds": candidate.seeds,
         "values": candidate.values,
         "against_baseline": _contest(candidate.against_baseline),
         "against_best": _contest(candidate.against_best),
         "build_seconds": found.build_seconds,
         "documents_per_second": documents / found.build_seconds if found.build_seconds > 0 else None,
-        "query_ms": {"p50": np.percentile(found.query_ms, 50), "p95": np.percentile(found.query_ms, 95)},
+        "query_ms": {f"p{share}": np.percentile(found.query_ms, share) if len(found.query_ms) else None for share in (50, 95)},
         "cost_seconds": candidate.cost_seconds,
         "index_bytes": found.index_bytes,
         "truncation": cut and vars(cut) | {"share": cut.share, "deciles": [_decile(tenth) for tenth in cut.deciles]},
@@ -181,11 +205,15 @@ def _candidate(candidate: Candidate, documents: int) -> dict[str, Any]:
     }
 
 
+def _foreseen(told: Foreseen | None) -> dict[str, Any] | None:
+    return None if told is None else vars(told) | {"sentence": told.sentence}
+
+
 def _contest(contest: Contest | None) -> dict[str, Any] | None:
     if contest is None:
         return None
-    told = {name: getattr(contest, name) for name in ("against", "p", "detectable", "clear")}
-    return told | {"difference": contest.difference._asdict()} | contest.tally._asdict()
+    told = ("against", "difference", "p", "detectable", "clear", "same", "margin", "decision")
+    return {name: getattr(contest, name) for name in told} | contest.tally._asdict()
 
 
 def _decile(tenth: Sequence[int]) -> dict[str, int]:
@@ -200,7 +228,12 @@ def _parts(candidate: Candidate) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON's own types: NumPy's become Python's, what is not finite becomes None, and half characters are replaced."""
+    """JSON's own types: NumPy's become Python's, what is not finite becomes None, and half characters are replaced; records
+    and named tuples become objects."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, np.ndarray | np.generic):

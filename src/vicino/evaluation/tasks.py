@@ -21,7 +21,7 @@ from vicino.data.splits import group_queries
 from vicino.errors import DuplicateIds, EmptyInput, InputError
 from vicino.spaces import fingerprint
 
-__all__ = ["RetrievalTask", "judged", "open_task", "synthetic"]
+__all__ = ["RetrievalTask", "documents_id", "judged", "open_task", "synthetic"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class RetrievalTask:
     @cached_property
     def documents_fingerprint(self) -> str:
         """Sixteen digits that name the documents by content, in their order."""
-        return fingerprint([[d.id, d.title, d.text] for d in self.documents])
+        return documents_id(self.documents)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -62,6 +62,11 @@ class RetrievalTask:
     def rows(self) -> list[Mapping[str, int]]:
         """The grades of each query, in the order of `queries`."""
         return [self.qrels[query.id] for query in self.queries]
+
+
+def documents_id(documents: Iterable[Document]) -> str:
+    """Sixteen digits that name documents by content, in their order."""
+    return fingerprint([[d.id, d.title, d.text] for d in documents])
 
 
 def judged(

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vicino.data.records import Recipe
 from vicino.encoders.base import Truncation
 from vicino.evaluation.compare import Candidate, Comparison
+from vicino.evaluation.contests import ALPHA
 from vicino.evaluation.scores import Scores
+from vicino.evaluation.spelling import listed, p_value
+
+if TYPE_CHECKING:
+    from vicino.evaluation.study import Study
 
 __all__ = ["comparison_text", "recipe_name", "scores_text", "table"]
 
-_WIDE = 140  # characters that the whole table of a comparison needs
-_ONLY_WHERE_WIDE = ("p95", "index", "cut")
+_WIDE = 156  # characters that the whole table of a comparison needs
+_ONLY_WHERE_WIDE = ("p", "p95", "index", "cut")
+_WORST = 3  # slices that are named
+_SHORT = 14  # characters of a name that may head a column
 
 
 def comparison_text(comparison: Comparison, *, width: int = 160) -> str:
@@ -25,13 +32,17 @@ def comparison_text(comparison: Comparison, *, width: int = 160) -> str:
     lines = [f"{task.name}: {len(task.documents):,} documents, {len(task.queries):,} queries"]
     lines += [f"  NOT JUDGED BY PEOPLE: {task.synthetic}"] if task.synthetic else []
     lines += [f"  {note}" for note in task.notes]
-    head = ["", *comparison.metric_names, f"vs {comparison.baseline}", "p", "docs/s", "ms/query", *_ONLY_WHERE_WIDE]
+    lines += [f"  {comparison.foreseen.sentence}"] if comparison.foreseen else []
+    versus = f"vs {comparison.baseline}" if len(comparison.baseline) <= _SHORT else "vs baseline"  # the legend names it
+    head = ["", *comparison.metric_names, versus, "decision", "p", "docs/s", "ms/query", "p95", "index", "cut"]
     ranked = sorted(comparison.candidates, key=lambda candidate: -candidate.mean)
     rows = [_row(candidate, comparison) for candidate in ranked]
-    kept = len(head) if width >= _WIDE else len(head) - len(_ONLY_WHERE_WIDE)
-    shown = table(head[:kept], [row[:kept] for row in rows], right=range(1, kept), width=width)
-    beneath = [f"  {line}" for line in (*_legend(comparison, head[:kept]), *_beneath(comparison.candidates))]
-    return "\n".join([*lines, "", shown, *beneath, "", comparison.verdict.sentence])
+    kept = [place for place, name in enumerate(head) if width >= _WIDE or name not in _ONLY_WHERE_WIDE]
+    cells = [[row[place] for place in kept] for row in rows]
+    shown = table([head[place] for place in kept], cells, right=range(1, len(kept)), width=width)
+    told = (_legend(comparison, [head[place] for place in kept]), _beneath(comparison.candidates), _slices(comparison))
+    beneath = [f"  {line}" for part in told for line in part]
+    return "\n".join([*lines, "", shown, *beneath, "", *_study(comparison.study), comparison.verdict.sentence])
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Iterable[int] = (), width: int = 160) -> str:
@@ -61,26 +72,25 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Iterable
 
 def _row(candidate: Candidate, comparison: Comparison) -> list[str]:
     if candidate.found is None or candidate.metrics is None:
-        return [candidate.name, "failed"] + [""] * (len(comparison.metric_names) + 3 + len(_ONLY_WHERE_WIDE))
+        return [candidate.name, "failed"] + [""] * (len(comparison.metric_names) + 7)
     found, first = candidate.found, comparison.metric_names[0]
     mark = " *" if candidate.name == comparison.verdict.pick else ""
     intervals = [(name, *candidate.metrics[name]) for name in comparison.metric_names]
     scores = [f"{mean:.3f}" + (f" [{low:.3f}, {high:.3f}]" if name == first else "") for name, mean, low, high in intervals]
     contest = candidate.against_baseline
     tally = f"+{contest.tally.wins} ={contest.tally.ties} -{contest.tally.losses}" if contest else "baseline"
-    p = "" if contest is None else "<.001" if contest.p < 0.001 else f"{contest.p:.3f}"
-    p50, p95 = np.percentile(found.query_ms, [50, 95])
-    speed = len(comparison.task.documents) / found.build_seconds
+    decision, p = ("", "") if contest is None else (contest.decision, "<.001" if contest.p < 0.001 else f"{contest.p:.3f}")
+    p50, p95 = (f"{ms:.2f}" for ms in np.percentile(found.query_ms, [50, 95])) if len(found.query_ms) else ("", "")
+    speed = f"{len(comparison.task.documents) / found.build_seconds:,.0f}" if found.build_seconds > 0 else ""
     cut = "" if found.truncation is None else f"{found.truncation.share:.1%}"
-    times = [f"{speed:,.0f}", f"{p50:.2f}", f"{p95:.2f}"]
-    return [candidate.name + mark, *scores, tally, p, *times, f"{found.index_bytes / 1e6:.1f} MB", cut]
+    return [candidate.name + mark, *scores, tally, decision, p, speed, p50, p95, f"{found.index_bytes / 1e6:.1f} MB", cut]
 
 
 def _legend(comparison: Comparison, head: Sequence[str]) -> Iterator[str]:
     """What the columns say that do not speak for themselves."""
     yield (
-        f"* the choice; [95 % interval]; vs {comparison.baseline}: queries +better =equal -worse, and p, how probably that is "
-        "chance (corrected for several candidates)"
+        f"* the choice; [95 % interval]; vs {comparison.baseline}: queries +better =equal -worse, the decision, and p, how "
+        "probably a difference is chance (corrected for several candidates)"
     )
     told = {
         "docs/s": "documents made ready a second",
@@ -113,9 +123,32 @@ def _beneath(candidates: Sequence[Candidate]) -> Iterator[str]:
     for candidate in candidates:
         if candidate.found and candidate.found.usage:
             yield f"{candidate.name}: {candidate.found.usage}; its times are with answers that were known by then"
+        yield from (f"{candidate.name} {note}" for note in candidate.notes)
+        if candidate.seeds:
+            low, high = min(candidate.seeds), max(candidate.seeds)
+            yield f"{candidate.name}: from {low:.3f} to {high:.3f} over {len(candidate.seeds)} seeds of its training"
     older = [candidate.name for candidate in candidates if candidate.found and candidate.found.cached]
     if older:
         yield f"times of {', '.join(older)} were measured in an earlier run"
+
+
+def _slices(comparison: Comparison) -> Iterator[str]:
+    """Where the pick is worst, and whether that is more than chance."""
+    weak = [each for each in comparison.slices if each.p < ALPHA and each.pick.mean < each.rest]
+    for each in (weak or comparison.slices)[:_WORST]:
+        yield (
+            f"{'worst' if each in weak else 'lowest, perhaps by chance'}: {each.by}, {each.name} ({each.queries:,} queries): "
+            f"{each.pick.mean:.3f}, elsewhere {each.rest:.3f} (p {p_value(each.p)})"
+        )
+
+
+def _study(study: Study | None) -> list[str]:
+    """The questions of a study with their answers."""
+    if study is None:
+        return []
+    lines = [line for answer in study.answers for line in (answer.question, f"  {answer.sentence}")]
+    late = [f"Not measured: {listed(list(study.skipped), 6)} (the report says why)."] if study.skipped else []
+    return [*lines, *late, study.sentence, ""]
 
 
 def _cuts(candidates: Sequence[Candidate]) -> dict[Truncation, list[str]]:

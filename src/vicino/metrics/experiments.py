@@ -28,6 +28,7 @@ __all__ = [
     "ratio",
     "smallest_effect",
     "team_draft",
+    "users_for_normal",
     "users_needed",
 ]
 
@@ -122,6 +123,23 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike | None = None) -> Ratio
     value = float(num.sum()) / total
     spread = float(((num - value * den) ** 2).sum()) / (n - 1) / (total / n) ** 2
     return Ratio(value, spread / n, spread, n)
+
+
+def users_for_normal(numerators: ArrayLike, denominators: ArrayLike | None = None) -> int:
+    """How many users a group wants before a normal interval of its ratio (see `ratio`) holds: 355 times the squared skewness.
+
+    A few users who spend much make the mean itself skewed, and one tail of the interval too short. That is the rule for one
+    group; of two groups of one size most of the skewness cancels. Kohavi, Deng, Longbotham and Xu, "Seven rules of thumb for web
+    site experimenters", KDD 2014. Raises as `ratio`.
+
+    >>> users_for_normal([0, 1, 2, 3, 4]), users_for_normal([0] * 99 + [100])
+    (0, 34439)
+    """
+    plain = np.asarray(numerators, np.float64)
+    num, den = as_paired_values(plain, np.ones_like(plain) if denominators is None else denominators)
+    off = num - ratio(num, den).value * den
+    spread = float(off.std())
+    return math.ceil(355 * (float(((off - off.mean()) ** 3).mean()) / spread**3) ** 2) if spread else 0
 
 
 def difference(first: Ratio, second: Ratio, *, level: float = 0.95) -> Difference:

@@ -1,39 +1,48 @@
 """What the values of n queries can tell about queries that nobody asked yet.
 
-Every function takes one value a query (two for a paired comparison, in the same order) and asks nothing about their
-distribution, except `detectable_difference`. Equal seeds give equal results. Values must be finite: NaN and infinity
-raise InvalidVectors, nothing at all raises EmptyInput, pairs of unequal length raise DimensionMismatch.
+Every function takes one value a query (a row of them for each system where several are compared, in the same order) and asks
+nothing about their distribution, except `detectable_difference`, `equivalence_test` and `seed_levels`, which trust that means
+of many values are normal. Equal seeds give equal results. Values must be finite: NaN and infinity raise InvalidVectors,
+nothing at all raises EmptyInput, lists of unequal length raise DimensionMismatch.
+
+`groups` (n,), wherever they are asked for, number what hangs together, such as queries that share their answers: groups are
+then drawn, or change sides, with all their values, for queries that succeed and fail together tell less than as many that do
+not. Groups of another length raise DimensionMismatch.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from vicino.errors import DimensionMismatch, InputError
-from vicino.metrics.values import Values, as_paired_values, as_values
+from vicino.errors import InputError
+from vicino.metrics.draws import EXACT_UP_TO, drawn_means, group_sums, sign_patterns
+from vicino.metrics.values import Values, as_paired_values, as_value_rows, as_values
 
 __all__ = [
     "TIE",
     "Interval",
+    "Pairwise",
+    "Seeds",
     "Tally",
     "bootstrap_difference",
     "bootstrap_interval",
+    "bootstrap_intervals",
     "detectable_difference",
+    "equivalence_test",
     "holm",
+    "pairwise_tests",
     "randomisation_test",
+    "seed_levels",
     "wins_ties_losses",
 ]
 
 TIE = 1e-9  # two metric values nearer than this differ by rounding, not by merit
-EXACT_UP_TO = 13  # 2^13 sign patterns are fewer than the 10,000 that would be drawn
-FEW = 50  # to draw one count costs about as much as to draw fifty values (measured: 30 to 50)
-BLOCK = 2**18  # numbers in memory at once: 2 MB of float64, which stays in the processor's cache
 
 
 class Interval(NamedTuple):
@@ -52,13 +61,28 @@ class Tally(NamedTuple):
     losses: int
 
 
+class Pairwise(NamedTuple):
+    """Every system against every other: `p` (m, m), corrected for all pairs, and how many standard errors two means must lie
+    apart for the likeliest pair to be told apart (`critical`)."""
+
+    p: Values
+    critical: float
+
+
+class Seeds(NamedTuple):
+    """Where the luck of a mean comes from: `queries` is its standard error from the queries that were asked, `seeds` the
+    standard deviation of the means of several seeds, `both` the standard error of the mean over queries and seeds."""
+
+    mean: float
+    queries: float
+    seeds: float
+    both: float
+
+
 def bootstrap_interval(
     values: ArrayLike, *, groups: ArrayLike | None = None, resamples: int = 10_000, level: float = 0.95, seed: int = 0
 ) -> Interval:
     """Confidence interval of the mean: percentile bootstrap over queries.
-
-    `groups` (n,) numbers what hangs together, such as queries that share an answer: groups are then drawn, with all their
-    values, for queries that succeed and fail together tell less than as many that do not. Raises DimensionMismatch.
 
     Draws n of the n values with replacement `resamples` times and takes the middle `level` of the means. Somewhat too
     narrow below some twenty values, and a point where all values are equal. Efron, "Bootstrap methods: another look at
@@ -68,13 +92,24 @@ def bootstrap_interval(
     >>> mean, round(low, 2), round(high, 2)
     (0.5, 0.4, 0.6)
     """
-    sample = as_values(values)
+    return bootstrap_intervals(as_values(values)[None, :], groups=groups, resamples=resamples, level=level, seed=seed)[0]
+
+
+def bootstrap_intervals(
+    values: ArrayLike, *, groups: ArrayLike | None = None, resamples: int = 10_000, level: float = 0.95, seed: int = 0
+) -> list[Interval]:
+    """`bootstrap_interval` of each row of (m, n) values: the same queries are drawn for all m, and only once.
+
+    >>> easy, hard = bootstrap_intervals([[0.5, 1.0] * 50, [0.0, 0.5] * 50])
+    >>> easy.mean, hard.mean, round(easy.low - hard.low, 9)  # the same draws
+    (0.75, 0.25, 0.5)
+    """
+    table = as_value_rows(values)
     _require_count(resamples, "resamples")
     _require_share(level, "level")
-    rng = np.random.default_rng(seed)
-    means = _resampled_means(sample, resamples, rng) if groups is None else _grouped_means(sample, groups, resamples, rng)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(sample.mean()), float(low), float(high))
+    means = drawn_means(*group_sums(table, groups), resamples, np.random.default_rng(seed))
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=1).tolist()
+    return [Interval(*each) for each in zip(table.mean(axis=1).tolist(), low, high, strict=True)]
 
 
 def bootstrap_difference(
@@ -95,7 +130,9 @@ def bootstrap_difference(
     return bootstrap_interval(_differences(a, b), groups=groups, resamples=resamples, level=level, seed=seed)
 
 
-def randomisation_test(a: ArrayLike, b: ArrayLike, *, rounds: int = 10_000, seed: int = 0, tolerance: float = TIE) -> float:
+def randomisation_test(
+    a: ArrayLike, b: ArrayLike, *, groups: ArrayLike | None = None, rounds: int = 10_000, seed: int = 0, tolerance: float = TIE
+) -> float:
     """p of "a and b do not differ", two-sided: were a and b alike, each query's difference could as well be negative.
 
     The share of sign patterns whose mean difference is at least as far from 0 as the observed one. All patterns are
@@ -107,16 +144,126 @@ def randomisation_test(a: ArrayLike, b: ArrayLike, *, rounds: int = 10_000, seed
     >>> randomisation_test([0.9, 0.8, 0.7], [0.4, 0.4, 0.4])  # +++ and --- out of 8 patterns
     0.25
     """
+    pair = np.stack(as_paired_values(a, b))
+    return float(pairwise_tests(pair, groups=groups, rounds=rounds, seed=seed, tolerance=tolerance).p[0, 1])
+
+
+def pairwise_tests(
+    values: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    luck: ArrayLike | None = None,
+    rounds: int = 10_000,
+    level: float = 0.05,
+    seed: int = 0,
+    tolerance: float = TIE,
+) -> Pairwise:
+    """`randomisation_test` of every pair of the rows of (m, n) values, corrected for all m (m - 1) / 2 of them.
+
+    The chance that any pair of equals is told apart stays below p, whichever pair one picks after having seen the means: the
+    best of several against the next, say. The same sign patterns are drawn for all pairs; a pair's sum is measured in its own
+    standard deviation over patterns, √(Σ d²); and the largest of all pairs that are not told apart yet is what a pair must
+    exceed (step-down max-T), which forgives pairs for resembling each other, as correcting each p apart does not. With two
+    rows this is `randomisation_test`. `critical` is that largest at `level`. `luck` (m,) is the variance of each mean that
+    these queries cannot show, such as that of seeds: it adds to the deviation in which the observed sum is measured.
+
+    Westfall and Young, "Resampling-based multiple testing", 1993; for systems of retrieval: Carterette, "Multiple testing in
+    statistical analysis of systems-based information retrieval experiments", ACM TOIS 30(1), 2012. Raises InputError.
+
+    >>> values = [[0.9, 0.8, 0.7, 0.9], [0.4, 0.4, 0.4, 0.4], [0.4, 0.4, 0.4, 0.4]]
+    >>> pairwise_tests(values).p.tolist()
+    [[1.0, 0.125, 0.125], [0.125, 1.0, 1.0], [0.125, 1.0, 1.0]]
+    """
+    table = as_value_rows(values)
     _require_count(rounds, "rounds")
-    differences = _differences(a, b)
-    differences = differences[np.abs(differences) > tolerance]
-    n = len(differences)
-    if n <= EXACT_UP_TO:
-        patterns = _all_patterns(n)
-        return _count_extreme(patterns, differences) / len(patterns)
-    rng = np.random.default_rng(seed)
-    blocks = (_random_patterns(rng, rows, n) for rows in _blocks(rounds, n))
-    return (1 + sum(_count_extreme(patterns, differences) for patterns in blocks)) / (1 + rounds)
+    _require_share(level, "level")
+    m, n = table.shape
+    left, right = np.triu_indices(m, 1)
+    p = np.ones((m, m))
+    if not len(left):
+        return Pairwise(p, NormalDist().inv_cdf(1 - level / 2))
+    sums = group_sums(table - table.mean(axis=0), groups)[0]
+    sums = sums[:, np.ptp(sums, axis=0) > tolerance]
+    differences = np.abs(sums[left].sum(axis=1) - sums[right].sum(axis=1))
+    deviation = np.sqrt([float(np.square(sums[i] - sums[j]).sum()) for i, j in zip(left, right, strict=True)])
+    unequal = deviation > tolerance
+    scale = np.divide(1, deviation, out=np.zeros(len(left)), where=unequal)
+    hidden = _luck(luck, m)
+    observed = differences * unequal / np.sqrt(deviation**2 + n * n * (hidden[left] + hidden[right]) + ~unequal)
+    order = np.argsort(-observed, kind="stable")
+    # Sums of the same numbers in another order differ in the last bits; equal must still count as "as far".
+    border = observed[order] - 1e-10
+    count, largest, drawn = np.zeros(len(left)), [], 0
+    for patterns in sign_patterns(sums.shape[1], rounds, np.random.default_rng(seed), width=len(left)):
+        flipped = (2 * (patterns @ sums.T) - sums.sum(axis=1)).T  # (m, patterns)
+        far = np.abs(flipped[left] - flipped[right]) * scale[:, None]
+        rest = np.maximum.accumulate(far[order[::-1]], axis=0)[::-1]  # the largest of this pair and of all that come after
+        count += np.count_nonzero(rest >= border[:, None], axis=1)
+        largest.append(rest[0])
+        drawn += len(patterns)
+    own = 0 if sums.shape[1] <= EXACT_UP_TO else 1
+    corrected = np.empty(len(left))
+    corrected[order] = np.maximum.accumulate((own + count) / (own + drawn))
+    p[left, right] = p[right, left] = np.where(unequal, corrected, 1.0)
+    return Pairwise(p, float(np.quantile(np.concatenate(largest), 1 - level)))
+
+
+def equivalence_test(
+    a: ArrayLike,
+    b: ArrayLike,
+    margin: float,
+    *,
+    groups: ArrayLike | None = None,
+    unseen: float = 0.0,
+    luck: float = 0.0,
+) -> float:
+    """p of "the true means differ by `margin` or more": a small one is evidence that a and b are the same, within it.
+
+    Two one-sided paired t tests, of "lower by the margin" and "higher by the margin"; p is the larger. A single value, or
+    group, tells nothing: 1. `unseen` imagines what few queries do not show: that much of a query is won outright by a and as
+    much lost, half of it each way, so that thirty queries without any difference are no proof that there is none (1 is the
+    careful choice for values in [0, 1]; 0 the textbook's test). `luck` is a variance as in `pairwise_tests`, of both together.
+
+    Schuirmann, "A comparison of the two one-sided tests procedure and the power approach", 1987; imagined pairs: Agresti and
+    Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in Medicine 24, 2005. Raises
+    InputError for a margin, `unseen` or `luck` below 0.
+
+    >>> round(equivalence_test([0.50, 0.61, 0.70, 0.79], [0.51, 0.60, 0.70, 0.80], 0.05), 4)
+    0.0011
+    """
+    if min(margin, unseen, luck) < 0 or not math.isfinite(margin + unseen + luck):
+        raise InputError(f"margin={margin}, unseen={unseen}, luck={luck} cannot be", mend="give numbers of at least 0")
+    from scipy.special import stdtr
+
+    sample = _differences(a, b)
+    mean = float(sample.mean())
+    sums = group_sums(sample[None, :] - mean, groups)[0][0]
+    if len(sums) < 2:
+        return 1.0
+    error = math.hypot(_standard_error(sums, len(sample), unseen), math.sqrt(luck))
+    if error == 0:
+        return 0.0 if abs(mean) < margin else 1.0
+    return float(stdtr(len(sums) - 1, (abs(mean) - margin) / error))
+
+
+def seed_levels(values: ArrayLike, *, groups: ArrayLike | None = None) -> Seeds:
+    """What several seeds of one model tell of luck, apart from what the queries tell: (s, n) values, a row for each seed.
+
+    `queries` is the standard error of the queries' means over seeds, `seeds` the standard deviation of the s means, and
+    `both` = √(queries² + seeds² / s). Queries that go now this way, now that, from seed to seed count in both, so that `both`
+    is rather too large. Raises InputError for a single seed or query. Reimers and Gurevych, "Reporting score distributions
+    makes a difference", EMNLP 2017.
+
+    >>> seed_levels([[0.5, 0.7], [0.7, 0.9]])
+    Seeds(mean=0.7, queries=0.1..., seeds=0.141..., both=0.141...)
+    """
+    table = as_value_rows(values)
+    over_seeds = table.mean(axis=0)
+    sums = group_sums(over_seeds[None, :] - over_seeds.mean(), groups)[0][0]
+    if len(table) < 2 or len(sums) < 2:
+        raise InputError("one seed, or one query, has no spread", mend="give the values of two seeds or more, on two queries")
+    queries, seeds = _standard_error(sums, table.shape[1]), float(table.mean(axis=1).std(ddof=1))
+    return Seeds(float(over_seeds.mean()), queries, seeds, math.hypot(queries, seeds / math.sqrt(len(table))))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -157,12 +304,11 @@ def detectable_difference(
     sample = as_values(differences)
     _require_share(level, "level")
     _require_share(power, "power")
-    sums = _sums(sample - sample.mean(), groups)[0] if groups is not None else sample - sample.mean()
+    sums = group_sums(sample[None, :] - sample.mean(), groups)[0][0]
     if len(sums) < 2:
         raise InputError("one difference has no spread", mend="give the differences of at least two queries")
     normal = NormalDist()
-    standard_error = math.sqrt(float(sums @ sums) * len(sums) / (len(sums) - 1)) / len(sample)
-    return (normal.inv_cdf(1 - level / 2) + normal.inv_cdf(power)) * standard_error
+    return (normal.inv_cdf(1 - level / 2) + normal.inv_cdf(power)) * _standard_error(sums, len(sample))
 
 
 def wins_ties_losses(a: ArrayLike, b: ArrayLike, tolerance: float = TIE) -> Tally:
@@ -181,58 +327,17 @@ def _differences(a: ArrayLike, b: ArrayLike) -> Values:
     return left - right
 
 
-def _resampled_means(sample: Values, resamples: int, rng: np.random.Generator) -> Values:
-    """(resamples,) means of as many values as there are, drawn with replacement."""
-    n = len(sample)
-    distinct, counts = np.unique(sample, return_counts=True)
-    if FEW * len(distinct) > n:
-        return np.concatenate([sample[rng.integers(n, size=(rows, n))].mean(axis=1) for rows in _blocks(resamples, n)])
-    # Few distinct values, as of MRR@10 with one relevant document a query: how often each is drawn says it all.
-    drawn = (rng.multinomial(n, counts / n, size=rows) for rows in _blocks(resamples, len(distinct)))
-    return np.concatenate([times @ distinct / n for times in drawn])
+def _standard_error(centred: Values, n: int, imagined: float = 0.0) -> float:
+    """Of the mean of n values, from the sums (units,) of their distances from it, and a sum of squares that is imagined."""
+    units = len(centred)
+    return math.sqrt((float(centred @ centred) + imagined) * units / (units - 1)) / n
 
 
-def _grouped_means(sample: Values, groups: ArrayLike, resamples: int, rng: np.random.Generator) -> Values:
-    """(resamples,) means of the values of as many groups as there are, drawn with replacement."""
-    sums, sizes = _sums(sample, groups)
-    drawn = (rng.integers(len(sums), size=(rows, len(sums))) for rows in _blocks(resamples, len(sums)))
-    return np.concatenate([sums[rows].sum(axis=1) / sizes[rows].sum(axis=1) for rows in drawn])
-
-
-def _sums(sample: Values, groups: ArrayLike) -> tuple[Values, NDArray[np.int64]]:
-    """The sum of each group's values, and how many they are."""
-    numbers = np.asarray(groups)
-    if numbers.shape != sample.shape:
-        raise DimensionMismatch(f"groups of shape {numbers.shape} for {len(sample)} values", mend="give one for each value")
-    of = np.unique(numbers, return_inverse=True)[1]
-    return np.bincount(of, weights=sample).astype(np.float64), np.bincount(of).astype(np.int64)
-
-
-def _count_extreme(patterns: NDArray[Any], differences: Values) -> int:
-    """How many (rounds, n) patterns, 1 to keep a difference and 0 to negate it, take the sum as far from 0 as it is."""
-    observed = differences.sum()
-    sums = 2 * (patterns @ differences) - observed
-    # Sums of the same numbers in another order differ in the last bits; equal must still count as "as far".
-    rounding = 1e-12 * np.abs(differences).sum()
-    return int(np.count_nonzero(np.abs(sums) >= abs(observed) - rounding))
-
-
-def _all_patterns(n: int) -> NDArray[np.int64]:
-    """(2^n, n) of every pattern: the binary digits of 0, 1, 2 ..."""
-    return np.arange(2**n)[:, None] >> np.arange(n) & 1
-
-
-def _random_patterns(rng: np.random.Generator, rounds: int, n: int) -> NDArray[np.uint8]:
-    """(rounds, n) of fair 0 and 1, eight from each random byte."""
-    width = -(-n // 8)
-    packed = np.frombuffer(rng.bytes(rounds * width), dtype=np.uint8).reshape(rounds, width)
-    return np.unpackbits(packed, axis=1, count=n)
-
-
-def _blocks(rows: int, columns: int) -> Iterator[int]:
-    """Cut (rows, columns) of work into blocks of about BLOCK numbers: yields how many rows each has."""
-    step = max(1, BLOCK // columns)
-    return (min(step, rows - start) for start in range(0, rows, step))
+def _luck(luck: ArrayLike | None, m: int) -> Values:
+    hidden = np.zeros(m) if luck is None else as_values(luck)
+    if len(hidden) != m or (hidden < 0).any():
+        raise InputError(f"luck of {len(hidden)} values for {m} rows", mend="give one variance, at least 0, for each row")
+    return hidden
 
 
 def _require_count(count: int, name: str) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vicino.errors import DimensionMismatch, EmptyInput, InvalidVectors
 
-__all__ = ["Values", "as_paired_values", "as_values"]
+__all__ = ["Values", "as_paired_values", "as_value_rows", "as_values"]
 
 Values = NDArray[np.float64]
 
@@ -50,3 +50,26 @@ def as_paired_values(a: ArrayLike, b: ArrayLike) -> tuple[Values, Values]:
             mend="give both for the same queries, in the same order",
         )
     return left, right
+
+
+def as_value_rows(values: ArrayLike) -> Values:
+    """`values` as (m, n) float64, a row for each system, m and n at least 1.
+
+    Raises DimensionMismatch for rows of unequal length, InvalidVectors for what is not (m, n), and what `as_values` raises.
+
+    >>> as_value_rows([[1, 0], [0, 1]])
+    array([[1., 0.],
+           [0., 1.]])
+    """
+    if isinstance(values, np.ndarray) and values.ndim != 2:
+        raise InvalidVectors(f"an array of shape {values.shape} is not (m, n) values", mend="give a row for each system")
+    try:
+        rows = [as_values(row) for row in values]  # type: ignore[union-attr]
+    except TypeError as error:
+        raise InvalidVectors(f"these are not rows of values: {error}", mend="give a list of numbers for each system") from error
+    if not rows:
+        raise EmptyInput("there are no values", mend="give those of one system at least")
+    if len({len(row) for row in rows}) > 1:
+        lengths = ", ".join(str(len(row)) for row in rows)
+        raise DimensionMismatch(f"rows of {lengths} values", mend="give all for the same queries, in the same order")
+    return np.stack(rows)

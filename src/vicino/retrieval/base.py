@@ -7,7 +7,7 @@ with text, and explains itself.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from os import PathLike
 from pathlib import Path
@@ -21,6 +21,7 @@ from vicino.data.records import Document, Hits, Query, Recipe
 from vicino.encoders.base import Truncation
 from vicino.errors import DuplicateIds, EmptyInput, InputError, NotFitted
 from vicino.parameters import Parameterised
+from vicino.retrieval import tracing
 from vicino.spaces import Space
 
 __all__ = ["Passages", "Retriever"]
@@ -54,6 +55,18 @@ class Retriever(Parameterised, ABC):
     @abstractmethod
     def from_recipe(cls, recipe: Recipe) -> Retriever:
         """An unbuilt retriever; the reverse of `recipe`."""
+
+    @classmethod
+    def of_built(cls, parts: Sequence[Retriever], documents: Sequence[Document], **params: Any) -> Retriever:  # noqa: ARG003
+        """From parts that hold what they should hold of these documents already. For kinds that are made of others."""
+        raise InputError(f"{cls.__name__} is not made of parts", mend="build it over the documents")
+
+    @classmethod
+    def assemble(
+        cls, recipe: Recipe, documents: Sequence[Document], build: Callable[[Recipe, Sequence[Document]], Retriever]
+    ) -> Retriever:
+        """As `of_built`, where `build` makes each part over what it is to hold, or knows where it has it already."""
+        return cls.of_built([build(part, documents) for part in recipe.parts], documents, **recipe.params)
 
     @abstractmethod
     def _build(self, documents: Sequence[Document]) -> None:
@@ -173,7 +186,10 @@ class Retriever(Parameterised, ABC):
         if k == 0:
             nothing = np.empty((len(texts), 0))
             return Hits(nothing.astype(object), nothing.astype(np.float32), why=[[]] * len(texts) if explain else None)
-        return self._search(texts, k, explain, allow)
+        with tracing.stage(self.family):
+            hits = self._search(texts, k, explain, allow)
+        tracing.answered(self, hits)
+        return hits
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the retriever, with its encoder and index, to a folder; `vicino.load(path)` opens it."""

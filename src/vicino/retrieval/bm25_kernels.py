@@ -21,6 +21,7 @@ __all__ = ["Heap", "Postings", "Scratch", "highest", "invert", "jump_tables", "s
 
 POSTINGS_PER_JUMP = 8
 LONG_QUERY = 200  # terms
+MANY = 1000  # answers
 LOOKUP_COST = 32  # finding one posting in memory costs as much as adding so many in a scan
 
 _ZERO = np.float32(0)
@@ -326,6 +327,14 @@ def _beats(score: float, row: int, other_score: float, other_row: int) -> bool:
 @compiled
 def _hand_over(heap: Heap, sums: Array, best_rows: Array, best_scores: Array) -> None:
     """Move the heap's documents, with their sums, to the results, best first."""
+    if heap.rows.size > MANY:  # insertion, below, takes the square of how many there are
+        found = np.sort(heap.rows[heap.rows >= 0])
+        order = np.argsort(-sums[found], kind="mergesort")  # stable: equal scores stay by row
+        for at in range(found.size):
+            row = found[order[at]]
+            heap.listed[row] = False
+            best_rows[at], best_scores[at] = row, sums[row]
+        return
     n = 0
     for row in heap.rows:
         if row < 0:

@@ -18,6 +18,7 @@ from vicino.errors import NotFitted
 from vicino.indexes import Index, choose
 from vicino.indexes.choose import Plan
 from vicino.indexes.planned import Planned
+from vicino.retrieval import tracing
 from vicino.retrieval.base import Passages, Retriever
 from vicino.spaces import Canaries, Space, fingerprint, require_same
 
@@ -180,7 +181,8 @@ class Dense(Retriever):
 
     def _search(self, queries: list[str], k: int, explain: bool, allow: Collection[str] | None) -> Hits:
         require_same(self.encoder_.space, self.space_, doing="search")
-        vectors = self.encoder_.encode_query(queries)
+        with tracing.stage("embed"):
+            vectors = self.encoder_.encode_query(queries)
         index = self._require_index()
         hits = index.search(vectors, k, allow=allow)
         if not explain:

@@ -15,6 +15,7 @@ from vicino.data.kinds import Kind, kind_of
 from vicino.data.records import Document
 from vicino.errors import ArtifactError, EmptyInput, InputError, SpaceMismatch
 from vicino.retrieval import Retriever, from_recipe, load, parse
+from vicino.retrieval.cut import Cut
 from vicino.retrieval.dense import Dense
 from vicino.retrieval.stored import leaves
 from vicino.store.changes import Changes, Summary, read_changes, revisions, write_changes
@@ -108,14 +109,25 @@ def _plan(recipe: str | PathLike[str], analyzer: str) -> Retriever:
     """An unbuilt retriever; from a saved one, with the encoders that it was saved with."""
     folder = Path(recipe)
     if (folder / artifacts.MANIFEST).is_file() and artifacts.kind_of(folder) == "retriever":
-        return load(folder)
+        return _uncut(load(folder), str(recipe))
     plan = parse(str(recipe), analyzer=analyzer)
     if plan.params.get("method") == "convex" and not plan.params.get("weights"):
         raise InputError(
             f"the weights of {recipe} are not learnt yet",
             mend=f'vicino compare PATH --with "{recipe}" --save winner/, then --recipe winner/',
         )
-    return from_recipe(plan)
+    return _uncut(from_recipe(plan), str(recipe))
+
+
+def _uncut(plan: Retriever, name: str) -> Retriever:
+    """The plan, for a collection cuts its documents itself. Raises InputError for a recipe that would cut them again."""
+    if isinstance(plan, Cut):
+        inside = str(Path(name, "part-0")) if Path(name).is_dir() else f'"{name.replace(f"@{plan.cut}", "", 1)}"'
+        mend = f"cut when documents come in, and give what searches the pieces: --chunk {plan.cut} --recipe {inside}"
+        raise InputError(f"{name} cuts documents by {plan.cut}, which a collection does at ingest", mend=mend)
+    for part in getattr(plan, "parts", ()):
+        _uncut(part, name)
+    return plan
 
 
 def _dense(plan: Retriever) -> list[Dense]:

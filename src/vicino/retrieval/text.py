@@ -53,6 +53,11 @@ def reasons(why: Mapping[str, Any]) -> Iterator[str]:
                 yield "  not among the best of one part"
             else:
                 yield from (f"  rank {part['rank']} by {line}" for line in reasons(part["why"]))
+    elif "cut" in why:
+        best, many = why["best"], why["pieces"]
+        pooled = "" if why["pool"] == "max" else f", {why['pool']} of its {many}"
+        yield f"{why['cut']} {best['start']}-{best['end']}, {best['score']:.4f}, the best of {many}{pooled}"
+        yield from (f"  {line}" for line in reasons(best["why"] or {"parts": [], "method": ""}))
     elif "terms" in why:
         terms = list(why["terms"].items())
         shown = ", ".join(f"{term} {score:.2f}" for term, score in terms[:_TERMS]) + (", …" if len(terms) > _TERMS else "")
@@ -61,3 +66,13 @@ def reasons(why: Mapping[str, Any]) -> Iterator[str]:
         name = next(name for name in ("cosine", "dot", "euclidean") if name in why)
         how = f"; {why['how']}" if why.get("how") else ""
         yield f"{why['part']}: {name} {why[name]:.4f}, higher than {why['percentile']} % of the collection{how}"
+        if "weighs" in why:
+            yield f"  {_weighed(why['weighs'])}"
+
+
+def _weighed(told: Mapping[str, Any]) -> str:
+    near = f"by nearness alone {told['nearness']:.4f}"
+    if told["method"] != "svm":
+        return f"{told['method']}: decorrelated by {told['documents']:,} documents; {near}"
+    hardest = ", ".join(f"{name} {weight:.3g}" for name, weight in told["hardest"]) or "none"
+    return f"svm: the query weighs {told['query']:.3g} against {told['active']:,} documents, most of all {hardest}; {near}"

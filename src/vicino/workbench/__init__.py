@@ -9,7 +9,6 @@ vectors, `map` draws them, `evaluate` and `score` measure, `load` opens anything
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
@@ -26,14 +25,10 @@ from vicino.encoders import Encoder
 from vicino.encoders.transformer.crossing import KIND, CrossEncoder
 from vicino.encoders.transformer.pair_folder import is_cross_encoder
 from vicino.errors import ArtifactError, InputError, VicinoError
-from vicino.evaluation import report
-from vicino.evaluation.checkup import look_at
-from vicino.evaluation.compare import LADDER, METRICS, Comparison
-from vicino.evaluation.compare import compare as climb
+from vicino.evaluation.compare import METRICS
 from vicino.evaluation.demonstration import Demo, demonstrate
 from vicino.evaluation.doctor import Finding, environment
 from vicino.evaluation.scores import Scores, score_search
-from vicino.evaluation.tasks import RetrievalTask, open_task
 from vicino.indexes import Index
 from vicino.retrieval import Retriever
 from vicino.retrieval.context import Context, pack
@@ -45,15 +40,18 @@ from vicino.scale import writing_on
 from vicino.store.changes import Summary
 from vicino.store.collection import Collection
 from vicino.workbench.abtesting import abtest_interleaved, abtest_plan, abtest_read
-from vicino.workbench.diagnosing import doctor_model
+from vicino.workbench.comparing import compare, evaluate
+from vicino.workbench.diagnosing import doctor_collection, doctor_model
 from vicino.workbench.embedding import Written, embed, embed_to_file, tokens
 from vicino.workbench.exchanging import export_collection, import_collection
 from vicino.workbench.indexing import index, index_standing
 from vicino.workbench.interactions import compare_interactions
 from vicino.workbench.mapping import map  # noqa: A004 - the verb
 from vicino.workbench.migrating import adapt_queries, finish_migration, lineage, migrate, roll_back
+from vicino.workbench.pooling import Pooled, pool
 from vicino.workbench.recommending import open_recommender, recommend, train_recommender
 from vicino.workbench.seeing import compare_images
+from vicino.workbench.tasks import compare_task
 from vicino.workbench.teaching import (
     classify,
     neighbours,
@@ -75,6 +73,7 @@ if TYPE_CHECKING:
     from vicino.training.tagger import Tagger
 
 __all__ = [
+    "Pooled",
     "Written",
     "abtest_interleaved",
     "abtest_plan",
@@ -85,10 +84,12 @@ __all__ = [
     "compare",
     "compare_images",
     "compare_interactions",
+    "compare_task",
     "context",
     "delete",
     "demo",
     "doctor",
+    "doctor_collection",
     "doctor_model",
     "embed",
     "embed_to_file",
@@ -106,6 +107,7 @@ __all__ = [
     "map",
     "migrate",
     "neighbours",
+    "pool",
     "recommend",
     "roll_back",
     "score",
@@ -121,50 +123,6 @@ __all__ = [
     "train_tagger",
     "train_text",
 ]
-
-Data = str | PathLike[str] | RetrievalTask
-
-
-def compare(
-    data: Data,
-    *,
-    candidates: Sequence[str] = LADDER,
-    metrics: Sequence[str] = METRICS,
-    seed: int = 0,
-    cache: bool = True,
-    report_to: str | PathLike[str] | None = None,
-    save_to: str | PathLike[str] | None = None,
-    command: str = "",
-    **reading: Any,
-) -> Comparison:
-    """Which candidate finds best on this data, with the evidence.
-
-    `data` is a BEIR folder, a folder or file of text, or a task; `reading` holds options of
-    `vicino.evaluation.tasks.open_task` (split, text, queries). `candidates` are names that `vicino.retrieval.parse` reads.
-    `report_to` writes a report, HTML or JSON by the ending, which shows `command`; `save_to` keeps the winning retriever.
-    Work is kept under `home()` unless `cache` is False, so that a second run takes seconds.
-    """
-    began = time.monotonic()
-    if report_to is not None:
-        report.require_ending(report_to)
-    task = data if isinstance(data, RetrievalTask) else open_task(data, seed=seed, **reading)
-    comparison, bench = climb(
-        task, candidates=candidates, metric_names=metrics, cache=home() / "cache" if cache else None, seed=seed
-    )
-    if report_to is not None:
-        report.write(report_to, report.to_json(comparison, seconds=time.monotonic() - began, command=command))
-    if save_to is not None:
-        bench.retriever(comparison.winner).save(save_to)
-    return comparison
-
-
-def evaluate(recipe: str | PathLike[str], data: Data, **options: Any) -> Comparison:
-    """A saved recipe, or any candidate's name, built over `data` and measured: a comparison of one.
-
-    `options` are those of `compare`.
-    """
-    return compare(data, candidates=[str(recipe)], **options)
-
 
 def ingest(
     source: str | PathLike[str] | BinaryIO | Iterable[Document],
@@ -273,7 +231,7 @@ def _about(name: str) -> Mapping[str, Any]:
 
 def doctor(collection: str | None = None) -> list[Finding]:
     """What this machine has and lacks, or what is wrong with a collection, with the command that mends each finding."""
-    return environment(home()) if collection is None else look_at(Collection.open(_collections(), collection))
+    return environment(home()) if collection is None else list(doctor_collection(collection).findings)
 
 
 def demo(*, budget: float = 240.0, seed: int = 0, folder: Path | None = None) -> Demo:

@@ -38,7 +38,7 @@ def compare_interactions(
     from vicino.evaluation.recommendation_text import recommendations_page
 
     if report_to is not None:
-        report.require_ending(report_to)
+        report.require_ending(report_to, markdown=False)
     read = read_interactions(data, columns=columns)
     task = RecommendationTask.of(read, name=Path(data).name, split=split or "leave-one-out", seed=seed)
     found = compare_recommenders(task, candidates or LADDER, metric_names=metrics or METRICS)

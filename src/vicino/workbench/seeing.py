@@ -42,7 +42,7 @@ def compare_images(
     from vicino.evaluation.labelled_text import labelled_page
 
     if report_to is not None:
-        report.require_ending(report_to)
+        report.require_ending(report_to, markdown=False)
     if not isinstance(data, LabelledTask):
         data = image_task(data, split=split, columns=columns, unseen=unseen, seed=seed)
     found = compare_labelled(data, candidates, measures=metrics)
