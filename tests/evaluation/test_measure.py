@@ -16,6 +16,7 @@ from vicino.evaluation.measure import Bench, Measurement
 from vicino.evaluation.tasks import RetrievalTask, judged
 from vicino.metrics import parse as metric
 from vicino.retrieval import from_recipe, parse
+from vicino.retrieval.dense import Dense
 
 TFIDF, LSA = Recipe("dense", {"encoder": "tfidf"}), Recipe("dense", {"encoder": "lsa", "encoder_params": {"n_components": 2}})
 
@@ -291,6 +292,19 @@ def test_what_was_built_for_one_metric_serves_another(task, tmp_path, counted):
     assert "build" not in counted
     assert {"search", "_time"} <= set(counted)
     assert bench.retriever(TFIDF).search("tea").top()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_another_index_encodes_nothing_again(task, tmp_path, monkeypatch, kept):
+    cache, wanted = (tmp_path if kept else None), Recipe("dense", LSA.params | {"index": "int8"})
+    alone = Bench(task, metric("MRR@10")).measure(wanted)
+    bench = Bench(task, metric("MRR@10"), cache=cache)
+    plain = bench.measure(LSA)
+    bench = Bench(task, metric("MRR@10"), cache=cache) if kept else bench
+    monkeypatch.setattr(Dense, "_build", lambda *_: pytest.fail("encoded again"))
+    found = bench.measure(wanted)
+    same(alone, found)
+    assert found.build_seconds > plain.build_seconds
 
 
 def test_other_content_is_measured_anew(task, tmp_path, counted):

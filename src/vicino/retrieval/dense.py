@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from vicino.encoders.base import Truncation
 from vicino.errors import NotFitted
 from vicino.indexes import Index, choose
 from vicino.indexes.choose import Plan
+from vicino.indexes.exact import Exact
 from vicino.indexes.planned import Planned
 from vicino.retrieval import tracing
 from vicino.retrieval.base import Passages, Retriever
@@ -110,6 +111,12 @@ class Dense(Retriever):
         places = np.linspace(0, len(documents) - 1, _CANARIES).astype(int)
         sample = [documents[row].content for row in places] if self._reads_text else []
         self.canaries_ = Canaries(sample, _dense(self.encoder_.encode_document(sample)))
+
+    def build_again(self, other: Dense) -> Self:
+        """As `build` over the documents of `other`, which has the same encoder and an exact index: nothing is encoded anew."""
+        self.encoder_, self.space_, self.canaries_, self.ids_ = other.encoder_, other.space_, other.canaries_, other.ids_
+        self.index_ = self._new_index().build(cast(Exact, other.index_).vectors_, other._require_built().tolist())
+        return self
 
     @property
     def _learns(self) -> bool:
