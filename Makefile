@@ -4,14 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DATA ?= $(or $(VICINO_DATA),../shared/data)
+PAGE := src/vicino/server/page/index.html
+PAGE_SOURCE := $(wildcard page/*.json page/*.html page/*.ts) $(shell find page/src page/public -type f)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-scale test-crash check bench docs clean
+.PHONY: demo test test-scale test-crash check bench docs page page-if-node test-page clean
 
-demo: $(VENV)/demo.done  ## climb the ladder on Python's own standard library
+demo: $(VENV)/demo.done page-if-node  ## climb the ladder on Python's own standard library
 	$(BIN)/vicino demo
 
-test: $(VENV)/test.done  ## the suite; test-scale and test-crash are apart
+test: $(VENV)/test.done page-if-node  ## the suite; test-scale and test-crash are apart
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/crash --ignore tests/scale
 
 test-scale: $(VENV)/test.done  ## a Ray cluster of three nodes, PostgreSQL and Milvus, all on this machine
@@ -41,8 +43,28 @@ docs: $(VENV)/test.done  ## write the command reference and the README's tables 
 	$(BIN)/python docs/make.py
 	$(BIN)/python benchmarks/plan.py --write docs/scale.md
 
+page: $(PAGE)  ## build the page of `vicino serve`; wants Node 20.19 or later
+
+test-page: page/node_modules/.package-lock.json  ## the page's own logic
+	cd page && npm test
+
 clean:  ## remove what make made
-	rm -rf $(VENV) .vicino bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) page/node_modules $(dir $(PAGE)) .vicino bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# The two commands do without the page where it cannot be built, and say so.
+page-if-node:
+	@if command -v npm > /dev/null; then \
+	    $(MAKE) --no-print-directory page || echo "The page was not built, see above; all but the page works without it." >&2; \
+	else echo "No Node here, so no page for vicino serve: install Node 20.19 or later and run make page." >&2; fi
+
+$(PAGE): page/node_modules/.package-lock.json $(PAGE_SOURCE)
+	cd page && npm run --silent build
+	touch $@
+
+page/node_modules/.package-lock.json: page/package-lock.json
+	@echo "Fetching what builds the page into page/node_modules ..." >&2
+	cd page && npm ci --no-progress --loglevel=error
+	touch $@
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -38,6 +38,7 @@ EXTRAS = {
     "milvus": ("pymilvus", "milvus_lite"),
     "remote": ("urllib3",),
     "map": ("openTSNE",),
+    "serve": ("fastapi", "uvicorn", "prometheus_client", "httpx"),
 }
 
 TEXTS = (

@@ -28,7 +28,8 @@ SOURCE = Path(vicino.__file__).parent
 # DESIGN.md: a room may import itself and the rooms listed above it.
 ROOMS = (
     *("errors", "catalog", "progress", "artifacts", "parameters", "vectors", "metrics", "spaces", "data", "learning"),
-    *("encoders", "indexes", "store", "retrieval", "evaluation", "training", "scale", "workbench", "server", "cli"),
+    *("encoders", "indexes", "store", "retrieval", "evaluation", "training", "scale", "workbench"),
+    *("client", "adapters", "server", "cli"),
 )
 
 # Names for rooms and classes that say nothing about what is inside.

@@ -100,3 +100,42 @@ def test_options_reach_the_study_and_the_reading(monkeypatch):
     }
     with pytest.raises(UnknownName, match="study"):
         workbench.compare("notes", study="")
+
+
+def test_what_the_queries_can_show_is_said_before_the_work(capsys, monkeypatch):
+    for arguments in (["compare", "notes", "--with", "bm25,tfidf", "-q"], list(STUDY)):
+        heard = []
+        measure = Bench.measure
+        monkeypatch.setattr(
+            Bench, "measure", lambda *a, heard=heard, run=measure: heard.append(capsys.readouterr().err) or run(*a)
+        )
+        assert run(capsys, *arguments)[0] == 0
+        assert heard[0].startswith("Before the run: these ")
+        monkeypatch.setattr(Bench, "measure", measure)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [([], "what was measured is kept, and the same command goes on"), (["--no-cache"], "nothing was kept")],
+)
+def test_whoever_stops_it_hears_how_to_go_on(capsys, monkeypatch, arguments, says):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Bench, "measure", stopped)
+    code, _, err = run(capsys, *STUDY, *arguments)
+    assert code == 130
+    assert says in err
+
+
+def test_a_run_file_has_no_times_no_size_and_no_folder(capsys):
+    run(capsys, "compare", "notes", "--with", "bm25", "-q", "--report", "r.json")
+    plain = json.loads(Path("r.json").read_text())
+    titles = {query["id"]: query["text"] for query in plain["queries"]}
+    Path("x.run").write_text("".join(f"{name} Q0 wings.md 1 1.0 x\n" for name in titles))
+    code, out, err = run(capsys, "compare", "notes", "--with", "x.run", "-q", "--report", "r.md")
+    assert code == 0
+    assert "nan" not in out
+    assert "MB" not in out
+    assert "--save" not in err
+    assert "0 B" not in Path("r.md").read_text()

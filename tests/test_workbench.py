@@ -64,7 +64,7 @@ def test_a_report_of_unknown_kind_is_refused_before_anything_is_measured(tmp_pat
 
 def test_vicino_offers_the_verbs_and_nothing_else():
     assert set(vicino.__all__) == {
-        *("__version__", "compare", "context", "embed", "evaluate", "ingest", "load", "search", "tokens"),
+        *("Client", "__version__", "compare", "context", "embed", "evaluate", "ingest", "load", "search", "tokens"),
     }
     assert vicino.compare is workbench.compare
     with pytest.raises(AttributeError, match="no attribute 'emded'"):

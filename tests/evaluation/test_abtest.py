@@ -260,6 +260,20 @@ def test_interleaved_users_decide_by_a_sign(tmp_path, capsys):
         read_interleaved(written(tmp_path / "three.csv", [*rows, ["x", "third", "click"]], ["user", "team", "event"]))
 
 
+def test_the_log_of_two_groups_is_not_read_as_one_of_two_teams(tmp_path):
+    rows = [[f"u{n}", "new" if n % 2 else "old", "click"] for n in range(100) for _ in range(3)]
+    with pytest.raises(InputError, match="groups, not teams"):
+        read_interleaved(written(tmp_path / "groups.csv", rows, ["user", "team", "event"]))
+
+
+def test_a_log_of_those_only_who_did_it_is_said_to_be_one(tmp_path):
+    rows = [[f"u{n}", "new" if n % 2 else "old", "click"] for n in range(400)]
+    found = read(read_log(written(tmp_path / "clicks.csv", rows, ["user", "group", "event"])), ["click"])
+    assert any("every user in the log did it" in note for note in found.notes)
+    assert "a difference of 0" not in found.verdict
+    assert "the same for every user" in found.verdict
+
+
 def main_ok(arguments):
     with pytest.raises(SystemExit) as done:
         main(arguments)

@@ -318,7 +318,7 @@ def test_a_failed_candidate_is_named_in_the_verdict(fixed, climb, task):
 
 
 def test_what_was_foreseen_is_told_first_and_kept(fixed, climb, task, caplog):
-    with caplog.at_level("INFO", logger="vicino.evaluation.compare"):
+    with caplog.at_level("INFO", logger="vicino.evaluation.foreseen"):
         told = climb(task, {"a": fixed(FIRST), "b": fixed(SECOND)})
     assert told.foreseen.queries == told.foreseen.units == told.units == 40
     assert told.foreseen.candidates == 2
@@ -330,7 +330,7 @@ def test_what_was_measured_before_tells_the_spread(codes, tmp_path):
     again, _ = compare(codes, candidates=["tfidf", "lsa(n_components=4)", "bm25"], cache=tmp_path)
     differences = first["tfidf"].values - first["lsa(n_components=4)"].values
     assert "usual" in first.foreseen.source
-    assert again.foreseen.source == "of 1 pair that were measured before"
+    assert again.foreseen.source == "of 1 pair that was measured before"
     assert again.foreseen.spread == pytest.approx(differences.std(ddof=1))
 
 

@@ -151,3 +151,18 @@ def test_what_does_not_fit_is_named(options, error):
     good = {"values": [[0.1, 0.2], [0.3, 0.2]]}
     with pytest.raises(error):
         told(**(good | options))
+
+
+def test_one_that_loses_to_another_of_the_level_is_not_picked_for_its_price():
+    """The best swings; the second is as good and steady, and the cheap one is clearly behind the second alone."""
+    base, swing = QUERIES * 0.5 + 0.2, RANDOM.normal(0, 0.35, 400)
+    best = base + 0.022 + swing - swing.mean()
+    found = told([base, base + 0.02, best], costs=[1, 2, 3], simple=[False] * 3)
+    assert [contest and contest.decision for contest in found.against_best] == ["not told apart", "not told apart", None]
+    assert found.verdict.pick == "b"
+    assert "b is the cheapest of them that is clearly worse than none: use b." in found.verdict.sentence
+
+
+def test_what_nobody_knows_the_cost_of_is_not_called_cheap():
+    found = told([system(0), system(0)], costs=[np.inf, np.inf])
+    assert "; what they cost is not known: use a." in found.verdict.sentence

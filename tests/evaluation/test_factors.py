@@ -173,3 +173,13 @@ def test_choosing_among_equals_gains_nothing(factors):
         picked.append(max(each.mean() for each in values.values()) - 0.5)
     assert abs(np.mean(gains)) < 0.055  # five standard errors
     assert np.mean(picked) > 0.06  # what the luckiest level shows
+
+
+def test_a_clear_gain_within_the_margin_is_not_paid_for(factors):
+    """Better beyond chance by less than the margin is the same: the default stays, and nothing dearer is called cheaper."""
+    base = np.random.default_rng(0).uniform(0.2, 0.8, N)
+    values = {"lsa": base, "bm25": base + 0.004, "tfidf": base - 0.2}
+    (ruling,) = rule(factors[:1], values, **options(values)).values()
+    assert (ruling.pick.name, ruling.decision) == ("lsa", "")
+    (ruling,) = rule(factors[:1], values, **options(values, bm25=0.5)).values()
+    assert (ruling.pick.name, ruling.decision) == ("bm25", "the same")

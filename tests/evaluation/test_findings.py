@@ -149,7 +149,9 @@ def test_the_decision_says_what_the_test_found(plain, decision, said):
 def test_the_simple_baseline_may_win(plain):
     plain["verdict"] |= {"pick": "bm25"}
     told = findings.decision(plain)
-    assert told.startswith("Use bm25. It is the simplest that will do: over 4 queries (its nDCG@10 is 0.500), none of the 3 ")
+    assert told.startswith(
+        "Use bm25. It is a simple baseline, and will do: over 4 queries (its nDCG@10 is 0.500), none of the 3 "
+    )
     assert "minilm scored highest (0.600)" in told
 
 
@@ -296,3 +298,25 @@ def test_records_of_the_first_version_still_open(tmp_path):
         assert escaped(name) in text
     assert "does not say how many of the documents were judged" in html
     assert json.loads(report.write(tmp_path / "again.json", plain).read_text()) == plain
+
+
+# Level candidates -------------------------------------------------------------------------------------------------------
+
+
+def test_the_pick_may_be_cheaper_than_the_highest(plain):
+    plain["verdict"] |= {"pick": "bm25+minilm"}
+    told = findings.decision(changed(plain, "bm25+minilm", cost_seconds=10.0))
+    assert "It is the cheapest of 2 that these queries cannot rank; minilm scored highest (0.600)." in told
+    same = changed(plain, "bm25+minilm", cost_seconds=10.0, against_best=contest(-0.001, "the same"))
+    assert "minilm scored highest (0.600), which is the same within ±0.01." in findings.decision(same)
+
+
+def test_nothing_is_called_cheapest_whose_cost_nobody_knows(plain):
+    told = findings.decision(changed(plain, "bm25+minilm", cost_seconds=None))
+    assert "It is one of 2 that these queries cannot rank." in told
+
+
+def test_a_simple_baseline_that_is_not_the_highest_says_what_was_found(plain):
+    plain["verdict"] |= {"pick": "bm25", "tied": ["bm25", "bm25+minilm"]}
+    plain = changed(plain, "bm25", against_best=contest(-0.001, "the same"))
+    assert "none of the 3 measured is better by more than 0.01." in findings.decision(plain)

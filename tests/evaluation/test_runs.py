@@ -8,7 +8,7 @@ import pytest
 from vicino.data.judged import write_run
 from vicino.errors import DuplicateIds, InputError, UnreadableSource
 from vicino.evaluation import report
-from vicino.evaluation.compare import compare
+from vicino.evaluation.compare import compare, enter
 from vicino.evaluation.runs import comparable, is_run, read
 
 TASK = {"q1": {"a": 1}, "q2": {"b": 2}, "q3": {"c": 1, "a": 0}}
@@ -25,11 +25,12 @@ def written(folder, text, name="x.run"):
     return path
 
 
-def test_a_run_is_known_by_its_ending_and_by_being_there(tmp_path):
+def test_a_run_is_known_by_its_ending_and_must_be_there(task, tmp_path):
     assert is_run(str(written(tmp_path, "", "x.run")))
     assert is_run(str(written(tmp_path, "", "x.TREC")))
     assert is_run(str(written(tmp_path, "", "x.run.gz")))
-    assert not is_run(str(tmp_path / "absent.run"))
+    with pytest.raises(UnreadableSource, match="regular file"):
+        enter(str(tmp_path / "absent.run"), task)
     assert not is_run("bm25")
 
 
@@ -62,7 +63,7 @@ def test_missing_and_strange_queries_are_counted(task, tmp_path):
     ("text", "error", "words"),
     [
         ("other Q0 a 1 9 t\n", InputError, "not comparable, because .* answers none of the 3 queries"),
-        ("q1 Q0 zzz 1 9 t\n", InputError, "not comparable, because .* 1 documents that by hand does not hold"),
+        ("q1 Q0 zzz 1 9 t\n", InputError, "not comparable, because .* documents that by hand does not hold, 1 in all"),
         ("q1 Q0 a 1 9 t\nq1 Q0 a 2 8 t\n", DuplicateIds, "line 2: document 'a' stands twice"),
         ("q1 Q0 a 1 nan t\n", UnreadableSource, "line 1"),
         ("q1 Q0 a 1 best t\n", UnreadableSource, "line 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from vicino.errors import EmptyInput, InputError, UnknownName
 from vicino.evaluation import factors, report, running
 from vicino.evaluation import study as studying
 from vicino.evaluation.budget import Clock, OutOfTime
+from vicino.evaluation.contests import Verdict
 from vicino.evaluation.factors import Design
 from vicino.evaluation.measure import Bench
 from vicino.evaluation.study import study
@@ -171,8 +173,13 @@ def test_what_moves_on_after_the_end_is_given_up(task, monkeypatch):
     monkeypatch.setattr(running, "rung_of", endless)
     monkeypatch.setattr(progress, "_INTERVAL", 0.0)
     monkeypatch.setattr(studying, "Clock", lambda budget: Clock(budget, now=lambda: now[0]))
-    with pytest.raises(EmptyInput, match="no default for the study could be measured"):
-        study(task, families=FAMILIES, budget=60.0)
+    slow = {"tfidf", DEFAULT}
+    short = study(task, families=FAMILIES, budget=60.0)[0]  # no time for any vectors: a report of what there is
+    assert [answer.factor for answer in short.study.answers] == ["family"]
+    assert (short.verdict.pick, short.study.combination) == ("bm25", "bm25")
+    assert set(short.study.skipped) == {"tfidf", DEFAULT}
+    assert "There was no time for a family that makes vectors" in short.study.sentence
+    assert "There was no time" in report.to_html(report.to_json(short))
     now[0], slow = 0.0, {"tfidf"}
     told = study(task, families=["tfidf", "bm25", DEFAULT], budget=60.0)[0]  # half of it, and the rest is the next one's
     assert told.study.answers[0].default == DEFAULT
@@ -215,6 +222,36 @@ def test_the_combination_is_scored_by_what_had_no_say(task, monkeypatch):
     assert "each query is scored by what the others chose" in told.study.sentence
 
 
+@pytest.mark.parametrize(
+    ("pick", "best", "tied", "decision", "says"),
+    [
+        ("a", "a", ("b",), "not told apart", ""),
+        (
+            "b",
+            "a",
+            ("b",),
+            "not told apart",
+            "The choice is b all the same: these queries cannot tell it from that, and it is cheaper.",
+        ),
+        ("b", "a", ("b",), "the same", "The choice is b all the same: it is the same within ±0.01, and it is cheaper."),
+        ("b", "c", ("a", "b"), "not told apart", "all the same: neither is clearly worse than c, and it is cheaper."),
+        ("c", "c", ("b",), "not told apart", "all the same: c is better than a beyond chance."),
+    ],
+)
+def test_the_choice_and_the_best_together_are_not_two_answers(kept, pick, best, tied, decision, says):
+    told, contest = kept[0], next(one.against_best for one in kept[0].candidates if one.against_best)
+    same = 0.0 if decision == "the same" else 1.0
+    met = replace(contest, against=best, p=0.5, same=same)
+    asked = {"a": 3.0, "b": 1.0, "c": 2.0}
+    found = [
+        replace(told[FAMILIES[1]], name=name, found=replace(told[FAMILIES[1]].found, build_seconds=cost), against_best=met)
+        for name, cost in asked.items()
+    ]
+    made = replace(told, candidates=tuple(found), verdict=Verdict(pick, best, tied, ""))
+    assert studying._beside_choice("a", made).strip().endswith(says)
+    assert bool(says) == bool(studying._beside_choice("a", made))
+
+
 def test_a_run_file_may_stand_among_the_families(task, kept, tmp_path):
     _, place = kept
     path = tmp_path / "perfect.run"
@@ -230,6 +267,8 @@ def test_a_run_file_may_stand_among_the_families(task, kept, tmp_path):
     ("options", "error", "says"),
     [
         ({"budget": 0.0}, InputError, "a budget of 0.0 seconds"),
+        ({"seeds": 0}, InputError, "0 seeds"),
+        ({"margin": 2.0}, InputError, "a margin of 2.0"),
         ({"budget": float("nan")}, InputError, "a budget of nan seconds"),
         ({"families": ["lsaa"]}, UnknownName, "did you mean lsa"),
         ({"metric_names": ["nDGC@10"]}, UnknownName, "did you mean"),

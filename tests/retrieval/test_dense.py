@@ -133,3 +133,7 @@ def test_a_file_that_changed_under_the_same_name_is_another_identity(texts, tmp_
     assert from_recipe(Recipe("dense", {"encoder": folder})).identity() == before
     encoders.make("lsa").fit(texts[:5]).save(folder)
     assert from_recipe(Recipe("dense", {"encoder": folder})).identity() != before
+
+
+def test_a_baseline_is_simple_as_it_is():
+    assert not Dense(encoder="lsa", index="int8").simple

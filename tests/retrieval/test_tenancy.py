@@ -57,7 +57,7 @@ def test_known_keys_open_nothing(collection):
     search = Stored(collection, tenant="us")
     search.refresh()
     assert not set(keys) & search._places.keys()
-    assert search._rows(keys) == {}
+    assert search.rows(keys) == {}
     assert search.find("tea", where=f"key in ({', '.join(map(repr, keys))})") == []
 
 

@@ -16,7 +16,13 @@ __all__ = ["abtest", "interleaved", "plan", "read"]
 abtest = typer.Typer(name="abtest", help="Plan an experiment on users, and read what it says.", no_args_is_help=True)
 app.add_typer(abtest)
 
-LogFile = Annotated[Path, typer.Argument(help="A table with an event a row: user, group, event (csv, tsv, jsonl, parquet).")]
+LogFile = Annotated[
+    Path,
+    typer.Argument(
+        help="A table with an event a row: user, group, event (csv, tsv, jsonl, parquet). Users who did nothing are in it by an "
+        "event such as view."
+    ),
+]
 LogColumns = Annotated[str, typer.Option(help='Which column is what, where names do not tell: "user=who,group=arm".')]
 
 
@@ -46,7 +52,8 @@ def plan(
 def read(
     log: LogFile,
     metric: Annotated[
-        list[str], typer.Option(help="purchase, purchase/user, click/impression, value:purchase/user; the first decides.")
+        list[str],
+        typer.Option(help="purchase, purchase/user, click/impression, value:purchase/user; more is better; the first decides."),
     ],
     control: Annotated[
         str | None, typer.Option(metavar="GROUP", help="What others are compared with (default: control, or the first by name).")

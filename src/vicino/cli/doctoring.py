@@ -88,7 +88,7 @@ def _require(name: str | None, data: Path | None, similarity: str | None, asked:
 
 def _found(finding: Finding) -> str:
     """What was found, why, what mends it, and what it is measured against, one a line."""
-    threshold = f" ({finding.threshold})" if finding.threshold else ""
+    threshold = f" (healthy: {finding.threshold})" if finding.threshold else ""
     mend = f"\n→ {finding.mend}" if finding.mend else ""
     reference = f"\nreference: {finding.reference}" if finding.reference and finding.mend else ""
     return finding.value + threshold + (f"\n{finding.cause}" if finding.cause else "") + mend + reference

@@ -13,7 +13,7 @@ import typer
 from vicino.catalog import Catalog, Entry
 from vicino.cli.app import app
 from vicino.cli.options import AsJson, Columns, Metrics, Queries, Quiet, Report, Seed, Split, Tenant, Text
-from vicino.cli.printing import bars, print_json, printable, say, typed, width
+from vicino.cli.printing import STOPPED, bars, print_json, printable, say, told, typed, width
 
 if TYPE_CHECKING:
     from vicino.evaluation.compare import Comparison
@@ -22,23 +22,30 @@ __all__ = ["KINDS", "compare", "demo", "evaluate"]
 
 _TABLE = "vicino.evaluation.suite.text:table_text"
 
-# What else than documents `compare` takes, and the text of what it finds: a task of `vicino.evaluation.suite.TASKS`, or what has
-# a verb of its own in the workbench, compare_KIND.
+# What else than documents `compare` takes, what candidates these have, and the text of what it finds: a task of
+# `vicino.evaluation.suite.TASKS`, or what has a verb of its own in the workbench, compare_KIND.
 KINDS = Catalog(
     "kind of data",
     {
-        "similarity": Entry(_TABLE, "pairs of texts with a score"),
-        "pairs": Entry(_TABLE, "pairs of texts that belong together or not"),
-        "duplicates": Entry(_TABLE, "texts with groups of duplicates"),
-        "classes": Entry(_TABLE, "texts with classes, that are told"),
-        "clusters": Entry(_TABLE, "texts with classes, that are found"),
-        "words": Entry(_TABLE, "pairs of words with a score, or analogies"),
-        "nodes": Entry(_TABLE, "a graph with labels"),
-        "links": Entry(_TABLE, "a graph, of which edges are held out"),
-        "anomalies": Entry(_TABLE, "rows of which some are marked"),
-        "images": Entry("vicino.evaluation.labelled_text:labelled_text", "images with classes, for encoders of images"),
-        "interactions": Entry("vicino.evaluation.recommendation_text:recommendations_text", "users and items, for recommenders"),
+        "similarity": Entry(_TABLE, "pairs of texts with a score; candidates: overlap, or any encoder of text"),
+        "pairs": Entry(_TABLE, "pairs of texts that belong together (1) or not (0); candidates: overlap, encoders of text"),
+        "duplicates": Entry(_TABLE, "texts with groups of duplicates, or such pairs; candidates: overlap, encoders of text"),
+        "classes": Entry(_TABLE, "texts with classes, that are told; candidates: majority, encoders of text"),
+        "clusters": Entry(_TABLE, "texts with classes, that are found; candidates: chance, encoders of text"),
+        "words": Entry(_TABLE, "pairs of words with a score, or analogies; candidates: spelling, minilm, trained encoders"),
+        "nodes": Entry(_TABLE, "a graph with labels; candidates: majority, neighbours, deepwalk, node2vec, line"),
+        "links": Entry(
+            _TABLE, "a graph, of which edges are held out; candidates: common_neighbours, adamic_adar, deepwalk:hadamard"
+        ),
+        "anomalies": Entry(_TABLE, "rows of which some are marked; candidates: distance, knn, lof, iforest; of texts minilm:lof"),
+        "images": Entry("vicino.evaluation.labelled_text:labelled_text", "images with classes; candidates: encoders of images"),
+        "interactions": Entry(
+            "vicino.evaluation.recommendation_text:recommendations_text", "users and items; candidates: recommenders"
+        ),
     },
+)
+_KINDS_TOLD = "\n\n".join(
+    ["Kinds of data, and what --with may name for them:", *(f"{one}: {KINDS.entry(one).summary}" for one in KINDS)]
 )
 
 
@@ -72,14 +79,14 @@ def demo(
     print("Next, on your own data:  vicino compare path/to/your/folder --report report.html")
 
 
-@app.command()
+@app.command(epilog=_KINDS_TOLD)
 def compare(
     data: Annotated[
         list[str],
         typer.Argument(
             metavar="[KIND] DATA",
-            help="A BEIR folder, a folder of text, or a jsonl, csv or parquet file; or after a KIND, "
-            f"{' or '.join(KINDS)}, data of that kind.",
+            help="A BEIR folder, a folder of text, or a jsonl, csv or parquet file; or after a KIND data of that kind: "
+            f"{', '.join(KINDS)} (see below); or two .json reports over the same data, to see what changed.",
             show_default=False,
         ),
     ],
@@ -127,6 +134,20 @@ def compare(
     from vicino import workbench
     from vicino.catalog import split as split_names
 
+    if len(data) == 2 and all(word.lower().endswith(".json") for word in data):
+        first, second = data
+        texts: dict[str, object] = {
+            "--with": with_,
+            "--split": split,
+            "--text": text,
+            "--columns": columns,
+            "--metrics": metrics,
+            "--by": by,
+        }
+        texts |= {"--report": report, "--save": save, "--study": study != "ladder", "--budget": budget, "--rerank": rerank}
+        _refuse({**texts, "--seeds": seeds, "--judgements": judgements}, "two reports")
+        _compare_reports(first, second, {"seed": seed} | ({} if margin is None else {"margin": margin}), as_json)
+        return
     names = [name for listed in with_ or () for name in split_names(listed, ",")]
     chosen: dict[str, Any] = {"candidates": names} if names else {}
     shared = chosen | _metrics(metrics) | {"split": split, "seed": seed, "report_to": report, "command": typed()}
@@ -139,14 +160,15 @@ def compare(
         _compare_kind(kind, path, shared, columns, cache, as_json, quiet)
         return
     _refuse({"--columns": columns}, "documents")
-    with bars(quiet):
+    stopped = STOPPED if cache else "nothing was kept, as --no-cache asked: the same command begins again"
+    with told("vicino.evaluation.foreseen"), bars(quiet, stopped):
         options: dict[str, Any] = {"text": text, "queries": queries, "cache": cache, "save_to": save, "study": study}
         comparison = workbench.compare(path, **shared, **options, **asked)
     _show(comparison, as_json)
     for what, place in (("The report", report), ("The winner", save)):
         if place is not None:
             say(f"{what}: {place}")
-    if save is None:
+    if save is None and comparison[comparison.verdict.pick].recipe is not None:
         say(f"Keep the winner with:  {typed()} --save winner/")
 
 
@@ -223,6 +245,14 @@ def _seconds(text: str) -> float:
     if found is None:
         raise InputError(f"{text!r} is no time", mend="write 90s, 30m or 2h")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def _compare_reports(first: str, second: str, options: dict[str, Any], as_json: bool) -> None:
+    from vicino import workbench
+    from vicino.evaluation.beside import beside_text
+
+    found = workbench.compare_reports(first, second, **options)
+    print_json(found.to_json()) if as_json else print(printable(beside_text(found, (first, second), width=width())))
 
 
 def _kind(words: Sequence[str]) -> tuple[str, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import shutil
 import sys
@@ -12,7 +13,9 @@ from typing import Any
 
 import typer
 
-__all__ = ["bars", "print_json", "printable", "say", "size_text", "typed", "width"]
+__all__ = ["STOPPED", "bars", "print_json", "printable", "say", "size_text", "told", "typed", "width"]
+
+STOPPED = "what was measured is kept, and the same command goes on from there"
 
 
 def width() -> int:
@@ -55,7 +58,22 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def bars(quiet: bool, stopped: str = "what was measured is kept, and the same command goes on from there") -> Iterator[None]:
+def told(module: str) -> Iterator[None]:
+    """What a module logs while the block runs, said as a hint."""
+    log, shown = logging.getLogger(module), logging.Handler()
+    shown.emit = lambda record: say(record.getMessage())  # type: ignore[method-assign]
+    before = log.level
+    log.addHandler(shown)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(shown)
+        log.setLevel(before)
+
+
+@contextmanager
+def bars(quiet: bool, stopped: str = STOPPED) -> Iterator[None]:
     """Long work: with progress bars unless told otherwise, and a word to whoever has stopped it."""
     from vicino import progress
 

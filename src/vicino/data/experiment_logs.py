@@ -33,6 +33,7 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 }
 _DAY = 86_400.0  # seconds
 _NEEDED = ("user", "group", "event")
+_TOLD = 30  # users with several clicks, of whom some took of both rankings if both were shown to them
 
 Rows = NDArray[np.int64]
 
@@ -128,7 +129,8 @@ def read_log(
 def read_interleaved(path: str | os.PathLike[str], *, columns: Mapping[str, str] | None = None, event: str = "") -> Interleaved:
     """A log of clicks on lists in which two rankings were interleaved; the column "group" (or "team") says whose a result was.
 
-    Only events named `event` count, all where none is named. Raises what `read_log` raises, and InputError for other than two.
+    Only events named `event` count, all where none is named. Raises what `read_log` raises, and InputError for other than two
+    teams, and where everybody took of one only, as in the log of two groups.
     """
     found = _events(path, columns or {}, None, None)
     names = found.names["group"]
@@ -140,6 +142,12 @@ def read_interleaved(path: str | os.PathLike[str], *, columns: Mapping[str, str]
     _require_some(path, kept, list(found.notes))
     users, user = np.unique(found.rows["user"][kept], return_inverse=True)
     wins = np.bincount(2 * user + found.rows["group"][kept], minlength=2 * len(users)).reshape(-1, 2)
+    several = wins[wins.sum(axis=1) > 1]
+    if len(several) >= _TOLD and not several.all(axis=1).any():
+        raise InputError(
+            f"none of {len(several):,} users took results of both {names[0]} and {names[1]}: these are groups, not teams",
+            mend=f"for groups: vicino abtest read {path} --metric EVENT",
+        )
     return Interleaved((names[0], names[1]), wins.astype(np.int64), found.notes)
 
 

@@ -150,12 +150,15 @@ class Reading:
         if all(one.decision == "worse" for one in told):
             return f"Keep {self.control}: {first} got worse ({'; '.join(f'{one.group} {_told(one)}' for one in told)})."
         if all(one.decision in ("the same", "worse") for one in told):
-            return f"{first} is the same within the margin: take whichever is simpler or cheaper."
+            worse = [one.group for one in told if one.decision == "worse"]
+            but = f", but not {', '.join(worse)}, where it got worse" if worse else ""
+            return f"{first} is the same within the margin: take whichever is simpler or cheaper{but}."
         open_ = [one for one in told if one.decision == "not told apart"]
         more = [one.more for one in open_ if one.more]
         wait = f" About {max(more):,} users more would tell." if more else ""
         found = max(one.smallest for one in open_)
-        return f"Not decided: {first} is not told apart from {self.control} (a difference of {found:.2g} would be found).{wait}"
+        would = f" (a difference of {found:.2g} would be found)" if found else ", for it is the same for every user"
+        return f"Not decided: {first} is not told apart from {self.control}{would}.{wait}"
 
     def to_json(self) -> dict[str, Any]:
         plain = asdict(self)
@@ -216,6 +219,11 @@ def read(
     notes = (
         *log.notes,
         *(note for metric in metrics if "/" in metric for note in _heavy(metric, values[metric], min(log.sizes))),
+        *(
+            f"{metric}: every user in the log did it: it must hold those too who did not, by another event such as a view"
+            for metric in metrics
+            if "/" not in metric and values[metric][0].all()
+        ),
     )
     return Reading(sizes, control, p, peek, level, compared, notes)
 

@@ -18,13 +18,15 @@ def plan_text(found: Plan) -> str:
     each = found.users // found.groups
     told = f"{found.users:,} users, {each:,} in each of {found.groups} groups, find a change of {found.effect:g} from "
     told += f"{found.baseline:g} with {100 * found.power:g} % probability ({100 * found.level:g} % false alarms)."
-    return told if found.days is None else f"{told}\nThat takes {found.days:,.1f} days. Decide then, or look early with --peek."
+    if found.days is None:
+        return told
+    return f"{told}\nThat takes {found.days:,.1f} days. Decide then; to look before, read with --peek, which wants more users."
 
 
 def reading_text(found: Reading, *, width: int = 160) -> str:
     """Groups, what was left out, the table and the decision."""
     groups = ", ".join(f"{name} {size:,}" for name, size in found.groups.items())
-    lines = [f"users: {groups} (given by these shares with p = {found.shares_p:.2g})", *(f"  {note}" for note in found.notes)]
+    lines = [f"users: {groups} (p = {found.shares_p:.2g} by the planned shares)", *(f"  {note}" for note in found.notes)]
     if found.compared:
         level = f"[{1 - found.level:.0%} of all differences together]"
         head = ["metric", "group", found.control, "value", f"difference {level}", "p", "decision", "would be found"]

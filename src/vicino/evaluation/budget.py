@@ -59,8 +59,8 @@ class Clock:
         return seconds <= self.left
 
     @contextmanager
-    def watching(self, work: progress.Task, share: float = 1.0) -> Iterator[None]:
-        """A block whose own progress moves `work` on, a unit a second, and which ends in `OutOfTime` when that share of what is
+    def watching(self, work: progress.Task, share: float = 1.0, *, ends: bool = True) -> Iterator[None]:
+        """A block whose own progress moves `work` on, a unit a second, and which `ends` in `OutOfTime` when that share of what is
         left of the budget is over.
 
         The end is looked at whenever something inside moves on, so that what moves on seldom ends late.
@@ -71,7 +71,7 @@ class Clock:
             nonlocal counted
             if event.number == work.number or event.state != "advance" or threading.get_ident() != thread:
                 return
-            if self.left < end:
+            if ends and self.left < end:
                 raise OutOfTime
             passed = int(self.now() - began)
             if passed > counted:

@@ -55,7 +55,11 @@ def look_at(
         findings += contents.vectors_looked_at(collection, number, encoder, seed=seed)
         moved = contents.domain_of(collection, number, encoder, reference, seed=seed)
         findings += [] if moved is None else [moved]
-        if cure and encoder is not None and "asks" not in collection.models[number]:
+        if encoder is None or "asks" in collection.models[number]:
+            continue
+        told = contents.scores_of(collection, number, encoder)
+        findings += [] if told is None else [told]
+        if cure:
             cures += contents.cures_of(collection, encoder, seed=seed)
     return Diagnosis((*findings, *_indexes(collection), *_files(collection)), tuple(cures))
 
@@ -121,7 +125,7 @@ def _files(collection: Collection) -> Iterator[Finding]:
     stats = collection.store.stats()
     rows = stats.rows / max(1, stats.files)
     value = f"{stats.files:,} files, {stats.bytes / 2**20:,.1f} MB, {stats.rows:,} rows"
-    threshold = f"{FEW_ROWS} rows a file, where there are over {MANY_FILES}"
+    threshold = f"at least {FEW_ROWS} rows a file, where there are over {MANY_FILES}"
     if stats.files > MANY_FILES and rows < FEW_ROWS:
         cause = "many small writes, or old versions that nobody freed"
         yield Finding("files", "problem", value, f"vicino maintain {collection.name}", threshold, cause)

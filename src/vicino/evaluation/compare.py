@@ -23,11 +23,12 @@ from vicino.encoders.base import Truncation
 from vicino.errors import EmptyInput, InputError, UnknownName, VicinoError
 from vicino.evaluation import runs
 from vicino.evaluation.contests import ALPHA as ALPHA
-from vicino.evaluation.contests import MARGIN, Contest, Verdict, listed, settle
-from vicino.evaluation.foreseen import Foreseen, foresee, hanging_together
+from vicino.evaluation.contests import MARGIN, Contest, Verdict, require_margin, settle
+from vicino.evaluation.foreseen import Foreseen, announce, foresee, hanging_together
 from vicino.evaluation.measure import Bench, Measurement, Tuning
 from vicino.evaluation.seeds import reseeded
 from vicino.evaluation.slices import Cut, Slice, cut, cut_by_judged, weigh_slices
+from vicino.evaluation.spelling import listed
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.evaluation.unjudged import bounds
 from vicino.metrics import significance
@@ -38,7 +39,7 @@ from vicino.retrieval import from_recipe, parse
 if TYPE_CHECKING:
     from vicino.evaluation.study import Study
 
-__all__ = ["LADDER", "METRICS", "Candidate", "Comparison", "compare", "enter", "rung", "weigh"]
+__all__ = ["LADDER", "METRICS", "Candidate", "Comparison", "compare", "enter", "require_sound", "rung", "weigh"]
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,8 @@ class Comparison:
     """The evidence: a task, its candidates in the order asked for, the best simple baseline, and the verdict.
 
     `units` is how many queries speak for themselves: intervals and tests draw these, and keep together the queries that share
-    their answers. `slices` are of the pick, the worst first; `foreseen` was said before the run.
+    their answers, which have one number in `unit_of` (n,). `slices` are of the pick, the worst first; `foreseen` was said before
+    the run.
     """
 
     task: RetrievalTask
@@ -125,6 +127,7 @@ class Comparison:
     slices: tuple[Slice, ...] = ()
     foreseen: Foreseen | None = None
     study: Study | None = None
+    unit_of: NDArray[np.intp] | None = None
 
     def __getitem__(self, name: str) -> Candidate:
         for candidate in self.candidates:
@@ -137,7 +140,10 @@ class Comparison:
         """The recipe of the verdict's pick. Raises InputError where that is a run file, which nobody can build."""
         recipe = self[self.verdict.pick].recipe
         if recipe is None:
-            raise InputError(f"{self.verdict.pick} is a run file: it cannot be built", mend="compare the retriever that made it")
+            raise InputError(
+                f"{self.verdict.pick} is a run file: it cannot be built",
+                mend="compare the retriever that made it, or leave --save out",
+            )
         return recipe
 
 
@@ -161,8 +167,7 @@ def compare(
     metric or column that does not exist, and InputError for an option out of range or a run of other data, before anything is
     measured; and EmptyInput when no candidate could be measured.
     """
-    if seeds < 1:
-        raise InputError(f"{seeds} seeds teach nothing", mend="give 1 seed, or 3 and more to see what luck does")
+    require_sound(seeds, margin)
     wanted = [metrics.parse(name) for name in metric_names]
     entrants = {name: enter(name, task) for name in dict.fromkeys(candidates)}
     cuts = cut(task, by)
@@ -170,12 +175,19 @@ def compare(
     bench = Bench(task, wanted[0], cache=cache, depth=min(depth, len(task.documents)), folds=folds, seed=seed)
     units = hanging_together(task)
     foreseen = foresee(units, len(entrants), _known(entrants, bench))
-    log.info(foreseen.sentence)
+    announce(foreseen)
     shown = f" (differences of {foreseen.difference:.3f} would show)" if np.isfinite(foreseen.difference) else ""
     names = progress.track(list(entrants), f"Climbing the ladder{shown}", unit="candidates")
     rungs = [rung(name, entrants[name], bench, wanted, seeds, units) for name in names]
     found = weigh(task, rungs, wanted, seed=seed, folds=folds, margin=margin, units=units, cuts=cuts)
     return replace(found, foreseen=foreseen), bench
+
+
+def require_sound(seeds: int, margin: float) -> None:
+    """Raise InputError for options that cannot be; ask before the work, not after it."""
+    if seeds < 1:
+        raise InputError(f"{seeds} seeds teach nothing", mend="give 1 seed, or 3 and more to see what luck does")
+    require_margin(margin)
 
 
 def enter(name: str, task: RetrievalTask) -> Recipe | runs.Run:
@@ -242,6 +254,7 @@ def weigh(
         margin,
         len(np.unique(units)),
         slices,
+        unit_of=units,
     )
 
 
@@ -329,4 +342,4 @@ def _aside(rungs: Sequence[Candidate], pick: Candidate) -> str:
             f" Other queries would move the mean of {pick.name} by {pick.levels.queries:.3f}, another seed of its training by "
             f"{pick.levels.seeds:.3f} (standard deviations; {len(pick.seeds)} seeds)."
         )
-    return text + (f" Not measured, because they failed: {listed(failed)}." if failed else "")
+    return text + (f" Not measured, because they failed: {listed(failed, len(failed))}." if failed else "")

@@ -6,7 +6,7 @@ Everything is counted where counting is one pass; what looks at pairs or models 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino import progress
+from vicino.catalog import call
 from vicino.data.kinds import kind_of
 from vicino.data.records import Document
+from vicino.data.splits import sample
 from vicino.encoders import Encoder
 from vicino.errors import EmptyInput, VicinoError
 from vicino.evaluation import symptoms
@@ -27,18 +29,20 @@ from vicino.evaluation.doctor import Finding
 from vicino.evaluation.symptoms import Mends, finding
 from vicino.evaluation.tasks import synthetic
 from vicino.retrieval import from_recipe
+from vicino.retrieval.cut import Pieces
 from vicino.retrieval.dense import Dense
 from vicino.retrieval.migrate import command
 from vicino.retrieval.passages import passages, vectors_of
 from vicino.retrieval.stored import leaves
 from vicino.spaces import lowest_cosine
-from vicino.store import lineage
+from vicino.store import judgments, lineage
 from vicino.store.base import EVERYONE
 from vicino.store.changes import read_changes, revisions
 from vicino.store.collection import Collection
 from vicino.store.lineage import Line
+from vicino.vectors import similarity
 
-__all__ = ["cures_of", "domain_of", "mends_of", "repeated", "stale", "vectors_looked_at"]
+__all__ = ["cures_of", "domain_of", "mends_of", "repeated", "scores_of", "stale", "vectors_looked_at"]
 
 SAMPLE = 5_000  # passages whose vectors are looked at
 TEXTS = 50_000  # passages whose texts are compared
@@ -47,6 +51,7 @@ COPY = 2_000  # passages on which cures are tried
 QUERIES = 500  # known items that are asked there
 ALIKE = 0.99  # cosine of a model's vectors then and now
 TWICE = 0.02  # of the documents are another's text
+_JUDGED = 100  # pairs that people judged, under which their scores tell nothing
 _ENOUGH = 20  # vectors on each side of a shift
 _PAUSE = 3600.0  # seconds without a batch, after which another ingest began
 
@@ -82,7 +87,7 @@ def repeated(collection: Collection) -> Iterator[Finding]:
         "same texts",
         twice <= TWICE * pairs.shape[1],
         f"{twice:,} of {pairs.shape[1]:,} passages are word by word in another document",
-        f"{TWICE:.0%}",
+        f"up to {TWICE:.0%}",
         "the same documents from two places, or a heading or footer that was cut off as a passage",
         mend,
     )
@@ -217,7 +222,9 @@ def domain_of(
     vectors = vectors_of(collection, number, keys)
     name, mends = collection.models[number]["name"], mends_of(collection, number)
     if reference is not None and encoder is not None:
-        before, earlier = np.asarray(encoder.encode_document(list(reference)[:SAMPLE]), np.float32), "the reference"
+        method, options = call(collection.cut)  # passages beside whole documents would be a shift of their own
+        cut = Pieces.of(_drawn(reference, seed), method, options).texts
+        before, earlier = np.asarray(encoder.encode_document(_drawn(cut, seed)), np.float32), "the reference"
     else:
         of = _ingests(collection, keys, collection.spaces[number].id)
         first = np.array([of.get(key) == 0 for key in keys], bool)
@@ -227,6 +234,10 @@ def domain_of(
         return None
     found = symptoms.domain(before, vectors, names, mends, earlier=earlier, seed=seed)
     return replace(found, about=f"domain of {name}")
+
+
+def _drawn(documents: Sequence[Document], seed: int) -> list[Document]:
+    return sample(list(documents), min(SAMPLE, len(documents)), seed)
 
 
 def _ingests(collection: Collection, keys: Sequence[str], space: str) -> dict[str, int]:
@@ -241,6 +252,49 @@ def _ingests(collection: Collection, keys: Sequence[str], space: str) -> dict[st
 def _apart(one: Line, other: Line) -> bool:
     pause = datetime.fromisoformat(other.time).timestamp() - datetime.fromisoformat(one.time).timestamp()
     return (one.pid, one.source, one.tenant) != (other.pid, other.source, other.tenant) or pause > _PAUSE
+
+
+# Judgements -----------------------------------------------------------------------------------------------------------
+
+
+def scores_of(collection: Collection, number: int, encoder: Encoder) -> Finding | None:
+    """Whether a score means one thing, by what people judged of this collection; None for fewer than a hundred pairs.
+
+    Only pairs that were judged count, a document by its best passage; of a pair that several judged the last word.
+    """
+    tenants = {name for batch in collection.store.scan(["tenant"], tenant=EVERYONE) for name in batch.column(0).to_pylist()}
+    asked = dict[tuple[str, str], dict[tuple[str, str, str], int]]()
+    texts = dict[tuple[str, str], str]()
+    for one in (one for tenant in sorted(tenants) for one in judgments.read(collection.folder, tenant=tenant)):
+        query = one.tenant, judgments.query_id(one.query)
+        texts.setdefault(query, one.query)
+        asked.setdefault(query, {})[one.tenant, one.source, one.document] = one.grade
+    if sum(map(len, asked.values())) < _JUDGED:
+        return None
+    stored = _stored(collection, number, {pair for pairs in asked.values() for pair in pairs})
+    vectors = np.asarray(encoder.encode_query([texts[query] for query in asked]), np.float32)
+    scores, relevant = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
+    for vector, pairs in zip(vectors, asked.values(), strict=True):
+        there = [(pair, grade) for pair, grade in pairs.items() if pair in stored]
+        if there:
+            best = [similarity(vector[None], stored[pair], collection.spaces[number].similarity).max() for pair, _ in there]
+            scores.append(np.array(best, np.float64))
+            relevant.append(np.array([grade > 0 for _, grade in there], np.float64))
+    found = symptoms.calibration(scores, relevant)
+    return None if found is None else replace(found, about=f"scores of {collection.models[number]['name']}")
+
+
+def _stored(collection: Collection, number: int, wanted: Set[tuple[str, str, str]]) -> dict[tuple[str, str, str], Vectors]:
+    """The vectors of the passages of documents: tenant, source ("" where none is told), id."""
+    found = dict[tuple[str, str, str], list[Vectors]]()
+    space = collection.spaces[number]
+    for batch in collection.store.scan(["tenant", "source", "document"], tenant=EVERYONE, space=space):
+        rows = batch.column("vector").flatten().to_numpy(zero_copy_only=False).reshape(-1, space.dim)
+        names = zip(*(batch.column(name).to_pylist() for name in ("tenant", "source", "document")), strict=True)
+        for (tenant, source, document), row in zip(names, rows, strict=True):
+            for name in {(tenant, source, document), (tenant, "", document)} & wanted:
+                found.setdefault(name, []).append(row)
+    return {name: np.asarray(each, np.float32) for name, each in found.items()}
 
 
 # Cures ----------------------------------------------------------------------------------------------------------------

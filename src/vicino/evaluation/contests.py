@@ -15,14 +15,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vicino.errors import DimensionMismatch, InputError
+from vicino.evaluation.spelling import listed
 from vicino.metrics import significance
 from vicino.metrics.significance import Interval, Tally
 from vicino.metrics.values import Values, as_value_rows, as_values
 
-__all__ = ["ALPHA", "MARGIN", "Contest", "Settled", "Verdict", "listed", "settle"]
+__all__ = ["ALPHA", "MARGIN", "Contest", "Settled", "Verdict", "require_margin", "settle"]
 
 ALPHA = 0.05
 MARGIN = 0.01  # a difference of one point is the least that most people would change a system for
+SHOWN = 6  # names in a sentence; all are in the table
 UNSEEN = 1.0  # see `equivalence_test`
 
 
@@ -92,7 +94,8 @@ def settle(
     metric: str = "quality",
     seed: int = 0,
 ) -> Settled:
-    """Who is best, who cannot be told from it, and which of these to use: the cheapest, but none that loses to the baseline.
+    """Who is best, who cannot be told from it, and which of these to use: the cheapest, but none that loses to the baseline or
+    to another of these.
 
     `values` (m, n): a row for each name, a column for each query, in [0, 1]; higher is better. `costs` (m,) in any unit, inf for
     one that should not be named where another will do; `simple` (m,) says which are honest baselines, the best of which is *the*
@@ -109,8 +112,7 @@ def settle(
             f"{len(names)} names, {len(table)} rows of values, {len(costs)} costs and {len(simple)} baselines do not fit",
             mend="give one of each for every candidate, and each name once",
         )
-    if not 0 <= margin < 1:
-        raise InputError(f"a margin of {margin} cannot be", mend="give a share of the scale, such as 0.01")
+    require_margin(margin)
     means = table.mean(axis=1)
     best = int(means.argmax())
     baseline = max((place for place, plain in enumerate(simple) if plain), key=means.__getitem__, default=best)
@@ -129,10 +131,16 @@ def settle(
     with_baseline = _contests(field, baseline, intervals[m : 2 * m])
     with_best = _contests(field, best, intervals[2 * m :])
     tied = [place for place, contest in enumerate(with_best) if contest and contest.decision != "worse"]
-    pick = _cheapest([best, *tied], costs, with_baseline)
-    told = _Telling(names, intervals[:m], with_baseline, with_best, metric, table.shape[1], simple[baseline])
+    pick = _cheapest([best, *tied], costs, with_baseline, field)
+    told = _Telling(names, costs, intervals[:m], with_baseline, with_best, metric, table.shape[1], simple[baseline])
     verdict = Verdict(names[pick], names[best], tuple(names[place] for place in tied), _sentence(told, pick, best, tied))
     return Settled(verdict, names[baseline], tuple(intervals[:m]), with_baseline, with_best)
+
+
+def require_margin(margin: float) -> None:
+    """Raise InputError for a margin that is no share of the scale."""
+    if not 0 <= margin < 1:
+        raise InputError(f"a margin of {margin} cannot be", mend="give a share of the scale, such as 0.01")
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,10 +178,21 @@ def _contests(field: _Field, other: int, differences: Sequence[Interval]) -> tup
     return tuple(found)
 
 
-def _cheapest(contenders: Sequence[int], costs: Sequence[float], with_baseline: Sequence[Contest | None]) -> int:
-    """The cheapest to use, but never one that is clearly worse than the simple baseline."""
-    sound = [place for place in contenders if (contest := with_baseline[place]) is None or contest.decision != "worse"]
+def _cheapest(contenders: Sequence[int], costs: Sequence[float], with_baseline: Sequence[Contest | None], field: _Field) -> int:
+    """The cheapest to use, but never one that is clearly worse than the simple baseline, or than another of the contenders."""
+    sound = [
+        place
+        for place in contenders
+        if ((contest := with_baseline[place]) is None or contest.decision != "worse")
+        and not any(_loses(place, other, field) for other in contenders)
+    ]
     return min(sound or contenders, key=lambda place: costs[place])
+
+
+def _loses(place: int, other: int, field: _Field) -> bool:
+    """Whether it is worse than another beyond chance, and by more than the margin."""
+    behind = float((field.values[other] - field.values[place]).mean())
+    return behind > field.margin and bool(field.pairwise.p[place, other] < ALPHA)
 
 
 @dataclass(frozen=True)
@@ -181,6 +200,7 @@ class _Telling:
     """What a verdict's sentence speaks of."""
 
     names: Sequence[str]
+    costs: Sequence[float]
     intervals: Sequence[Interval]
     with_baseline: Sequence[Contest | None]
     with_best: Sequence[Contest | None]
@@ -196,10 +216,20 @@ def _sentence(told: _Telling, pick: int, best: int, tied: Sequence[int]) -> str:
         return f"{name} was the only one measured: {score}."
     if tied:
         use = told.names[pick]
-        text = f"{name} scores highest ({score}){_ties(told, tied)}; {use} is the cheapest of them: use {use}."
+        text = f"{name} scores highest ({score}){_ties(told, tied)}; {_why(told, pick, [best, *tied])}: use {use}."
     else:
         text = f"{name} wins: {score}, better than every other candidate that was measured, beyond chance."
     return text + _beside_baseline(told, pick)
+
+
+def _why(told: _Telling, pick: int, contenders: Sequence[int]) -> str:
+    """Why the pick, and not another of those that are level."""
+    use, costs = told.names[pick], [told.costs[place] for place in contenders]
+    if told.costs[pick] == np.inf:
+        return "what they cost is not known"
+    if min(costs) < told.costs[pick]:
+        return f"{use} is the cheapest of them that is clearly worse than none"
+    return f"{use} is the cheapest of them"
 
 
 def _ties(told: _Telling, tied: Sequence[int]) -> str:
@@ -210,12 +240,12 @@ def _ties(told: _Telling, tied: Sequence[int]) -> str:
     text = ""
     if same:
         margin = contests[same[0]].margin
-        text = f"; {listed(same)} {'is' if len(same) == 1 else 'are'} the same within ±{margin:g}"
+        text = f"; {listed(same, SHOWN)} {'is' if len(same) == 1 else 'are'} the same within ±{margin:g}"
     if blurred:
         largest = max(blurred.values())
         shown = f" (a true difference of {largest:.3f} would show four times in five)" if 0 < largest < np.inf else ""
         joined = ", and" if same else ", but"
-        text += f"{joined} the {told.queries:,} queries cannot tell it from {listed(list(blurred))}{shown}"
+        text += f"{joined} the {told.queries:,} queries cannot tell it from {listed(list(blurred), SHOWN)}{shown}"
     return text
 
 
@@ -233,12 +263,3 @@ def _beside_baseline(told: _Telling, pick: int) -> str:
         f" Against the best simple baseline, {contest.against}, {told.names[pick]} is {abs(contest.difference.mean):.3f} {sign} "
         f"({p}; better on {wins:,} queries, equal on {ties:,}, worse on {losses:,}){same}."
     )
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names as a sentence has them.
-
-    >>> listed(["a"]), listed(["a", "b", "c"])
-    ('a', 'a, b and c')
-    """
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -115,7 +115,9 @@ def try_cures(
         cured = made(documents)
         after = Ranked.of(cured, made(queries), task, similarity).values(metric, task)
         check = check_means(f"{metric} with {name}", before, after, groups=task.groups, seed=seed)
-        tried.append((name, check, randomisation_test(after, before, seed=seed), _signs(documents, cured, seed)))
+        tried.append(
+            (name, check, randomisation_test(after, before, groups=task.groups, seed=seed), _signs(documents, cured, seed))
+        )
     ps = holm([p for _, _, p, _ in tried])
     return tuple(Cure(name, check, p, signs) for (name, check, _, signs), p in zip(tried, ps, strict=True))
 

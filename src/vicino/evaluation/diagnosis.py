@@ -97,7 +97,7 @@ def diagnose(
         queries = np.asarray(encoder.encode_query([query.text for query in task.queries]), np.float32)
         if not task.synthetic:
             ranked = Ranked.of(everything, queries, task, trained)
-            told = symptoms.calibration(ranked.scores.astype(np.float64), ranked.relevant(task))
+            told = symptoms.calibration(list(ranked.scores.astype(np.float64)), list(ranked.relevant(task)))
             findings += [] if told is None else [told]
         if cure:
             cures = try_cures(everything, queries, task, trained, metric=metric, seed=seed)
@@ -122,7 +122,7 @@ def _leaks(task: RetrievalTask) -> Iterator[Finding]:
             "leakage",
             seen <= SEEN * len(task.queries),
             f"{seen:,} of {len(task.queries):,} queries have an answer that is an answer in the train split",
-            f"{SEEN:.0%}",
+            f"up to {SEEN:.0%}",
             "a model that was trained on it remembers: its score says nothing of new questions",
             "report the clean queries beside all (vicino train gives such answers away)",
         )
@@ -137,7 +137,7 @@ def _leaks(task: RetrievalTask) -> Iterator[Finding]:
         "copied queries",
         copied <= TOLD * len(task.queries),
         f"{copied:,} of {len(task.queries):,} queries (of {_WORDS} words or more) stand word by word in an answer",
-        f"{TOLD:.0%}",
+        f"up to {TOLD:.0%}",
         "the question was left in the document: whatever compares words wins, and users do not ask so",
         "take it out of the document, or let vicino make the queries: vicino compare FOLDER, without qrels",
     )

@@ -149,9 +149,9 @@ def rule(
     what was not measured; `costs` are seconds and `sizes` bytes, both by name.
 
     All levels of all factors stand in one family of tests (`pairwise_tests`), so that two equals are told apart anywhere in a
-    study in at most 5 % of studies, whichever was picked. Among several that are better than the default, the cheapest that
-    cannot be told from the highest is taken; where none is, the cheapest of those that are not worse than the default or the
-    highest. Raises InputError where the default was not measured.
+    study in at most 5 % of studies, whichever was picked. Among several that are better than the default, the cheapest that is
+    worse than none of these is taken; where none is, the cheapest of those that are not worse than the default or than each
+    other. Raises InputError where the default was not measured.
     """
     default = factors[0].levels[0].name
     if default not in values:
@@ -171,8 +171,8 @@ def rule(
         else:
             better = [name for name in levels if told[name] == "better"]
             contenders = better or [name for name in levels if told[name] != "worse"]
-            best = max(contenders, key=stands.mean)
-            pick = min((name for name in contenders if not stands.told(name, best)), key=lambda name: costs[name])
+            level = [name for name in contenders if name == default or not stands.loses(name, contenders)]
+            pick = min(level, key=lambda name: costs[name])
         by = {said: tuple(name for name in levels if told[name] == said) for said in ("better", "worse")}
         ruled[factor.name] = Ruling(levels[pick], told[pick], by["better"], by["worse"])
     return ruled
@@ -194,6 +194,10 @@ class _Stands:
         if self.p[self.names.index(name), self.names.index(other)] >= ALPHA:
             return ""
         return "better" if self.mean(name) > self.mean(other) else "worse"
+
+    def loses(self, name: str, others: Sequence[str]) -> bool:
+        """Whether it is worse than any of the others beyond chance."""
+        return any(self.told(name, other) == "worse" for other in others)
 
     def same(self, default: str, levels: Sequence[str], margin: float, groups: ArrayLike | None) -> set[str]:
         """Those that are shown to be no further from the default than the margin, corrected for their number."""

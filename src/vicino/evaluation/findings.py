@@ -88,8 +88,12 @@ def _against_baseline(plain: Plain, pick: Plain, baseline: Plain, n: int) -> str
     if not baseline["simple"]:
         return f"Its {metric} over {queries} queries is {value}. Nothing simple was measured, so whether that would do is open."
     if pick is baseline:
-        told = f"It is the simplest that will do: over {queries} queries (its {metric} is {value}), "
-        return told + f"none of the {n} measured is clearly better."
+        best, within = plain["verdict"]["best"], (pick["against_best"] or {}).get("margin", 0)
+        above = "scores higher" if best == pick["name"] else "is clearly better"
+        if relation(pick["against_best"]) == "the same":
+            above = f"is better by more than {within:g}"
+        told = f"It is a simple baseline, and will do: over {queries} queries (its {metric} is {value}), "
+        return told + f"none of the {n} measured {above}."
     contest = pick["against_baseline"]
     sums = (
         f"{metric} {value} against {score(baseline['metrics'][metric]['mean'])}, better on {count(contest['wins'])} of {queries} "
@@ -106,18 +110,24 @@ def _against_baseline(plain: Plain, pick: Plain, baseline: Plain, n: int) -> str
 
 def _rivals(plain: Plain, by_name: Mapping[str, Plain]) -> list[str]:
     """What else could be taken: those that are as good, those that may be, and what scored higher."""
-    verdict = plain["verdict"]
-    near = [name for name in (verdict["best"], *verdict["tied"]) if name != verdict["pick"] and name != plain["baseline"]]
+    verdict, metric = plain["verdict"], plain["metrics"][0]["name"]
+    level = [by_name[name] for name in (verdict["best"], *verdict["tied"])]
+    pick, best = by_name[verdict["pick"]], by_name[verdict["best"]]
+    near = [one["name"] for one in level if one is not pick and one["name"] != plain["baseline"]]
     if not near:
         return []
-    told = f"It is the cheapest of {len(verdict['tied']) + 1} that these queries cannot rank"
-    best = by_name[verdict["best"]]
-    if verdict["best"] != verdict["pick"]:
-        metric = plain["metrics"][0]["name"]
+    costs = [one["cost_seconds"] for one in level]
+    cheapest = None not in costs and pick["cost_seconds"] == min(costs)
+    told = f"It is {'the cheapest' if cheapest else 'one'} of {len(level)} that these queries cannot rank"
+    if best is not pick:
         told += f"; {best['name']} scored highest ({score(best['metrics'][metric]['mean'])})"
+        if relation(pick["against_best"]) == "the same":
+            told += f", which is the same within ±{pick['against_best'].get('margin', 0):g}"
+        return [told + "."]
     same = [name for name in near if relation(by_name[name]["against_best"]) == "the same"]
-    margin = next((by_name[name]["against_best"].get("margin") for name in same), None)
-    told += f"; {listed(same)} {'is' if len(same) == 1 else 'are'} the same as it within ±{margin:g}" if margin else ""
+    if same:
+        within = by_name[same[0]]["against_best"].get("margin", 0)
+        told += f"; {listed(same)} {'is' if len(same) == 1 else 'are'} the same as it within ±{within:g}"
     return [told + "."]
 
 

@@ -3,6 +3,7 @@ difference that they would show."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from vicino.data.splits import groups
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.metrics.significance import detectable_difference
 
-__all__ = ["SPREAD", "Foreseen", "foresee", "hanging_together"]
+__all__ = ["SPREAD", "Foreseen", "announce", "foresee", "hanging_together"]
+
+log = logging.getLogger(__name__)
 
 SPREAD = 0.3  # of one query's differences between unlike retrievers, nDCG@10: BM25 and MiniLM .20 on Cranfield, .33 on CACM
 POWER = 0.8
@@ -47,8 +50,13 @@ class Foreseen:
             return f"{self.queries:,} {'query' if self.queries == 1 else 'queries'} can show no difference at all."
         return (
             f"Before the run: these {self.queries:,} queries would show a true difference of {self.difference:.3f} four times in "
-            f"five, and smaller ones only by luck (spread {self.spread:.2f}: {self.source})."
+            f"five, and smaller ones less often (spread {self.spread:.2f}: {self.source})."
         )
+
+
+def announce(told: Foreseen) -> None:
+    """Say it, before the work: a face that shows what this module logs shows it in time."""
+    log.info(told.sentence)
 
 
 def foresee(units: NDArray[np.intp], candidates: int, known: Mapping[str, NDArray[np.float64]] | None = None) -> Foreseen:
@@ -71,7 +79,7 @@ def foresee(units: NDArray[np.intp], candidates: int, known: Mapping[str, NDArra
     if told:
         expected = median(detectable_difference(each, groups=units, level=level, power=POWER) for each in told)
         spread = median(float(each.std(ddof=1)) for each in told)
-        source = f"of {len(told)} {'pair' if len(told) == 1 else 'pairs'} that were measured before"
+        source = "of 1 pair that was measured before" if len(told) == 1 else f"of {len(told)} pairs that were measured before"
         return Foreseen(expected, n, count, candidates, spread, source)
     normal = NormalDist()
     error = SPREAD * math.sqrt(float(np.square(sizes).sum())) / n

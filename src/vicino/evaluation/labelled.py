@@ -22,7 +22,7 @@ from vicino.errors import DimensionMismatch, EmptyInput, InputError, UnknownName
 from vicino.evaluation.class_measures import MEASURES, Scored, Sides, measure_vectors
 from vicino.evaluation.compare import ALPHA, FAILURES
 from vicino.evaluation.ladder_text import sentence
-from vicino.metrics.significance import Interval, bootstrap_difference, holm, randomisation_test
+from vicino.metrics.significance import Interval, bootstrap_difference, pairwise_tests
 from vicino.progress import track
 from vicino.vectors import as_vectors
 
@@ -261,9 +261,9 @@ def _dense(vectors: Any) -> NDArray[np.float32]:
 
 def _told_apart(rungs: Sequence[Rung], best: Rung, baseline: Rung, measure: str, seed: int) -> list[Rung]:
     """Each rung with its test against the best, and its gain over the baseline."""
-    others = [rung for rung in rungs if not rung.error and rung is not best]
-    tests = [randomisation_test(_units(best.scores[measure]), _units(rung.scores[measure]), seed=seed) for rung in others]
-    p = dict(zip((rung.name for rung in others), holm(tests), strict=True))
+    standing = [best, *(rung for rung in rungs if not rung.error and rung is not best)]
+    tests = pairwise_tests([_units(rung.scores[measure]) for rung in standing], seed=seed).p[0]  # of all pairs: best was chosen
+    p = dict(zip((rung.name for rung in standing[1:]), tests[1:].tolist(), strict=True))
     told = []
     for rung in rungs:
         gain = None

@@ -51,7 +51,7 @@ def _beneath(found: LabelledComparison) -> Iterator[str]:
     over = "classes" if found.task.unseen else "items"
     yield (
         f"* the choice; [95 % interval] over {over}; vs {found.baseline}: difference of {found.measures[0]}; "
-        "p: how probably the difference from the best is chance (corrected for several candidates)"
+        "p: how often chance alone would set two so far apart (from the best; corrected for several candidates)"
     )
     for name in found.measures:
         yield f"{name}: {MEASURES[name].summary}"

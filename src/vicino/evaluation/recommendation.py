@@ -26,7 +26,7 @@ from vicino.evaluation.compare import ALPHA, FAILURES
 from vicino.evaluation.ladder_text import sentence
 from vicino.metrics.ranking import judge
 from vicino.metrics.recommendation import catalogue_coverage, gini, mean_popularity, novelty
-from vicino.metrics.significance import Interval, bootstrap_difference, bootstrap_interval, holm, randomisation_test
+from vicino.metrics.significance import Interval, bootstrap_difference, bootstrap_interval, pairwise_tests
 from vicino.progress import track
 from vicino.retrieval.recommenders import RECOMMENDERS, Recommender, make
 
@@ -305,9 +305,10 @@ def _asked(recommender: Recommender, task: RecommendationTask, metric: metrics.M
 
 def _told_apart(rungs: Sequence[Ranked], best: Ranked, seed: int) -> list[Ranked]:
     """Each rung with its test against the best, and its gain over the baseline."""
-    others = [rung for rung in rungs if rung.found and rung is not best]
-    tests = [randomisation_test(best.found.values, rung.found.values, seed=seed) for rung in others]  # type: ignore[union-attr]
-    p = dict(zip((rung.name for rung in others), holm(tests), strict=True))
+    standing = [best, *(rung for rung in rungs if rung.found and rung is not best)]
+    values = [rung.found.values for rung in standing if rung.found]
+    tests = pairwise_tests(values, seed=seed).p[0]  # corrected for all pairs: the best was chosen after having seen the values
+    p = dict(zip((rung.name for rung in standing[1:]), tests[1:].tolist(), strict=True))
     base = next((rung.found for rung in rungs if rung.name == BASELINE), None)
     told = []
     for rung in rungs:

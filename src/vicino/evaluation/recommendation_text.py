@@ -57,8 +57,8 @@ def _row(rung: Ranked, found: Recommendations, cells: int) -> list[str]:
 
 def _beneath(found: Recommendations) -> Iterator[str]:
     yield (
-        f"* the choice; [95 % interval] over users; vs {BASELINE}: difference of {found.metric_names[0]}; p: how probably the "
-        "difference from the best is chance (corrected for several candidates)"
+        f"* the choice; [95 % interval] over users; vs {BASELINE}: difference of {found.metric_names[0]}; p: how often chance "
+        "alone would set two so far apart (from the best; corrected for several candidates)"
     )
     yield (
         "shown: share of all items that anybody was recommended; crowding: Gini coefficient of how often; bias: how many times "

@@ -81,7 +81,7 @@ def to_json(comparison: Comparison, *, seconds: float | None = None, command: st
         "study": comparison.study,
         "slices": comparison.slices,
         "candidates": [_candidate(candidate, len(task.documents)) for candidate in comparison.candidates],
-        "queries": [{"id": query.id, "text": query.text} for query in task.queries],
+        "queries": _queries(comparison),
         "machine": machine(),
         "versions": versions(),
     }
@@ -196,13 +196,20 @@ def _candidate(candidate: Candidate, documents: int) -> dict[str, Any]:
         "documents_per_second": documents / found.build_seconds if found.build_seconds > 0 else None,
         "query_ms": {f"p{share}": np.percentile(found.query_ms, share) if len(found.query_ms) else None for share in (50, 95)},
         "cost_seconds": candidate.cost_seconds,
-        "index_bytes": found.index_bytes,
+        "index_bytes": found.index_bytes if recipe else None,
         "truncation": cut and vars(cut) | {"share": cut.share, "deciles": [_decile(tenth) for tenth in cut.deciles]},
         "tuning": candidate.tuning and vars(candidate.tuning) | {"fuses": candidate.tuning.fuses, "parts": _parts(candidate)},
         "arithmetic": found.arithmetic,
         "usage": found.usage,
         "cached": found.cached,
     }
+
+
+def _queries(comparison: Comparison) -> list[dict[str, Any]]:
+    """Their ids and texts, and the number of the unit that each belongs to: those of one are drawn together."""
+    told: list[dict[str, Any]] = [{"id": query.id, "text": query.text} for query in comparison.task.queries]
+    units = () if comparison.unit_of is None else comparison.unit_of.tolist()
+    return [{**one, "unit": unit} for one, unit in zip(told, units, strict=True)] if units else told
 
 
 def _foreseen(told: Foreseen | None) -> dict[str, Any] | None:

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 # What a candidate may take before anything of its kind was measured: seconds for a million characters, and for a query.
 GUESSES = {
+    "first": (3.0, 0.01),  # of all: a report wants something to say
     "default": (10.0, 0.02),
     "family": (3.0, 0.01),
     "fusion": (0.0, 0.03),
@@ -98,14 +99,19 @@ class Running:
         return foresee(self.units, len(names), known)
 
     def first(self, lexical: str, dense: Sequence[str]) -> str:
-        """Measure the lexical candidate, then those that make vectors until one can be: the default. Raises EmptyInput."""
+        """Measure the lexical candidate, whatever it takes, then those that make vectors until one can be: the default.
+
+        With a budget, which may be too short for all of these, it is the lexical one. Raises EmptyInput.
+        """
         mend = "name a family that works here: --with lsa,bm25"
         if not dense:
             raise EmptyInput("there is no default for the study: no family makes vectors", mend=mend)
-        self.measure(Design(lexical), "family")
-        for name in dense:
-            if self.measure(Design(name), "default") is not None:
+        floor = self.measure(Design(lexical), "first")
+        for place, name in enumerate(dense):  # the first is the dear one, as a rule: the others are guessed as any family is
+            if self.measure(Design(name), "family" if place else "default") is not None:
                 return name
+        if self.clock.budget is not None and floor is not None:
+            return lexical
         why = "; ".join(f"{name}: {told}" for name, told in self.skipped.items())
         raise EmptyInput(f"no default for the study could be measured ({why})", mend=mend)
 
@@ -137,11 +143,12 @@ class Running:
         guess, began = self._guess(kind), self.clock.spent
         expected = self.clock.foresee(kind, guess)
         reserve = 0.0 if kind in ("default", "combination") else RESERVE * (self.clock.budget or 0.0)
-        if not kept and not self.clock.fits(expected + reserve):
+        if not (kept or kind == "first" or self.clock.fits(expected + reserve)):
             self.left_out[name] = f"it would take about {seconds(expected)}, longer than the budget leaves"
             return
         try:
-            with nullcontext() if kept else self.clock.watching(self.work, _SHARE.get(kind, 1.0)):
+            share = _SHARE.get(kind, 1.0)
+            with nullcontext() if kept else self.clock.watching(self.work, share, ends=kind != "first"):
                 rung = rung_of(name, entrant, self.bench, self.wanted, self.seeds, self.units)
         except OutOfTime:
             self.left_out[name] = f"given up after {seconds(self.clock.spent - began)}, longer than the budget allows"

@@ -39,8 +39,9 @@ class Run:
 
 
 def is_run(name: str) -> bool:
-    """Whether a candidate's name is that of a run file: by its ending, .run or .trec, compressed (.gz, .xz) or not."""
-    return Path(name.removesuffix(".gz").removesuffix(".xz")).suffix.lower() in ENDINGS and Path(name).is_file()
+    """Whether a candidate's name is that of a run file, be it there or not: by its ending, .run or .trec, compressed (.gz, .xz)
+    or not."""
+    return Path(name.removesuffix(".gz").removesuffix(".xz")).suffix.lower() in ENDINGS
 
 
 def read(path: str | PathLike[str], task: RetrievalTask) -> Run:
@@ -63,7 +64,7 @@ def read(path: str | PathLike[str], task: RetrievalTask) -> Run:
     strange = [name for query in answered for name, _ in found[query.id] if name not in known]
     if strange:
         raise InputError(
-            f"not comparable, because {path} found {len(strange):,} documents that {task.name} does not hold (first: "
+            f"not comparable, because {path} found documents that {task.name} does not hold, {len(strange):,} in all (first: "
             f"{strange[0]!r})",
             mend="give a run over the same documents, with their ids",
         )

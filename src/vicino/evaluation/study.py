@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,13 +22,14 @@ from vicino import encoders, metrics, progress
 from vicino.data.records import Recipe
 from vicino.errors import InputError
 from vicino.evaluation.budget import Clock
-from vicino.evaluation.compare import METRICS, WHOLE, Candidate, Comparison, enter, weigh
+from vicino.evaluation.compare import METRICS, WHOLE, Candidate, Comparison, enter, require_sound, weigh
 from vicino.evaluation.contests import MARGIN
 from vicino.evaluation.factors import CODES, Combined, Factor, Ruling, factors_of
+from vicino.evaluation.foreseen import announce
 from vicino.evaluation.measure import Bench
 from vicino.evaluation.running import Running
 from vicino.evaluation.slices import cut
-from vicino.evaluation.spelling import bytes_, listed, signed
+from vicino.evaluation.spelling import bytes_, listed, seconds, signed
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.metrics.significance import bootstrap_difference
 
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 
 FAMILIES = ("minilm", "bm25", "lsa", "tfidf", "mean-of-words", "doc2vec")
 RERANKING = "Does reading the first again help, and how many?"
+TOO_SHORT = " There was no time for a family that makes vectors, so that nothing else was asked: give more by --budget."
 UNREAD = "Not asked, for want of a cross-encoder: make one by vicino train reranker DATA OUT, and give its folder as --rerank."
 
 
@@ -97,13 +100,15 @@ def study(
 
     `families` are candidates' names; the first that makes vectors and can be measured is the default of all other questions. A
     run file may stand among them. `budget` is in seconds. `reranker` is a cross-encoder, a folder or a hub name. `settings` are
-    the fields of `Settings`. One failing candidate does not stop the others. The combination is scored on each query by what
-    the other folds chose, so that choosing it gains it nothing.
+    the fields of `Settings`. One failing candidate does not stop the others. Within a budget that leaves no time for any family
+    that makes vectors, the lexical one is measured all the same, and stands for the default. The combination is scored on each
+    query by what the other folds chose, so that choosing it gains it nothing.
 
     Raises UnknownName for a family, metric or column that does not exist and InputError for a budget that is none, before
-    anything is measured; EmptyInput where no family that makes vectors can be measured.
+    anything is measured; EmptyInput where no family that makes vectors can be measured, and time was not what it lacked.
     """
     how = Settings(**settings)
+    require_sound(how.seeds, how.margin)
     if budget is not None and not 0 < budget < math.inf:
         raise InputError(f"a budget of {budget} seconds is none", mend="give some minutes, such as --budget 30m")
     wanted = [metrics.parse(name) for name in how.metric_names]
@@ -117,27 +122,31 @@ def study(
         bench = Bench(task, wanted[0], cache=place, depth=depth, folds=how.folds, seed=how.seed)
         work = stack.enter_context(progress.task("The full study", total=math.ceil(budget or 0) or None, unit="seconds"))
         running = Running(bench, wanted, Clock(budget), work, how.seeds)
-        default = running.first(lexical, [name for name, kind in kinds.items() if kind == "dense"])
-        precisions = _precisions(running.rungs[default])
-        factors = factors_of(families, default=default, lexical=lexical, reranker=reranker, precisions=precisions)
-        foreseen = running.foreseen([name for factor in factors for name in factor.names])
-        log.info(foreseen.sentence)
+        dense = [name for name, kind in kinds.items() if kind == "dense"]
+        asking = partial(factors_of, families, lexical=lexical, reranker=reranker)
+        foreseen = running.foreseen([name for factor in asking(default=(*dense, lexical)[0]) for name in factor.names])
+        announce(foreseen)
+        default = running.first(lexical, dense)
+        factors = asking(default=default, precisions=_precisions(running.rungs[default]))
+        if default not in dense:  # there was no time for one: nothing can be asked of its vectors
+            factors = factors[:1]
         running.measure_all(factors)
         combined = running.combine(factors, folds=how.folds, margin=how.margin)
         found = running.entrants(combined)
         drawn: dict[str, Any] = {"seed": how.seed, "margin": how.margin}
         comparison = weigh(task, found, wanted, folds=how.folds, units=running.units, cuts=cuts, **drawn)
         answers = _answers(factors, running, combined.rulings, groups=running.units, **drawn)
-        if reranker is None:
+        if reranker is None and default in dense:
             answers.append(Answer("reranking", RERANKING, default, (default,), default, "", UNREAD))
         name, sentence = _together(combined, running, comparison, default)
+        sentence += _beside_choice(name, comparison) if default in dense else TOO_SHORT
         told = Study(tuple(answers), name, sentence, budget, running.clock.spent, running.skipped)
         return replace(comparison, foreseen=foreseen, study=told), bench
 
 
 def _precisions(default: Candidate) -> list[str]:
     """Ways to search with fewer bytes what the default searches, or to compute it with others: as far as its encoder goes."""
-    if default.recipe is None or default.found is None:
+    if default.recipe is None or default.found is None or default.recipe.retriever != "dense":
         return []
     encoder = encoders.make(default.recipe.params["encoder"], **(default.recipe.params["encoder_params"] or {}))
     takes = encoder.get_params()
@@ -177,7 +186,8 @@ def _best(pick: str, levels: Sequence[str], ruling: Ruling, running: Running, **
     highest = max(levels, key=lambda name: values[name].mean())
     if ruling.decision != "better":
         told = f"cannot be told from {default}" if ruling.decision == "not told apart" else f"is {ruling.decision} as {default}"
-        return f"{pick} {told} ({far}) and is cheaper; nothing that was measured is better beyond chance."
+        less = f"{seconds(running.costs[pick])} instead of {seconds(running.costs[default])}"
+        return f"{pick} {told} ({far}) and is cheaper ({less}); nothing that was measured is better beyond chance."
     more = "" if highest == pick else f"; {highest} scores higher still, but cannot be told from it and costs more"
     return f"{pick} is better than {default} ({far}){more}."
 
@@ -217,4 +227,21 @@ def _together(combined: Combined, running: Running, comparison: Comparison, defa
     return name, (
         f"The best of each together is {name}: {metric} {mean:.3f} [{low:.3f}, {high:.3f}], {far} beyond {default}; "
         f"each query is scored by what the others chose{mixed}."
+    )
+
+
+def _beside_choice(name: str, comparison: Comparison) -> str:
+    """Where the verdict's pick is not the best together: why not, so that a reader does not have two answers."""
+    verdict = comparison.verdict
+    if name == verdict.pick:
+        return ""
+    pick, other = comparison[verdict.pick], comparison[name]
+    if name != verdict.best and name not in verdict.tied:
+        return f" The choice is {pick.name} all the same: {verdict.best} is better than {name} beyond chance."
+    level = f"neither is clearly worse than {verdict.best}"
+    if name == verdict.best and pick.against_best:
+        same = pick.against_best.decision == "the same"
+        level = f"it is the same within ±{comparison.margin:g}" if same else "these queries cannot tell it from that"
+    return f" The choice is {pick.name} all the same: {level}" + (
+        ", and it is cheaper." if pick.cost_seconds < other.cost_seconds else "."
     )

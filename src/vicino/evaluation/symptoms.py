@@ -85,7 +85,7 @@ def lengths(vectors: Vectors, mends: Mends) -> Finding:
         "lengths",
         odd <= ODD * len(vectors) and zero == 0,
         f"{odd:,} of {len(vectors):,} are odd, {zero:,} are zero",
-        f"{ODD:.0%} odd (over 8 robust standard deviations away), none zero",
+        f"up to {ODD:.0%} odd (over 8 robust standard deviations away), none zero",
         "texts without a word that the model knows, or a few items that outshout the others",
         f"look at these items; encode with normalize_embeddings=True, or take another model: {mends.model}",
         "Leys et al. 2013, median absolute deviation; MiniLM on SciFact: 0 and 0",
@@ -101,7 +101,7 @@ def shape(vectors: Vectors, mends: Mends, *, seed: int) -> Iterator[Finding]:
         "dimensions",
         len(dead) <= DEAD * vectors.shape[1],
         f"{len(dead):,} of {vectors.shape[1]:,} hardly vary",
-        f"{DEAD:.0%} with under a ten-thousandth of the mean variance",
+        f"up to {DEAD:.0%} with under a ten-thousandth of the mean variance",
         "units that died in training, or columns that were filled up",
         f"train with a lower learning rate, or take another model: {mends.model}; these cost memory and say nothing",
         "MiniLM on SciFact: 3",
@@ -161,7 +161,7 @@ def metric(vectors: Vectors, trained: Similarity, used: Similarity, mends: Mends
         "metric",
         differ <= OTHERS,
         f"trained for {trained}, searched by {used}" + (f": {differ:.0%} of the nearest are others" if used != trained else ""),
-        f"{OTHERS:.0%} others",
+        f"up to {OTHERS:.0%} others",
         "the index ranks by what the training did not shape: lengths count where they should not, or the other way",
         f"{mends.metric} {trained}" + (", or encode with normalize_embeddings=True" if trained == "cosine" else ""),
         "unit vectors rank alike by cosine, dot and euclidean",
@@ -182,7 +182,7 @@ def twins(about: str, shared: int, of: int, mends: Mends) -> Finding:
         about,
         shared <= SHARED * of,
         f"{shared:,} of {of:,} have the vector of another text",
-        f"{SHARED:.0%}",
+        f"up to {SHARED:.0%}",
         "texts that begin alike and were cut at the model's limit, or words that the model does not know",
         f"choose a model that knows their words: {mends.model}; or cut documents shorter: {mends.cut}",
         "MiniLM on SciFact: 0",
@@ -193,13 +193,14 @@ def domain(before: Vectors, now: Vectors, names: Sequence[str], mends: Mends, *,
     """Whether what is there now, whose `names` are told where they are strange, is of another kind than what was `earlier`."""
     found = classifier_shift(before, now, seed=seed)
     mmd = mmd_shift(before, now, seed=seed)
-    strange = np.argsort(-found.scores)[: int((found.scores > STRANGE).sum())]
-    named = ", ".join(names[row] for row in strange[:5])
+    good = found.distance < APART or found.p > CHANCE
+    strange = np.argsort(-found.scores)[: 0 if good else int((found.scores > STRANGE).sum())]
+    named = f", such as {', '.join(names[row] for row in strange[:5])}" if len(strange) else ""
+    out = "" if good else f"; {len(strange):,} of {len(now):,} are out of the old domain{named}"
     return finding(
         "domain",
-        found.distance < APART or found.p > CHANCE,
-        f"a classifier tells it from {earlier} with AUC {found.distance:.3f} (p {found.p:.1g}; MMD p {mmd.p:.1g}); "
-        f"{len(strange):,} of {len(now):,} are out of the old domain" + (f", such as {named}" if named else ""),
+        good,
+        f"a classifier tells it from {earlier} with AUC {found.distance:.3f} (p {found.p:.1g}; MMD p {mmd.p:.1g}){out}",
         f"AUC under {APART}, or p over {CHANCE}",
         "the data moved since the model was chosen",
         mends.choose,
@@ -216,7 +217,7 @@ def length_limit(cut: Truncation, mends: Mends) -> Finding:
         "length limit",
         cut.share <= CUT,
         f"{cut.share:.1%} of all tokens lie beyond the limit of {cut.limit}; {cut.items_cut:,} texts are cut",
-        f"{CUT:.0%}",
+        f"up to {CUT:.0%}",
         "texts are longer than the model reads: the rest is never found",
         mends.cut,
         "MiniLM reads 256 tokens; it does not see 29 % of SciFact",
@@ -236,7 +237,7 @@ def repeats(
         "duplicates",
         twice <= TWICE * len(texts),
         f"{twice:,} of {len(texts):,} nearly repeat another",
-        f"{TWICE:.0%} with {NEARLY:.0%} of their words in common",
+        f"up to {TWICE:.0%} with {NEARLY:.0%} of their words in common",
         "the same text under several ids: it fills the first places",
         mend,
         "Broder 1997; SciFact: 0",
@@ -246,24 +247,29 @@ def repeats(
 # Scores ---------------------------------------------------------------------------------------------------------------
 
 
-def calibration(scores: Values, relevant: Values) -> Finding | None:
-    """Whether one score means one thing, of (q, k) scores that are 1 where relevant; None where there are too few.
+def calibration(scores: Sequence[Values], relevant: Sequence[Values]) -> Finding | None:
+    """Whether one score means one thing, of scores of each query's documents that are 1 where relevant; None for too few.
 
     Probabilities are learnt from half of the queries and looked at on the others. A score that tells relevant from other
     documents within a query may say nothing across queries: then no threshold serves them all.
     """
-    half = np.arange(len(scores)) % 2 == 0
-    sides = [(scores[side].ravel(), relevant[side].ravel()) for side in (half, ~half)]
+    if len(scores) < 2:
+        return None
+    sides = [(np.concatenate(scores[side::2]), np.concatenate(relevant[side::2])) for side in (0, 1)]
     if any(not 0 < truth.sum() < len(truth) for _, truth in sides):
         return None
     plain = reliability(calibrate(*sides[0])(sides[1][0]), sides[1][1])
     pairs = zip(relevant, scores, strict=True)
     within = float(np.mean([roc_auc(truth, said) for truth, said in pairs if 0 < truth.sum() < len(truth)] or [0.5]))
-    across = roc_auc(relevant.ravel(), scores.ravel())
+    across = roc_auc(np.concatenate(relevant), np.concatenate(scores))
     cut = threshold_for(*sides[0], 0.9)
-    where = (
-        "no score gives a precision of 90 %" if cut is None else f"from {cut[0]:.3f} on 90 % are relevant (recall {cut[1]:.0%})"
-    )
+    if cut is None:
+        where = "no score gives a precision of 90 %"
+    else:
+        over = sides[1][0] >= cut[0]
+        kept, all_ = sides[1][1][over], float(sides[1][1].sum())
+        true = f"{kept.mean():.0%} are (recall {kept.sum() / all_:.0%})" if len(kept) else "there are none so high"
+        where = f"from {cut[0]:.3f} on 90 % were relevant there, and here {true}"
     bins = ", ".join(f"{said:.2f} {is_:.2f}" for said, is_ in zip(plain.predicted, plain.observed, strict=True))
     return finding(
         "scores",

@@ -80,17 +80,19 @@ def _row(candidate: Candidate, comparison: Comparison) -> list[str]:
     contest = candidate.against_baseline
     tally = f"+{contest.tally.wins} ={contest.tally.ties} -{contest.tally.losses}" if contest else "baseline"
     decision, p = ("", "") if contest is None else (contest.decision, "<.001" if contest.p < 0.001 else f"{contest.p:.3f}")
-    p50, p95 = (f"{ms:.2f}" for ms in np.percentile(found.query_ms, [50, 95])) if len(found.query_ms) else ("", "")
+    timed = bool(np.isfinite(found.query_ms).any())  # of a run file nobody knows times or size
+    p50, p95 = (f"{ms:.2f}" for ms in np.percentile(found.query_ms, [50, 95])) if timed else ("", "")
+    size = f"{found.index_bytes / 1e6:.1f} MB" if candidate.recipe else ""
     speed = f"{len(comparison.task.documents) / found.build_seconds:,.0f}" if found.build_seconds > 0 else ""
     cut = "" if found.truncation is None else f"{found.truncation.share:.1%}"
-    return [candidate.name + mark, *scores, tally, decision, p, speed, p50, p95, f"{found.index_bytes / 1e6:.1f} MB", cut]
+    return [candidate.name + mark, *scores, tally, decision, p, speed, p50, p95, size, cut]
 
 
 def _legend(comparison: Comparison, head: Sequence[str]) -> Iterator[str]:
     """What the columns say that do not speak for themselves."""
     yield (
         f"* the choice; [95 % interval]; vs {comparison.baseline}: queries +better =equal -worse, the decision, and p, how "
-        "probably a difference is chance (corrected for several candidates)"
+        "often chance alone would set two so far apart (corrected for several candidates)"
     )
     told = {
         "docs/s": "documents made ready a second",

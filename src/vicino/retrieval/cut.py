@@ -164,10 +164,6 @@ class Cut(Wrapping):
         return made
 
     @property
-    def simple(self) -> bool:
-        return self.inner.simple
-
-    @property
     def floor(self) -> float | None:
         return self.inner.floor
 

@@ -72,7 +72,7 @@ class Dense(Retriever):
 
     @property
     def simple(self) -> bool:
-        return self.encoder_.simple
+        return self.encoder_.simple and self.index == "exact"
 
     @property
     def floor(self) -> float | None:

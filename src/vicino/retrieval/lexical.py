@@ -63,6 +63,7 @@ class Lexical(Retriever):
     recent_: BM25 | None = None  # of the rows after those of engine_
     corpus_: TokenIds | None = None  # of all rows, kept to follow a collection
     gone_: NDArray[np.bool_] | None = None  # which rows are no longer there
+    _last: tuple[frozenset[str], NDArray[np.object_], NDArray[np.bool_]] | None = None  # what was allowed last
 
     @property
     def recipe(self) -> Recipe:
@@ -128,7 +129,11 @@ class Lexical(Retriever):
         if allow is None:
             return None if self.gone_ is None else ~self.gone_
         names, ids = frozenset(allow), self._require_built()
-        return np.fromiter((name in names for name in ids), bool, len(ids))  # None, in the place of what is gone, is no name
+        last = self._last  # a filter is the same for many queries
+        if last is None or last[0] is not names or last[1] is not ids:
+            flags = np.fromiter((name in names for name in ids), bool, len(ids))  # None, where something is gone, is no name
+            self._last = last = names, ids, flags
+        return last[2]
 
     def _explain(self, words: NDArray[np.int32], row: int) -> dict[str, Any]:
         engine, terms = self._require_engine(), self.vocabulary_.terms

@@ -25,8 +25,10 @@ from vicino.data.records import Document, Hits, Query
 from vicino.errors import ArtifactError
 from vicino.indexes.planned import Planned
 from vicino.retrieval import Retriever, chosen, from_recipe
+from vicino.retrieval.base import Passages
 from vicino.retrieval.dense import Dense
 from vicino.retrieval.reranked import Reranked
+from vicino.retrieval.scoring import Census
 from vicino.spaces import Space
 from vicino.store.base import Store
 from vicino.store.collection import Collection
@@ -35,7 +37,7 @@ from vicino.store.tenants import kept_of, matching, require_tenant
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LOCK", "Found", "Stored", "leaves"]
+__all__ = ["LOCK", "Found", "Ranked", "Stored", "leaves"]
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +94,7 @@ class Stored:
         self._places: dict[str, tuple[str, str]] = {}  # key -> (source, document)
         self._keys: pa.StringArray | None = None
         self._allowed: dict[str, frozenset[str]] = {}
+        self._censuses: dict[int, Census] = {}
         self._version = -1
         self._note, self._chosen = self.collection.note, chosen.stamp(self.collection)
         self._unkept = 0  # passages that came and went since the indexes were kept
@@ -178,7 +181,7 @@ class Stored:
         Raises InputError or UnknownName for a filter that cannot be, and what a `Retriever` raises.
         """
         listed = [queries] if isinstance(queries, str | Query) else list(queries)
-        answers, hits = self._rank(listed, k, where, explain)
+        answers, hits = self._rank(listed, k, where=where, explain=explain)
         width = max(map(len, answers), default=0)
         ids = np.full((len(listed), width), None, dtype=object)
         scores = np.full((len(listed), width), -np.inf, dtype=np.float32)
@@ -187,6 +190,11 @@ class Stored:
             scores[row, : len(answer)] = [one.score for one in answer]
         why = [[one.why or {} for one in answer] for answer in answers] if explain else None
         return Hits(ids, scores, hits.complete, why, hits.how)
+
+    @property
+    def empty(self) -> bool:
+        """Whether the tenant has nothing here, as of the last refresh."""
+        return not self._places
 
     @property
     def documents(self) -> set[str]:
@@ -204,42 +212,58 @@ class Stored:
         documents: bool = True,
     ) -> list[Found]:
         """The k best documents of one query, each with its best passage; or, without `documents`, the k best passages."""
-        answer = self._rank([query], k, where, explain, documents=documents)[0][0]
-        rows = self._rows([one.key for one in answer])
+        answer = self._rank([query], k, where=where, explain=explain, documents=documents)[0][0]
+        rows = self.rows([one.key for one in answer])
         return [
             Found(score=one.score, why=one.why, metadata=json.loads(rows[one.key].pop("metadata")), **rows[one.key])
             for one in answer
             if one.key in rows
         ]
 
+    def rank(self, query: str, k: int, *, by: Retriever, where: str | Filter | None = None) -> tuple[list[Ranked], Hits]:
+        """The best passage of each of the k best documents, and all passages that were found; `by` holds what `retriever` holds,
+        and is made of its parts. As of the last refresh. Raises as `search`.
+        """
+        answers, hits = self._rank([query], k, where=where, by=by)
+        return answers[0], hits
+
     def _rank(
-        self, queries: list[str | Query], k: int, where: str | Filter | None, explain: bool, *, documents: bool = True
-    ) -> tuple[list[list[_Ranked]], Hits]:
+        self,
+        queries: list[str | Query],
+        k: int,
+        *,
+        where: str | Filter | None,
+        explain: bool = False,
+        documents: bool = True,
+        by: Retriever | None = None,
+    ) -> tuple[list[list[Ranked]], Hits]:
         """The best passage of each of the k best documents of each query (or the k best passages), and the hits they are from."""
-        self.refresh()
+        if by is None:
+            self.refresh()
+        retriever = self.retriever if by is None else by
         if not self._places:
             require_tenant(self.collection, self.tenant)
-        allow = self._allow(where)
-        depth = max(k, getattr(self.retriever, "depth", k))  # a document may have several of these passages
+        allow = self.allowed(where)
+        depth = max(k, getattr(retriever, "depth", k))  # a document may have several of these passages
         while True:
-            hits = self.retriever.search(queries, depth, explain=explain, allow=allow)
+            hits = retriever.search(queries, depth, explain=explain, allow=allow)
             answers = [self._first(hits, row, k, documents) for row in range(len(hits))]
             if all(len(answer) == k or len(hits.top(row)) < depth for row, answer in enumerate(answers)):
                 return answers, hits
             depth *= 4
 
-    def _first(self, hits: Hits, row: int, k: int, documents: bool) -> list[_Ranked]:
+    def _first(self, hits: Hits, row: int, k: int, documents: bool) -> list[Ranked]:
         """The first passage of each document, or each passage, in the order of the ranking."""
-        seen: dict[object, _Ranked] = {}
+        seen: dict[object, Ranked] = {}
         for rank, (key, score) in enumerate(hits.top(row)):
             name = self._places[key] if documents else key
             if name not in seen:
-                seen[name] = _Ranked(key, score, hits.why[row][rank] if hits.why else None)
+                seen[name] = Ranked(key, score, hits.why[row][rank] if hits.why else None)
             if len(seen) == k:
                 break
         return list(seen.values())
 
-    def _allow(self, where: str | Filter | None) -> frozenset[str] | None:
+    def allowed(self, where: str | Filter | None) -> frozenset[str] | None:
         """The keys that a filter leaves, read from the store once for each version."""
         if where is None:
             return None
@@ -252,7 +276,23 @@ class Stored:
             self._allowed[name] = frozenset(key for batch in batches for key in batch.column("key").to_pylist())
         return self._allowed[name]
 
-    def _rows(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def document_of(self, key: str) -> tuple[str, str]:
+        """The source and the id of the document that a passage is of."""
+        return self._places[key]
+
+    def census(self, leaf: Retriever) -> Census:
+        """Which passage, and which document, stands in each row of a part; counted anew when its rows are others."""
+        ids, known = leaf._require_built(), self._censuses.get(id(leaf))
+        if known is None or known.ids is not ids:
+            known = self._censuses[id(leaf)] = Census.of(ids, self.document_of)
+        return known
+
+    @property
+    def passages(self) -> Passages:
+        """The store, as a retriever sees it that follows it."""
+        return _Passages(self.collection.store, self.tenant)
+
+    def rows(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What the store holds of these passages, by key."""
         if not keys:
             return {}
@@ -307,7 +347,9 @@ class Stored:
         return kept_of(self.collection, self.tenant)
 
 
-class _Ranked(NamedTuple):
+class Ranked(NamedTuple):
+    """A document's best passage in a ranking."""
+
     key: str
     score: float
     why: Mapping[str, Any] | None

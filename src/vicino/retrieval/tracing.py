@@ -50,9 +50,10 @@ def tracing() -> Iterator[Trace]:
     >>> sorted(trace.seconds)
     ['inner', 'outer']
     """
-    token = _open.set(Trace())
+    trace = Trace()
+    token = _open.set(trace)
     try:
-        yield _open.get() or Trace()
+        yield trace
     finally:
         _open.reset(token)
 

@@ -40,7 +40,7 @@ from vicino.scale import writing_on
 from vicino.store.changes import Summary
 from vicino.store.collection import Collection
 from vicino.workbench.abtesting import abtest_interleaved, abtest_plan, abtest_read
-from vicino.workbench.comparing import compare, evaluate
+from vicino.workbench.comparing import compare, compare_reports, evaluate
 from vicino.workbench.diagnosing import doctor_collection, doctor_model
 from vicino.workbench.embedding import Written, embed, embed_to_file, tokens
 from vicino.workbench.exchanging import export_collection, import_collection
@@ -84,6 +84,7 @@ __all__ = [
     "compare",
     "compare_images",
     "compare_interactions",
+    "compare_reports",
     "compare_task",
     "context",
     "delete",

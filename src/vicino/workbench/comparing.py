@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
 from vicino.artifacts import home
-from vicino.errors import InputError, UnknownName
+from vicino.errors import ArtifactError, InputError, UnknownName
 from vicino.evaluation import report
+from vicino.evaluation.beside import Beside, beside
 from vicino.evaluation.compare import LADDER, METRICS, Comparison
 from vicino.evaluation.compare import compare as climb
 from vicino.evaluation.silver import open_pooled
 from vicino.evaluation.study import FAMILIES
 from vicino.evaluation.study import study as run_study
 from vicino.evaluation.tasks import RetrievalTask, open_task
+from vicino.workbench.studies import keep_study
 
-__all__ = ["STUDIES", "compare", "evaluate"]
+__all__ = ["STUDIES", "compare", "compare_reports", "evaluate"]
+
+log = logging.getLogger(__name__)
 
 Data = str | PathLike[str] | RetrievalTask
 
@@ -46,7 +51,8 @@ def compare(
     of `vicino.evaluation.silver.open_pooled` (judgements), of
     `vicino.evaluation.compare.compare` (folds, seeds, margin, by) and, for a full study, `budget` in seconds and `reranker`.
     `report_to` writes a report, HTML, Markdown or JSON by the ending, which shows `command`; `save_to` keeps the winning
-    retriever. Work is kept under `home()` unless `cache` is False, so that a second run takes seconds.
+    retriever. Work is kept under `home()` unless `cache` is False, so that a second run takes seconds; the comparison itself too,
+    in `studies/`, where `vicino serve` finds it.
     """
     began = time.monotonic()
     if study not in STUDIES:
@@ -60,8 +66,14 @@ def compare(
     chosen = {name: options.pop(name) for name in CHOICES if name in options} | {wanted: candidates or standard}
     task = _task(data, seed, **options)
     comparison, bench = run(task, metric_names=metrics, cache=home() / "cache" if cache else None, seed=seed, **chosen)
+    plain = report.to_json(comparison, seconds=time.monotonic() - began, command=command)
     if report_to is not None:
-        report.write(report_to, report.to_json(comparison, seconds=time.monotonic() - began, command=command))
+        report.write(report_to, plain)
+    if cache and len(comparison.candidates) > 1:
+        try:
+            keep_study(plain)
+        except ArtifactError as error:  # what was found is told all the same
+            log.warning("the comparison is not kept: %s", error)
     if save_to is not None:
         bench.retriever(comparison.winner).save(save_to)
     return comparison
@@ -79,3 +91,11 @@ def evaluate(recipe: str | PathLike[str], data: Data, **options: Any) -> Compari
     `options` are those of `compare`.
     """
     return compare(data, candidates=[str(recipe)], **options)
+
+
+def compare_reports(first: str | PathLike[str], second: str | PathLike[str], **options: Any) -> Beside:
+    """What changed from one JSON report to another over the same data; `options` are those of `vicino.evaluation.beside.beside`.
+
+    Raises InputError, "not comparable, because ...", for reports over other data, and UnreadableSource for what is no report.
+    """
+    return beside(report.read_json(first), report.read_json(second), **options)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import cast
 
 from vicino.catalog import Catalog, Entry
-from vicino.evaluation.suite.base import Measure, Rung, Table, Task, judge
+from vicino.evaluation.suite.base import Measure, Rung, Table, Task
+from vicino.evaluation.suite.judging import judge
 
 __all__ = ["TASKS", "Measure", "Rung", "Table", "Task", "judge", "open_task"]
 

@@ -68,7 +68,10 @@ def _unit(vectors: Any) -> Any:
     if hasattr(vectors, "tocsr"):
         from sklearn.preprocessing import normalize
 
-        return normalize(vectors.tocsr(), copy=False)
+        rows = normalize(vectors.tocsr(), copy=False)
+        if max(rows.nnz, *rows.shape) < 2**31:  # scikit-learn's k-means takes no wider indices
+            rows.indices, rows.indptr = rows.indices.astype(np.int32, copy=False), rows.indptr.astype(np.int32, copy=False)
+        return rows
     return normalise(as_vectors(vectors))
 
 

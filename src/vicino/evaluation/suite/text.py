@@ -41,7 +41,7 @@ def _score(score: Interval, *, with_interval: bool) -> str:
 def _beneath(found: Table) -> Iterator[str]:
     yield (
         f"* the choice; [95 % interval] over {found.task.unit}; vs {found.baseline}: difference of {found.measures[0]}; p: how "
-        "probably the difference from the best is chance (corrected for several candidates)"
+        "often chance alone would set two so far apart (from the best; corrected for all pairs of candidates)"
     )
     yield f"the same: surely within ±{MARGIN:g} of the best; not told apart: these {found.task.unit} cannot tell"
     for name in found.measures:

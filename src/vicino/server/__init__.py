@@ -1,0 +1,1 @@
+"""HTTP: encoders and collections behind a table of routes, and the page. `app.ROUTES` is that table; start reading there."""

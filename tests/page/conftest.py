@@ -1,0 +1,153 @@
+"""The page in a real browser, as a person uses it: a live server with a collection and a study, and Chromium.
+
+What is missing (the built page, Chromium, playwright, axe-core) skips with its reason, and fails in CI. With VICINO_SCREENSHOTS=1
+the tests write the pictures of docs/screens/.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vicino.data.records import Document
+
+_spec = importlib.util.spec_from_file_location("serving", Path(__file__).parents[1] / "server" / "conftest.py")
+_serving = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_serving)
+_needed, serving = _serving._needed, _serving.serving
+
+SCREENS = Path(__file__).parents[2] / "docs" / "screens"
+HOSTILE = '<img src="http://127.0.0.1:9/x" onerror="document.title=1"><script>document.title = 2</script> quokka'
+RECIPE = "bm25+lsa(n_components=32)+lda(n_components=16)"
+
+
+def absent(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, without a window."""
+    if not (resources.files("vicino.server") / "page" / "index.html").is_file():
+        absent("the page is not built: make page")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        absent("there is no chromium on this machine: apt-get install chromium")
+    for name in ("playwright", "axe_playwright_python"):
+        if importlib.util.find_spec(name) is None:
+            absent(f"{name} is not installed: pip install 'vicino[dev]'")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def library() -> Any:
+    """Functions of Python's `email` package, questions that their docstrings answer, and a document that means harm."""
+    import email
+
+    from vicino.data.samples import standard_library
+
+    found = standard_library(60, path=Path(email.__file__).parent)
+    hostile = Document("hostile", HOSTILE, "<b>Harm</b>", {"language": "html", "path": "</script>", "line": 1})
+    return found, [*found.documents, hostile]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory, library, serving) -> Iterator[Any]:
+    """A client of a live server that has the collection "library" (two models) and a study of its functions."""
+    from vicino import workbench
+    from vicino.encoders.topics import LSA
+    from vicino.evaluation.tasks import RetrievalTask
+    from vicino.retrieval.ingest import Source, ingest
+
+    home = tmp_path_factory.mktemp("home")
+    found, documents = library
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VICINO_HOME", str(home))
+        ingest(home / "collections", "library", Source("email", documents), recipe=RECIPE, cut="whole")
+        qrels: dict[str, dict[str, int]] = {}
+        for judgement in found.judgements:
+            qrels.setdefault(judgement.query_id, {})[judgement.document_id] = judgement.grade
+        task = RetrievalTask("email", found.documents, found.queries, qrels)
+        workbench.compare(task, candidates=["bm25", "tfidf", "lsa(n_components=32)", "bm25+lsa(n_components=32)"])
+        encoder = LSA(n_components=16).fit([one.text for one in documents]).save(home / "tiny")
+        with serving(home=home, encoders=[encoder]) as client:
+            yield client
+
+
+@pytest.fixture
+def visit(browser, site) -> Iterator[Callable[..., Any]]:
+    """`visit("/search?q=x", scheme="dark", width=390)`: a page of the site. At the end nothing was asked of any other place, nothing
+    was refused by the policy, and no script failed."""
+    contexts, pages = [], []
+    address = str(site.base_url).rstrip("/")
+
+    def show(path: str = "/", *, scheme: str = "light", width: int = 1280, height: int = 860, **options: Any) -> Any:
+        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.asked, page.said, page.failed = [], [], []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("console", lambda message: page.said.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: page.failed.append(str(error)))
+        page.goto(f"{address}{path}")
+        pages.append(page)
+        return page
+
+    yield show
+    for page in pages:
+        elsewhere = [url for url in page.asked if not url.startswith((f"{address}/", "blob:", "data:"))]
+        said = [text for text in page.said if "the server responded with a status of 4" not in text]  # a refusal that is tested
+        assert (elsewhere, said, page.failed) == ([], [], [])
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def faults() -> Callable[[Any], list[str]]:
+    """What axe-core finds wrong with a page."""
+
+    def find(page: Any) -> list[str]:
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(page).response["violations"]
+        return [f"{one['id']}: {node['target']} {node['failureSummary']}" for one in found for node in one["nodes"]]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[[Any, str], None]:
+    """`picture(page, "search")` writes docs/screens/search.png where that is asked for."""
+
+    def take(page: Any, name: str) -> None:
+        if os.environ.get("VICINO_SCREENSHOTS") == "1":
+            SCREENS.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=SCREENS / f"{name}.png")
+
+    return take
+
+
+@pytest.fixture
+def judgments(site) -> Callable[[], list[dict[str, Any]]]:
+    """What the server keeps of ratings."""
+
+    def kept() -> list[dict[str, Any]]:
+        return list(json.loads(site.get("/api/judgments", params={"collection": "library"}).text)["judgments"])
+
+    return kept

@@ -1,0 +1,175 @@
+"""Search A|B and Why, by mouse and by keyboard."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+ASKED = "parse the header of a message"
+LINK = "/search?q=parse+the+header+of+a+message"
+
+
+def hits(page, column):
+    return page.locator(f'[data-column="{column}"] .hit')
+
+
+def test_a_question_is_answered_twice_compared_and_rated(visit, judgments, picture):
+    page = visit("/")
+    page.get_by_label("Question").fill(ASKED)
+    page.get_by_role("button", name="Search", exact=True).click()
+    hits(page, 0).first.wait_for()
+    hits(page, 1).first.wait_for()
+    summary = page.get_by_label("Comparison")
+    counts = {name: int(summary.locator(f"div:has(> dt:text-is('{name}')) dd").inner_text()) for name in ("only A", "in common")}
+    assert counts["only A"] + counts["in common"] == hits(page, 0).count() == 10
+    before = len(judgments())
+    hits(page, 0).first.get_by_role("button", name="3, ").click()
+    page.get_by_text(re.compile("nDCG@10 by 1 rating")).wait_for()
+    kept = judgments()[before:]
+    assert [(one["query"], one["grade"], one["blind"]) for one in kept] == [(ASKED, 3, False)]
+    assert kept[0]["configuration"]["rank"] == 1
+    page.keyboard.press("Escape")
+    picture(page, "search")
+
+
+def test_a_link_and_a_reload_show_the_same(visit):
+    page = visit(f"{LINK}&k=5")
+    hits(page, 1).first.wait_for()
+    page.locator(".side-b details summary").click()
+    page.locator(".side-b").get_by_label("Search by").select_option("dense")
+    page.wait_for_url(re.compile("b.mode=dense"))
+    page.locator('[data-column="1"] .hits[aria-busy="false"]').wait_for()
+    shown = [hits(page, 1).nth(place).locator("h3").inner_text() for place in range(hits(page, 1).count())]
+    assert len(shown) == 5
+    page.reload()
+    hits(page, 1).nth(4).wait_for()
+    assert [hits(page, 1).nth(place).locator("h3").inner_text() for place in range(5)] == shown
+    other = visit(page.url.partition("/search")[1] + page.url.partition("/search")[2])
+    hits(other, 1).nth(4).wait_for()
+    assert [hits(other, 1).nth(place).locator("h3").inner_text() for place in range(5)] == shown
+    page.go_back()
+    page.wait_for_url(lambda url: "b.mode=dense" not in url)
+
+
+def test_the_keyboard_is_enough(visit, judgments):
+    page = visit("/search")
+    page.get_by_label("Question").wait_for()
+    page.keyboard.press("/")
+    page.keyboard.type(ASKED)
+    page.keyboard.press("Enter")
+    hits(page, 0).first.wait_for()
+    hits(page, 1).first.wait_for()
+    page.keyboard.press("Escape")
+    before = len(judgments())
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.locator('[data-column="0"] .hit.at[data-place="1"]').wait_for()
+    page.keyboard.press("2")
+    page.locator('[data-column="0"] .hit[data-place="1"] .grade-2[aria-pressed="true"]').wait_for()
+    page.wait_for_function("document.querySelector('.summary').innerText.includes('rating')")
+    assert judgments()[before:][0]["grade"] == 2
+    page.keyboard.press("w")
+    page.wait_for_url(re.compile("/why"))
+    page.locator(".explanation h2").wait_for()
+    page.keyboard.press("n")
+    page.keyboard.type("hostile")
+    page.keyboard.press("Enter")
+    page.locator(".stages .stage").first.wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    page.get_by_role("dialog").get_by_text("On this screen").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("e")
+    page.wait_for_url(re.compile("/evidence"))
+
+
+def test_blind_mode_hides_which_is_which_until_it_is_revealed(visit, judgments):
+    page = visit(LINK)
+    hits(page, 0).first.wait_for()
+    assert page.get_by_text(re.compile(r"^score ")).count()
+    page.locator("body").press("b")
+    page.get_by_role("button", name="Reveal").wait_for()
+    hits(page, 1).first.wait_for()
+    assert not page.get_by_text(re.compile(r"^score ")).count()
+    assert not page.locator(".panels").count()
+    assert page.locator("section.column h2").all_inner_texts() == ["Left", "Right"]
+    before = len(judgments())
+    hits(page, 0).first.get_by_role("button", name="0, ").click()
+    page.get_by_text(re.compile("by 1 rating")).or_(page.get_by_text(re.compile(r"by \d+ ratings"))).wait_for()
+    assert judgments()[before:][0]["blind"]
+    page.get_by_role("button", name="Reveal").click()
+    page.locator(".panels").wait_for()
+    assert sorted(page.locator("section.column h2").all_inner_texts()) == ["A", "B"]
+
+
+def test_what_documents_say_is_only_ever_text(visit):
+    page = visit("/search?q=quokka&a.mode=lexical")
+    hits(page, 0).first.wait_for()
+    assert "<script>document.title = 2</script> quokka" in hits(page, 0).first.locator(".passage").inner_text()
+    assert hits(page, 0).first.locator("h3").inner_text() == "<b>Harm</b>"
+    assert not page.locator(".passage img, .passage script, h3 b").count()
+    page.get_by_role("link", name="Why <b>Harm</b>").first.click()
+    page.locator("mark").first.wait_for()
+    assert page.locator("mark").first.inner_text() == "quokka"
+    assert page.title() == "Why · vicino"
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (f"{LINK}&a.where=nowhere+%3D+1", "nowhere"),
+        (f"{LINK}&a.collection=none", "none"),
+        ("/search?q=zzzzqqqq&a.mode=lexical", "Nothing found"),
+    ],
+)
+def test_what_is_wrong_is_said_where_it_is_wrong(visit, path, told):
+    page = visit(path)
+    column = page.locator('[data-column="0"]')
+    column.locator(".state").wait_for()
+    assert told in column.locator(".state").inner_text()
+    hits(page, 1).first.wait_for() if "zzzz" not in path else None
+
+
+# Why ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_result_is_explained_and_its_sums_are_right(visit, picture):
+    page = visit("/why?q=parse+the+header+of+a+message")
+    page.locator(".explanation h2").wait_for()
+    words = page.locator(".card", has_text="Words: BM25")
+    whole = float(re.search(r"BM25 ([\d.]+)", words.locator("h3").inner_text())[1])
+    adds = [float(row.locator("td").nth(1).inner_text()) for row in words.locator("tbody tr").all()]
+    assert sum(adds) == pytest.approx(whole, abs=0.01 * len(adds))
+    assert "of all documents" in page.locator(".card", has_text="Vectors").inner_text()
+    assert page.locator(".card", has_text="Put together by").count() == 1
+    assert page.locator(".nearest mark").count()
+    picture(page, "why")
+    first = page.url
+    page.locator("nav.picks ol button").nth(3).click()
+    page.wait_for_url(lambda url: url != first)
+    told = page.locator(".explanation h2").inner_text()
+    page.reload()
+    page.locator(".explanation h2").wait_for()
+    assert page.locator(".explanation h2").inner_text() == told
+
+
+def test_why_not_another_document(visit, site):
+    page = visit("/why?q=parse+the+header+of+a+message&where=language+%3D+'python'")
+    page.locator(".explanation h2").wait_for()
+    page.get_by_label("Why not document").fill("hostile")
+    page.get_by_role("button", name="Ask").click()
+    stages = page.locator(".stages .stage")
+    stages.first.wait_for()
+    asked = {"collection": "library", "query": "parse the header of a message", "k": 20, "where": "language = 'python'"}
+    told = site.post("/api/why-not", json={**asked, "document": "hostile"}).json()
+    assert page.locator(".reasons h2").inner_text() == told["verdict"]
+    assert stages.count() == len(told["stages"])
+    assert page.locator(".stage.lost h3").inner_text().startswith("Filter")
+    page.reload()
+    page.locator(".stages .stage").first.wait_for()
+    assert page.locator(".reasons h2").inner_text() == told["verdict"]
+    page.get_by_label("Why not document").fill("no such document")
+    page.get_by_role("button", name="Ask").click()
+    page.get_by_text("no such document").first.wait_for()
