@@ -70,7 +70,7 @@ def library() -> Any:
 def site(tmp_path_factory, library, serving) -> Iterator[Any]:
     """A client of a live server that has the collection "library" (two models) and a study of its functions."""
     from vicino import workbench
-    from vicino.encoders.topics import LSA
+    from vicino.encoders.counts import LSA
     from vicino.evaluation.tasks import RetrievalTask
     from vicino.retrieval.ingest import Source, ingest
 
@@ -91,17 +91,19 @@ def site(tmp_path_factory, library, serving) -> Iterator[Any]:
 
 @pytest.fixture
 def visit(browser, site) -> Iterator[Callable[..., Any]]:
-    """`visit("/search?q=x", scheme="dark", width=390)`: a page of the site. At the end nothing was asked of any other place, nothing
-    was refused by the policy, and no script failed."""
-    contexts, pages = [], []
-    address = str(site.base_url).rstrip("/")
+    """`visit("/search?q=x", scheme="dark", width=390)`: a page of the site, or of `at`.
 
-    def show(path: str = "/", *, scheme: str = "light", width: int = 1280, height: int = 860, **options: Any) -> Any:
-        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height}, **options)
+    At the end nothing was asked of any other place, nothing was refused by the policy, and no script failed.
+    """
+    contexts, pages = [], []
+
+    def show(path: str = "/", *, at: Any = site, scheme: str = "light", width: int = 1280, **options: Any) -> Any:
+        address = str(at.base_url).rstrip("/")
+        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 860}, **options)
         context.set_default_timeout(20_000)
         contexts.append(context)
         page = context.new_page()
-        page.asked, page.said, page.failed = [], [], []
+        page.address, page.asked, page.said, page.failed = address, [], [], []
         page.on("request", lambda request: page.asked.append(request.url))
         page.on("console", lambda message: page.said.append(message.text) if message.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: page.failed.append(str(error)))
@@ -111,7 +113,7 @@ def visit(browser, site) -> Iterator[Callable[..., Any]]:
 
     yield show
     for page in pages:
-        elsewhere = [url for url in page.asked if not url.startswith((f"{address}/", "blob:", "data:"))]
+        elsewhere = [url for url in page.asked if not url.startswith((f"{page.address}/", "blob:", "data:"))]
         said = [text for text in page.said if "the server responded with a status of 4" not in text]  # a refusal that is tested
         assert (elsewhere, said, page.failed) == ([], [], [])
     for context in contexts:

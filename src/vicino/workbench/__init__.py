@@ -125,6 +125,7 @@ __all__ = [
     "train_text",
 ]
 
+
 def ingest(
     source: str | PathLike[str] | BinaryIO | Iterable[Document],
     collection: str,
