@@ -147,7 +147,7 @@ def plain_server(*, lock: bool) -> None:
 
 
 def encoded(address: str, bodies: Sequence[str]) -> np.ndarray:
-    """The vectors of all, asked by 32 clients at once so that they are encoded together where they can be: (n, dim), unit rows."""
+    """The vectors of all, asked by 32 clients at once so that they are encoded together where possible: (n, dim), unit rows."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(32) as pool:
