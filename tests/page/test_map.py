@@ -105,6 +105,7 @@ def test_a_filter_hides_points_and_the_keyboard_moves_and_picks(visit, count, li
     page.keyboard.press("+")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("0")
+    page.get_by_role("button", name=f"In view {some}").wait_for()
     page.keyboard.press("v")
     selected(page, some)
     page.keyboard.press("c")
