@@ -39,8 +39,7 @@ bench: $(VENV)/bench.done  ## the figures of the README, as JSON under bench-out
 	$(BIN)/python benchmarks/images.py --data $(DATA) --work bench-out/images > bench-out/images.json
 	$(BIN)/python benchmarks/claims.py --data $(DATA) --work bench-out/claims > bench-out/claims.json
 	$(BIN)/python benchmarks/abtest.py > bench-out/abtest.json
-	$(BIN)/python benchmarks/doctor.py > bench-out/doctor.json
-	$(BIN)/python benchmarks/serve.py > bench-out/serve.json
+	$(BIN)/python benchmarks/serve.py --data $(DATA) > bench-out/serve.json
 	$(BIN)/python benchmarks/growth.py bench-out/words.json bench-out/graphs.json > bench-out/growth.svg
 
 docs: $(VENV)/test.done  ## write the command reference and the README's tables from what is there

@@ -3,15 +3,14 @@
     python benchmarks/soak.py [--minutes 10] [--seed 0] [--work DIR]
 
 Prints one JSON object; exit code 1 where anything was lost, wrong, or grew. Clients of one `vicino serve`, a process on the
-loopback, ask for vectors (compared with the encoder's own), search for what was acknowledged (it must come first, with the
-text last written; what was removed must not come), write, replace and remove documents, and judge; others vanish in the
-middle of a request or of an answer, or send bodies that are broken (refused with a 4xx). Meanwhile the collection is
-maintained, by the server and by other processes, migrated to another encoder and back, and late, twice, the server is killed
-with -9 and started again. Memory is that of the first server, from a fifth of its life on: the median of its last third
-beside that of its first.
+loopback, ask for vectors (compared with the encoder's own), search for what was acknowledged (it must come first, with the text
+last written; what was removed must not come), write, replace and remove documents, and judge; others vanish in the middle of a
+request or of an answer, or send bodies that are broken (refused with a 4xx). Meanwhile the collection is maintained, by the server
+and by other processes, migrated to another encoder and back, and late, twice, the server is killed with -9 and started again.
+Memory is that of the first server, from a fifth of its life on: the median of its last third beside that of its first.
 
-A document's text holds a marker that no other has, so that a search for it has one right answer. Documents of which a write
-was not acknowledged may be there or not; all others are counted at the end. Texts are drawn by `--seed`, the moments are not.
+A document's text holds a marker that no other has, so that a search for it has one right answer. Documents of which a write was
+not acknowledged may be there or not; all others are counted at the end. Texts are drawn by `--seed`, the moments are not.
 """
 
 from __future__ import annotations
