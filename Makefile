@@ -13,8 +13,8 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/demo.done page-if-node  ## climb the ladder on Python's own standard library
 	$(BIN)/vicino demo
 
-test: $(VENV)/test.done page-if-node  ## the suite; test-scale and test-crash are apart
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/crash --ignore tests/scale
+test: $(VENV)/test.done page-if-node  ## the suite; test-page, test-scale and test-crash are apart
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/crash --ignore tests/page --ignore tests/scale
 
 test-scale: $(VENV)/test.done  ## a Ray cluster of three nodes, PostgreSQL and Milvus, all on this machine
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/scale
@@ -49,8 +49,9 @@ docs: $(VENV)/test.done  ## write the command reference and the README's tables 
 
 page: $(PAGE)  ## build the page of `vicino serve`; wants Node 20.19 or later
 
-test-page: page/node_modules/.package-lock.json  ## the page's own logic
+test-page: $(VENV)/test.done page  ## the page's own logic, and pages in chromium, which wants a process of its own
 	cd page && npm test
+	$(BIN)/python -m pytest tests/page
 
 clean:  ## remove what make made
 	rm -rf $(VENV) page/node_modules $(dir $(PAGE)) .vicino bench-out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,16 +1,18 @@
-"""The server under load, on the loopback: embeddings beside a plain server, and hybrid search of 100,000 chunks.
+"""The server under load, on the loopback: embeddings beside plain servers, and hybrid search of 100,000 chunks.
 
     python benchmarks/serve.py --data DIR [--rounds 5] [--seconds 6] [--only embeddings,search] [--home DIR]
 
-Prints one JSON object; paragraphs of Wikipedia are what is asked and kept. "embeddings": requests of one text each at 1, 8 and 64
-clients, to vicino (`/v1/embeddings`, which encodes together what comes in together) and in turn to a plain server of the same
-encoder and the same web framework, which encodes each request by itself: its handlers run in threads, as FastAPI's do, of which
-one at a time encodes (without that lock it is slower: `--no-lock`). Both answer in base64 as OpenAI's client asks, and the same
-texts get the same vectors: the lowest cosine stands beside. "search": milliseconds of `/api/search` at 1 and 8 clients, and which
-share of them is ours: all but embedding the query, BM25 and the vector index, as the server times them. With `--home` the
-collection is made once and kept there.
+Prints one JSON object; paragraphs of Wikipedia are what is asked and kept. "embeddings": requests of one text each, queries of
+eight words and passages of 300 characters, at 1, 8 and 64 clients, to vicino (`/v1/embeddings`, which encodes together what comes
+in together) and in turn to servers on the same web framework which encode each request by itself, as one writes them in an
+afternoon: "plain" has vicino's encoder, "sentence-transformers" that package's, with the same weights. Their handlers run in
+threads, as FastAPI's do, of which one at a time encodes (without that lock they are slower: `--no-lock`). All answer in base64 as
+OpenAI's client asks; the lowest cosine between their vectors and vicino's stands beside.
 
-Clients, in a process of their own, have the same two cores as the servers: figures are those of both together.
+"search": milliseconds of `/api/search` at 1 and 8 clients, and which share of them is ours: all but embedding the query, BM25 and
+the vector index, as the server times them. With `--home` the collection is made once and kept there.
+
+Clients, in a process of their own, have the same cores as the servers: figures are those of both together.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ import base64
 import http.client
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,7 +37,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from ingest import paragraphs
-from rounds import machine
+from rounds import machine, ratio
 from vicino.data.records import Document
 from vicino.retrieval.ingest import Source, ingest
 from vicino.store.collection import Collection
@@ -61,11 +64,11 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=CHUNKS)
     parser.add_argument("--recipe", default=f"bm25+{MODEL}")
     parser.add_argument("--home", type=Path, help="where the collection is kept for the next time")
-    parser.add_argument("--no-lock", action="store_true", help="let the plain server encode in several threads")
-    parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)  # the process of its own
+    parser.add_argument("--no-lock", action="store_true", help="let the plain servers encode in several threads")
+    parser.add_argument("--plain", help=argparse.SUPPRESS)  # the process of its own
     options = parser.parse_args()
     if options.plain:
-        plain_server(lock=not options.no_lock)
+        plain_server(options.plain, lock=not options.no_lock)
         return
     with tempfile.TemporaryDirectory() as folder:
         home = options.home or Path(folder)
@@ -80,59 +83,65 @@ def main() -> None:
 
 
 def embeddings(options: argparse.Namespace, home: Path) -> dict[str, Any]:
-    texts = [document.text[:LONGEST] for document in paragraphs(options.data, TEXTS)]
+    documents = list(paragraphs(options.data, TEXTS))
+    texts = {
+        "queries": [" ".join(one.text.split()[:8]) for one in documents],
+        "passages": [one.text[:LONGEST] for one in documents],
+    }
+    lock = ["--no-lock"] if options.no_lock else []
+    commands = {OURS: [sys.executable, "-c", SERVER, str(home)]}
+    commands |= {name: [sys.executable, __file__, "--data", "-", "--plain", name, *lock] for name in PLAIN}
+    with ExitStack() as running:
+        addresses = {name: running.enter_context(listening(command)) for name, command in commands.items()}
+        return {"plain_ones_encode_in_turn": not options.no_lock} | {
+            name: asked_for(addresses, each, options) for name, each in texts.items()
+        }
+
+
+def asked_for(addresses: Mapping[str, str], texts: Sequence[str], options: argparse.Namespace) -> dict[str, Any]:
+    """All servers asked for the same texts, by few clients and by many."""
     bodies = [json.dumps({"model": MODEL, "input": text, "encoding_format": "base64"}) for text in texts]
-    plain = [sys.executable, __file__, "--data", "-", "--plain", *(["--no-lock"] if options.no_lock else [])]
-    with listening([sys.executable, "-c", SERVER, str(home)]) as ours, listening(plain) as theirs:
-        addresses = {"vicino": ours, "plain": theirs}
-        vectors = {name: encoded(address, bodies) for name, address in addresses.items()}  # and warm
-        results = {str(clients): contest(addresses, bodies, clients, options) for clients in CLIENTS}
+    vectors = {name: encoded(address, bodies) for name, address in addresses.items()}  # and warm
     return {
         "texts": len(texts),
         "characters_a_text": round(statistics.mean(map(len, texts))),
-        "plain_encodes_in_turn": not options.no_lock,
-        "clients": results,
-        "lowest_cosine": round(float((vectors["vicino"] * vectors["plain"]).sum(axis=1).min()), 6),
+        "clients": {str(clients): contest(addresses, bodies, clients, options) for clients in CLIENTS},
+        "lowest_cosine": {name: round(float((vectors[OURS] * vectors[name]).sum(axis=1).min()), 6) for name in PLAIN},
     }
 
 
-def contest(
-    addresses: Mapping[str, str], bodies: Sequence[str], clients: int, options: argparse.Namespace
-) -> dict[str, dict[str, Any]]:
-    """Both servers in every round; whoever began a round ends the next."""
-    rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in addresses}
+def contest(addresses: Mapping[str, str], bodies: Sequence[str], clients: int, options: argparse.Namespace) -> dict[str, Any]:
+    """All servers in every round; whoever began a round ends the next."""
+    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in addresses}
     for number in range(options.rounds):
         for name in list(addresses) if number % 2 == 0 else reversed(list(addresses)):
             rounds[name].append(asked(addresses[name], "/v1/embeddings", bodies, clients, options.seconds))
             told(f"{clients} clients, round {number + 1}, {name}: {rounds[name][-1]['requests_a_second']:.0f} requests a second")
-    ratios = [a["requests_a_second"] / b["requests_a_second"] for a, b in zip(rounds["vicino"], rounds["plain"], strict=True)]
+    speeds = {name: [one["requests_a_second"] for one in each] for name, each in rounds.items()}
     summed = {
         name: {key: round(statistics.median(one[key] for one in each), 1) for key in each[0]} for name, each in rounds.items()
     }
-    times = {"median": round(statistics.median(ratios), 2), "lowest": round(min(ratios), 2), "highest": round(max(ratios), 2)}
-    return {**summed, "times_the_requests": times}
+    return {**summed, "times_the_requests": {name: ratio(speeds[OURS], speeds[name]) for name in PLAIN}}
 
 
-def plain_server(*, lock: bool) -> None:
-    """What one would write in an afternoon: FastAPI, one request, one encode."""
+def plain_server(name: str, *, lock: bool) -> None:
+    """FastAPI, one request, one encode."""
     import contextlib
     import threading
 
     import uvicorn
     from fastapi import FastAPI, Response
 
-    from vicino import encoders
-
-    encoder = encoders.make(MODEL)
-    encoder.encode(["warm"])
+    encode = PLAIN[name]()
+    encode(["warm"])
     turn: Any = threading.Lock() if lock else contextlib.nullcontext()
     app = FastAPI()
 
     @app.post("/v1/embeddings")
     def embed(body: dict[str, Any]) -> Response:
         with turn:
-            vectors = encoder.encode([body["input"]])
-        row = base64.b64encode(vectors[0].astype("<f4").tobytes()).decode()
+            vectors = encode([body["input"]])
+        row = base64.b64encode(np.asarray(vectors[0], "<f4").tobytes()).decode()
         plain = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": row}], "model": MODEL}
         return Response(json.dumps(plain), media_type="application/json")
 
@@ -140,10 +149,30 @@ def plain_server(*, lock: bool) -> None:
     def ready() -> dict[str, bool]:
         return {"ready": True}
 
-    config = uvicorn.Config(app, port=0, log_level="warning")
-    listen = config.bind_socket()
-    print(f"http://127.0.0.1:{listen.getsockname()[1]}", flush=True)
-    uvicorn.Server(config).run(sockets=[listen])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    print(f"http://127.0.0.1:{port}", flush=True)
+    uvicorn.run(app, port=port, log_level="warning")  # not on a socket made here: that would answer with Nagle's delay
+
+
+def _ours() -> Callable[[list[str]], Any]:
+    from vicino import encoders
+
+    return encoders.make(MODEL).encode
+
+
+def _theirs() -> Callable[[list[str]], Any]:
+    import sentence_transformers
+
+    from vicino.encoders.transformer.sources import MINILM, find
+
+    model = sentence_transformers.SentenceTransformer(str(find(MINILM)), device="cpu")
+    return lambda texts: model.encode(texts, show_progress_bar=False)
+
+
+OURS = "vicino"
+PLAIN: dict[str, Callable[[], Callable[[list[str]], Any]]] = {"plain": _ours, "sentence-transformers": _theirs}
 
 
 def encoded(address: str, bodies: Sequence[str]) -> np.ndarray:

@@ -24,6 +24,8 @@ from vicino.data.records import Document
 settings.register_profile("vicino", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("vicino")
 
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"  # read when it is imported
+
 # Tests press Ctrl-C. Who was started in the background inherits a SIGINT that is ignored, and so would all processes begun here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -56,7 +56,8 @@ function Hit(props: ResultsProps & { result: Result; place: number }) {
       tabIndex={-1}
       data-side={side}
       data-place={place}
-      onFocusIn={() => look(place, name)}
+      // Not the focus that a mouse button brings: the passage would grow, and the button slip away before it is let go.
+      onFocusIn={(event) => (event.target as Element).matches(":focus-visible") && look(place, name)}
       onPointerEnter={() => look(-1, name)}
       onClick={() => look(place, name)}
     >

@@ -68,7 +68,7 @@ def _server(app: FastAPI, settings: Settings) -> uvicorn.Server:
         proxy_headers=False,
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_s)),
-        h11_max_incomplete_event_size=1 << 16,
+        h11_max_incomplete_event_size=1 << 18,  # the longest address and headers
     )
     return uvicorn.Server(config)
 

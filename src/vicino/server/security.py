@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -101,17 +101,20 @@ class _Endpoint(Protocol):
     def scope(self) -> str: ...
 
 
-def caller_of(request: Request) -> Caller:
+# Dependencies are `async`, though they await nothing: plain functions would each go through a thread, on every request.
+
+
+async def caller_of(request: Request) -> Caller:
     """Who asks: a dependency of handlers. Nobody, where no Guard let them in."""
     found = request.scope.get("state", {}).get("caller")
     return found if isinstance(found, Caller) else _NOBODY
 
 
-def require(scope: str) -> Callable[[Request], None]:
+def require(scope: str) -> Callable[[Request], Awaitable[None]]:
     """A dependency that raises Refused unless the caller has this scope: what Guard looked at, once more where it counts."""
 
-    def check(request: Request) -> None:
-        caller_of(request).require(scope)
+    async def check(request: Request) -> None:
+        (await caller_of(request)).require(scope)
 
     return check
 

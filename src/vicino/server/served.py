@@ -265,7 +265,7 @@ class Served:
         return collection
 
 
-def served_of(request: Request) -> Served:
+async def served_of(request: Request) -> Served:  # async as `security.caller_of` is
     """What the server has open: a dependency of handlers."""
     served: Served = request.app.state.served
     return served
