@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 
 from vicino.server.app import ROUTES, Route
 
@@ -27,6 +27,7 @@ load_all_checks()
 # What a filter, a recipe or the name of a model may be is more than a schema can say: such a body is "valid" there, and refused.
 NOT_ASKED = [CHECKS.get_one("positive_data_acceptance")]
 EXAMPLES = 12  # of each operation
+ADDRESS = 20_000  # characters of a query, each of which may take twelve: the server hangs up on addresses over 256 KiB
 # Of these nothing can be asked that the document does not allow: they take nothing, or any text.
 ANYTHING = ("/health", "/ready", "/metrics", "/v1/models", "/v1/models/{name:path}", "/api/studies", "/api/studies/{id}")
 ASKED = [
@@ -60,6 +61,7 @@ def test_no_operation_breaks_its_contract(api: Any, route: Route, mode: Generati
     @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(case=cases)
     def ask(case: Any) -> None:
+        assume(len(repr(case.query)) < ADDRESS)
         case.call_and_validate(excluded_checks=NOT_ASKED)
 
     ask()
