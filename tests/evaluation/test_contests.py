@@ -83,7 +83,7 @@ def test_a_difference_that_is_real_and_too_small_to_matter_is_the_same():
 def test_the_same_and_the_blurred_are_told_apart_in_words():
     swinging = np.clip(system(0) + RANDOM.normal(0, 0.4, 400), 0, 1)
     swinging += system(0.02).mean() - swinging.mean() - 0.012
-    found = told([system(0.02), system(0.02) - 0.001, swinging], costs=[3, 2, 1])
+    found = told([system(0.02), system(0.02) - 0.001, swinging], costs=[9, 5, 1])
     assert [contest and contest.decision for contest in found.against_best] == [None, "the same", "not told apart"]
     assert (
         "; b is the same within ±0.01, and the 400 queries cannot tell it from c (a true difference of" in found.verdict.sentence
@@ -96,6 +96,16 @@ def test_cost_decides_between_ties_and_infinite_cost_is_named_last():
     assert told([same, same, same], costs=[3, 1, 2]).verdict.pick == "b"
     assert told([same, same, same], costs=[3, np.inf, np.inf]).verdict.pick == "a"
     assert told([same, same], costs=[np.inf, np.inf]).verdict.pick == "a"
+
+
+def test_costs_that_differ_by_less_than_a_clock_does_decide_nothing():
+    better = np.clip(system(0.02) + RANDOM.normal(0, 0.4, 400), 0, 1)  # which the queries cannot tell
+    better += system(0).mean() - better.mean() + 0.002
+    for costs, pick in (([1.0, 1.9], "b"), ([1.0, 2.1], "a")):
+        found = told([system(0), better], costs=costs)
+        assert [contest and contest.decision for contest in found.against_best] == ["not told apart", None]
+        assert found.verdict.pick == pick
+    assert "b costs little more than the cheapest of them: use b." in told([system(0), better], costs=[1, 1.9]).verdict.sentence
 
 
 def test_luck_of_seeds_blurs_a_winner():
@@ -157,7 +167,7 @@ def test_one_that_loses_to_another_of_the_level_is_not_picked_for_its_price():
     """The best swings; the second is as good and steady, and the cheap one is clearly behind the second alone."""
     base, swing = QUERIES * 0.5 + 0.2, RANDOM.normal(0, 0.35, 400)
     best = base + 0.022 + swing - swing.mean()
-    found = told([base, base + 0.02, best], costs=[1, 2, 3], simple=[False] * 3)
+    found = told([base, base + 0.02, best], costs=[1, 3, 9], simple=[False] * 3)
     assert [contest and contest.decision for contest in found.against_best] == ["not told apart", "not told apart", None]
     assert found.verdict.pick == "b"
     assert "b is the cheapest of them that is clearly worse than none: use b." in found.verdict.sentence

@@ -62,7 +62,7 @@ def test_every_level_of_every_factor_can_be_read():
 
 def test_where_nothing_is_better_the_cheapest_that_is_not_worse_is_taken(factors, quality):
     values = quality(tfidf=-0.2)
-    ruled = rule(factors, values, **options(values, tfidf=0.1, bm25=0.5), margin=0.0)
+    ruled = rule(factors, values, **options(values, tfidf=0.1, bm25=0.4), margin=0.0)
     assert ruled["family"].pick.name == "bm25"  # tfidf is cheaper still, and worse
     assert (ruled["family"].worse, ruled["family"].decision) == (("tfidf",), "not told apart")
     assert ruled["scoring"] == Ruling(PLAIN, "")
@@ -181,5 +181,5 @@ def test_a_clear_gain_within_the_margin_is_not_paid_for(factors):
     values = {"lsa": base, "bm25": base + 0.004, "tfidf": base - 0.2}
     (ruling,) = rule(factors[:1], values, **options(values)).values()
     assert (ruling.pick.name, ruling.decision) == ("lsa", "")
-    (ruling,) = rule(factors[:1], values, **options(values, bm25=0.5)).values()
+    (ruling,) = rule(factors[:1], values, **options(values, bm25=0.4)).values()
     assert (ruling.pick.name, ruling.decision) == ("bm25", "the same")

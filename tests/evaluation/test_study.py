@@ -208,6 +208,26 @@ def test_a_clock_learns_by_kind_and_ends_only_within_its_own_thread():
     assert not clock.fits(0.0)
 
 
+@pytest.mark.parametrize(
+    ("gains", "says"),
+    [
+        ({"bm25+lsa": 0.2}, "Yes: "),
+        ({"bm25": 0.2, "bm25+lsa": 0.2, "bm25+lsa:tuned": 0.2}, "Not shown, for bm25 alone cannot be told from it: "),
+        ({}, "Not shown: "),
+        ({"bm25+lsa": -0.2, "bm25+lsa:tuned": -0.2}, "No: "),
+    ],
+)
+def test_whether_fusing_helps_is_answered_by_the_better_of_its_parts(gains, says):
+    asked = factors.factors_of(["lsa", "bm25"], default="lsa")
+    fusion = next(factor for factor in asked if factor.name == "fusion")
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.3, 0.6, 400)
+    values = {name: base + rng.normal(0, 0.05, 400) + gains.get(name, 0.0) for factor in asked for name in factor.names}
+    level = dict.fromkeys(values, 1.0)
+    ruling = factors.rule(asked, values, costs=level, sizes=level)["fusion"]
+    assert studying._whether(fusion, fusion.names, ruling) == says
+
+
 def test_the_combination_is_scored_by_what_had_no_say(task, monkeypatch):
     both = Design(DEFAULT, granularity="paragraph", fusion="rrf")
     monkeypatch.setattr(factors, "combine_picks", lambda asked, rulings: both)

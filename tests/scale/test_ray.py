@@ -22,6 +22,7 @@ from vicino.errors import ArtifactError, EndpointError, InputError, SpaceMismatc
 from vicino.retrieval.ingest import Source, ingest
 from vicino.scale import cluster as joining
 from vicino.scale import jobs, writing_on
+from vicino.scale.cluster import library
 from vicino.scale.jobs import spread
 from vicino.scale.worker import Worker
 from vicino.store.collection import Collection
@@ -53,7 +54,7 @@ OPTIONS: dict[str, Any] = {"recipe": "bm25+lsa(n_components=4)", "cut": "window(
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Any]:
     """The cluster: a head and two more, a processor each."""
-    ray = joining.library()
+    ray = library()
     from ray.cluster_utils import Cluster
 
     with socket.socket() as free:
@@ -76,7 +77,7 @@ def nodes() -> Iterator[Any]:
 @pytest.fixture
 def joined(nodes) -> Iterator[Any]:
     """This process is part of the cluster."""
-    ray = joining.library()
+    ray = library()
     ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
     yield nodes
     ray.shutdown()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from typing import Any
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -43,7 +44,7 @@ def api(client) -> Any:
 
     @schema.hook
     def map_case(context: Any, case: Any) -> Any:
-        if hash(repr(case.body)) % 2:
+        if crc32(repr(case.body).encode(errors="replace")) % 2:  # not hash(): that of another process is another
             return case
         if isinstance(case.body, dict):
             case.body |= {name: value for name, value in TAKING.items() if name in case.body}

@@ -57,11 +57,15 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+class _Hints(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
 @contextmanager
 def told(module: str) -> Iterator[None]:
     """What a module logs while the block runs, said as a hint."""
-    log, shown = logging.getLogger(module), logging.Handler()
-    shown.emit = lambda record: say(record.getMessage())  # type: ignore[method-assign]
+    log, shown = logging.getLogger(module), _Hints()
     before = log.level
     log.addHandler(shown)
     log.setLevel(logging.INFO)

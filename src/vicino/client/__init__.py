@@ -253,7 +253,7 @@ def _document(one: Document | Mapping[str, Any]) -> bytes:
 
 
 def _size_of_text(text: str) -> int:
-    return len(text) if text.isascii() else 6 * len(text)  # as JSON writes it: \\uXXXX
+    return len(text) if text.isascii() else 6 * len(text)  # JSON escapes a character by six
 
 
 def _portions(items: Iterable[Any], size: Callable[[Any], int]) -> Iterator[list[Any]]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 __all__ = ["Answer", "Ranked", "Result"]
 
-T = TypeVar("T")
+T = TypeVar("T", "Answer", "Result")
 
 
 @dataclass(frozen=True)
@@ -66,5 +66,5 @@ class Ranked:
 
 
 def _known(kind: type[T], plain: Mapping[str, Any]) -> T:
-    names = {each.name for each in fields(kind)}  # type: ignore[arg-type]
+    names = {each.name for each in fields(kind)}
     return kind(**{name: value for name, value in plain.items() if name in names})

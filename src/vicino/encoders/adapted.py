@@ -40,7 +40,7 @@ class Adapted(Encoder):
         self.asks, self.map = asks, Alignment(weights, shift)
         self._space, self._reader = space, reader
         self.accepts = asks.accepts  # type: ignore[misc]  # it is that of another
-        self.similarity = space.similarity  # type: ignore[misc]
+        self.similarity = space.similarity  # type: ignore[misc]  # it is the space's
 
     @cached_property
     def reader(self) -> Encoder:

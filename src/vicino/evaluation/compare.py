@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from vicino import metrics, progress
 from vicino.data.records import Hits, Recipe
 from vicino.encoders.base import Truncation
-from vicino.errors import EmptyInput, InputError, UnknownName, VicinoError
+from vicino.errors import EmptyInput, InputError, VicinoError
 from vicino.evaluation import runs
 from vicino.evaluation.contests import ALPHA as ALPHA
-from vicino.evaluation.contests import MARGIN, Contest, Verdict, require_margin, settle
+from vicino.evaluation.contests import MARGIN, Contest, Verdict, named, require_margin, settle
 from vicino.evaluation.foreseen import Foreseen, announce, foresee, hanging_together
 from vicino.evaluation.measure import Bench, Measurement, Tuning
 from vicino.evaluation.seeds import reseeded
@@ -130,10 +130,7 @@ class Comparison:
     unit_of: NDArray[np.intp] | None = None
 
     def __getitem__(self, name: str) -> Candidate:
-        for candidate in self.candidates:
-            if candidate.name == name:
-                return candidate
-        raise UnknownName.among(name, (candidate.name for candidate in self.candidates), kind="candidate")
+        return named(name, self.candidates)
 
     @property
     def winner(self) -> Recipe:

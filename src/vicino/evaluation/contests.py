@@ -7,25 +7,39 @@ the absence of another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vicino.errors import DimensionMismatch, InputError
+from vicino.errors import DimensionMismatch, InputError, UnknownName
 from vicino.evaluation.spelling import listed
 from vicino.metrics import significance
 from vicino.metrics.significance import Interval, Tally
 from vicino.metrics.values import Values, as_value_rows, as_values
 
-__all__ = ["ALPHA", "MARGIN", "Contest", "Settled", "Verdict", "require_margin", "settle"]
+__all__ = ["ALPHA", "MARGIN", "Contest", "Settled", "Verdict", "least", "named", "require_margin", "settle"]
 
 ALPHA = 0.05
 MARGIN = 0.01  # a difference of one point is the least that most people would change a system for
 SHOWN = 6  # names in a sentence; all are in the table
 UNSEEN = 1.0  # see `equivalence_test`
+ALIKE = 2.0  # costs within this factor of each other are level: what is timed varies by as much on a busy machine
+
+Name = TypeVar("Name")
+
+
+class _Named(Protocol):
+    """A candidate of any comparison."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Candidate = TypeVar("Candidate", bound=_Named)
 
 
 @dataclass(frozen=True)
@@ -94,8 +108,8 @@ def settle(
     metric: str = "quality",
     seed: int = 0,
 ) -> Settled:
-    """Who is best, who cannot be told from it, and which of these to use: the cheapest, but none that loses to the baseline or
-    to another of these.
+    """Who is best, who cannot be told from it, and which of these to use: the cheapest (see `least`), but none that loses to the
+    baseline or to another of these.
 
     `values` (m, n): a row for each name, a column for each query, in [0, 1]; higher is better. `costs` (m,) in any unit, inf for
     one that should not be named where another will do; `simple` (m,) says which are honest baselines, the best of which is *the*
@@ -135,6 +149,24 @@ def settle(
     told = _Telling(names, costs, intervals[:m], with_baseline, with_best, metric, table.shape[1], simple[baseline])
     verdict = Verdict(names[pick], names[best], tuple(names[place] for place in tied), _sentence(told, pick, best, tied))
     return Settled(verdict, names[baseline], tuple(intervals[:m]), with_baseline, with_best)
+
+
+def least(places: Sequence[Name], costs: Callable[[Name], float], means: Callable[[Name], float]) -> Name:
+    """The cheapest, and of several whose costs are within a factor of `ALIKE` of the least the one that scores highest.
+
+    >>> least("abc", {"a": 3.0, "b": 2.0, "c": 9.0}.__getitem__, {"a": 0.6, "b": 0.5, "c": 0.7}.__getitem__)
+    'a'
+    """
+    lowest = min(map(costs, places))
+    return max((place for place in places if costs(place) <= ALIKE * lowest), key=lambda place: (means(place), -costs(place)))
+
+
+def named(name: str, candidates: Sequence[Candidate]) -> Candidate:
+    """The candidate of that name. Raises UnknownName."""
+    for candidate in candidates:
+        if candidate.name == name:
+            return candidate
+    raise UnknownName.among(name, (candidate.name for candidate in candidates), kind="candidate")
 
 
 def require_margin(margin: float) -> None:
@@ -186,7 +218,7 @@ def _cheapest(contenders: Sequence[int], costs: Sequence[float], with_baseline: 
         if ((contest := with_baseline[place]) is None or contest.decision != "worse")
         and not any(_loses(place, other, field) for other in contenders)
     ]
-    return min(sound or contenders, key=lambda place: costs[place])
+    return least(sound or contenders, costs.__getitem__, field.values.mean(axis=1).__getitem__)
 
 
 def _loses(place: int, other: int, field: _Field) -> bool:
@@ -227,9 +259,11 @@ def _why(told: _Telling, pick: int, contenders: Sequence[int]) -> str:
     use, costs = told.names[pick], [told.costs[place] for place in contenders]
     if told.costs[pick] == np.inf:
         return "what they cost is not known"
-    if min(costs) < told.costs[pick]:
+    if min(costs) == told.costs[pick]:
+        return f"{use} is the cheapest of them"
+    if ALIKE * min(costs) < told.costs[pick]:
         return f"{use} is the cheapest of them that is clearly worse than none"
-    return f"{use} is the cheapest of them"
+    return f"{use} costs little more than the cheapest of them"
 
 
 def _ties(told: _Telling, tied: Sequence[int]) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vicino.data import splits
 from vicino.errors import InputError
-from vicino.evaluation.contests import ALPHA, MARGIN, UNSEEN
+from vicino.evaluation.contests import ALPHA, MARGIN, UNSEEN, least
 from vicino.evaluation.runs import is_run
 from vicino.metrics.significance import equivalence_test, holm, pairwise_tests
 
@@ -81,12 +81,14 @@ class Factor:
 
 @dataclass(frozen=True)
 class Ruling:
-    """What to take for one factor, how that stands to the default, and which levels are better or worse than the default."""
+    """What to take for one factor, how that stands to the default, which levels are better or worse than the default, and to
+    which of them the pick is better."""
 
     pick: Design
     decision: str
     better: tuple[str, ...] = ()
     worse: tuple[str, ...] = ()
+    beaten: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,8 +152,8 @@ def rule(
 
     All levels of all factors stand in one family of tests (`pairwise_tests`), so that two equals are told apart anywhere in a
     study in at most 5 % of studies, whichever was picked. Among several that are better than the default, the cheapest that is
-    worse than none of these is taken; where none is, the cheapest of those that are not worse than the default or than each
-    other. Raises InputError where the default was not measured.
+    worse than none of these is taken (`least`); where none is, the cheapest of those that are not worse than the default or than
+    each other, the default where it costs little more. Raises InputError where the default was not measured.
     """
     default = factors[0].levels[0].name
     if default not in values:
@@ -172,9 +174,10 @@ def rule(
             better = [name for name in levels if told[name] == "better"]
             contenders = better or [name for name in levels if told[name] != "worse"]
             level = [name for name in contenders if name == default or not stands.loses(name, contenders)]
-            pick = min(level, key=lambda name: costs[name])
+            pick = least(level, costs.__getitem__, lambda name: np.inf if name == default else stands.mean(name))
         by = {said: tuple(name for name in levels if told[name] == said) for said in ("better", "worse")}
-        ruled[factor.name] = Ruling(levels[pick], told[pick], by["better"], by["worse"])
+        beaten = tuple(name for name in levels if name != pick and stands.told(pick, name) == "better")
+        ruled[factor.name] = Ruling(levels[pick], told[pick], by["better"], by["worse"], beaten)
     return ruled
 
 

@@ -21,6 +21,7 @@ from vicino.encoders import Encoder
 from vicino.errors import DimensionMismatch, EmptyInput, InputError, UnknownName
 from vicino.evaluation.class_measures import MEASURES, Scored, Sides, measure_vectors
 from vicino.evaluation.compare import ALPHA, FAILURES
+from vicino.evaluation.contests import named
 from vicino.evaluation.ladder_text import sentence
 from vicino.metrics.significance import Interval, bootstrap_difference, pairwise_tests
 from vicino.progress import track
@@ -157,10 +158,7 @@ class LabelledComparison:
     verdict: str
 
     def __getitem__(self, name: str) -> Rung:
-        for rung in self.rungs:
-            if rung.name == name:
-                return rung
-        raise UnknownName.among(name, (rung.name for rung in self.rungs), kind="candidate")
+        return named(name, self.rungs)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain data."""

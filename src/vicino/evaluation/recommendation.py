@@ -23,6 +23,7 @@ from vicino.data.interaction_splits import SPLITS, Held
 from vicino.data.interactions import Interactions
 from vicino.errors import EmptyInput, InputError, UnknownName
 from vicino.evaluation.compare import ALPHA, FAILURES
+from vicino.evaluation.contests import named
 from vicino.evaluation.ladder_text import sentence
 from vicino.metrics.ranking import judge
 from vicino.metrics.recommendation import catalogue_coverage, gini, mean_popularity, novelty
@@ -169,10 +170,7 @@ class Recommendations:
     verdict: str
 
     def __getitem__(self, name: str) -> Ranked:
-        for rung in self.rungs:
-            if rung.name == name:
-                return rung
-        raise UnknownName.among(name, (rung.name for rung in self.rungs), kind="candidate")
+        return named(name, self.rungs)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain data."""

@@ -171,7 +171,7 @@ def _answers(factors: Sequence[Factor], running: Running, rulings: Mapping[str, 
         elif factor.by_size:
             sentence = _smallest(pick, default, ruling, running, **drawn)
         else:
-            sentence = _best(pick, levels, ruling, running, **drawn)
+            sentence = _whether(factor, levels, ruling) + _best(pick, levels, ruling, running, **drawn)
         skipped = {name: running.skipped[name] for name in others if name in running.skipped}
         answers.append(Answer(factor.name, factor.question, default, levels, pick, ruling.decision, sentence, skipped))
     return answers
@@ -190,6 +190,20 @@ def _best(pick: str, levels: Sequence[str], ruling: Ruling, running: Running, **
         return f"{pick} {told} ({far}) and is cheaper ({less}); nothing that was measured is better beyond chance."
     more = "" if highest == pick else f"; {highest} scores higher still, but cannot be told from it and costs more"
     return f"{pick} is better than {default} ({far}){more}."
+
+
+def _whether(factor: Factor, levels: Sequence[str], ruling: Ruling) -> str:
+    """To "does it help": yes where the pick has it and is better than all that have not, no where all that have it are worse."""
+    if not factor.question.startswith("Does "):
+        return ""
+    having = {level.name for level in factor.levels if level.name in levels and getattr(level, factor.name)}
+    plain = set(levels) - having
+    if ruling.pick.name in having and plain <= set(ruling.beaten):
+        return "Yes: "
+    if having and having <= set(ruling.worse):
+        return "No: "
+    level = listed(sorted(plain - set(ruling.beaten)))
+    return f"Not shown, for {level} alone cannot be told from it: " if ruling.pick.name in having else "Not shown: "
 
 
 def _smallest(pick: str, default: str, ruling: Ruling, running: Running, *, margin: float, **drawn: Any) -> str:

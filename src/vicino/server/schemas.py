@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 __all__ = [
     "Body",
@@ -27,15 +27,15 @@ __all__ = [
 
 
 class Body(BaseModel):
-    """What a request says: unknown fields are refused, NaN and infinities too."""
+    """What a request says: unknown fields are refused, NaN and infinities too, and `true` or "5" where a number is asked."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True, strict=True)
 
 
 class Tolerant(BaseModel):
     """What clients of others send: fields that mean something elsewhere are passed over."""
 
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False, frozen=True, strict=True)
 
 
 # What is checked by hand, for errors that say more than a pattern can, and stands in the OpenAPI document all the same.
@@ -89,7 +89,7 @@ class EmbeddingsRequest(Tolerant):
     encoding_format: Literal["float", "base64"] = Field("float", description="base64: little-endian float32.")
     dimensions: int | None = Field(None, ge=1, le=1 << 20, description="Keep the first ones, at length 1.")
     input_type: Literal["query", "document", "search_query", "search_document"] | None = None
-    truncate: StrictBool = Field(False, description="Cut what is over the model's limit and count it, instead of refusing it.")
+    truncate: bool = Field(False, description="Cut what is over the model's limit and count it, instead of refusing it.")
     user: str | None = Field(None, max_length=512, description="Passed over.")
 
 
@@ -159,7 +159,7 @@ class RerankRequest(Tolerant):
         json_schema_extra={"minItems": 1}, examples=[["Wings lift because ...", "Tea steeps in boiling water."]]
     )
     top_n: int | None = Field(None, ge=1, le=1 << 20)
-    return_documents: StrictBool = False
+    return_documents: bool = False
 
 
 class Ranked(BaseModel):

@@ -45,9 +45,6 @@ class SearchRequest(Body):
     tenant: Tenant = None
 
     model_config = ConfigDict(
-        extra="forbid",
-        allow_inf_nan=False,
-        frozen=True,
         json_schema_extra={"examples": [{"collection": "docs", "query": "how do wings lift?", "k": 3, "explain": True}]},
     )
 
@@ -165,9 +162,6 @@ class WhyNotRequest(SearchRequest):
     source: str | None = Field(None, max_length=10_000, description="Which document, where several sources have one of this id.")
 
     model_config = ConfigDict(
-        extra="forbid",
-        allow_inf_nan=False,
-        frozen=True,
         json_schema_extra={"examples": [{"collection": "docs", "query": "how do wings lift?", "document": "tea.md"}]},
     )
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino.errors import InputError, UnknownName
+from vicino.errors import InputError
 from vicino.evaluation.compare import ALPHA
+from vicino.evaluation.contests import named
 from vicino.evaluation.provenance import machine, versions
 from vicino.metrics import resampled
 from vicino.metrics.significance import Interval
@@ -150,10 +151,7 @@ class Table:
     verdict: str
 
     def __getitem__(self, name: str) -> Rung:
-        for rung in self.rungs:
-            if rung.name == name:
-                return rung
-        raise UnknownName.among(name, (rung.name for rung in self.rungs), kind="candidate")
+        return named(name, self.rungs)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain data: schema `SCHEMA`, whatever the kind of task."""
