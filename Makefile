@@ -8,13 +8,16 @@ PAGE := src/vicino/server/page/index.html
 PAGE_SOURCE := $(wildcard page/*.json page/*.html page/*.ts) $(shell find page/src page/public -type f)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-scale test-crash check bench docs page page-if-node test-page clean
+.PHONY: demo test test-readme test-scale test-crash check bench docs page page-if-node test-page clean
 
 demo: $(VENV)/demo.done page-if-node  ## climb the ladder on Python's own standard library
 	$(BIN)/vicino demo
 
-test: $(VENV)/test.done page-if-node  ## the suite; test-page, test-scale and test-crash are apart
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/crash --ignore tests/page --ignore tests/scale
+test: $(VENV)/test.done page-if-node  ## the suite; test-readme, test-page, test-scale and test-crash are apart
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/crash --ignore tests/newcomer --ignore tests/page --ignore tests/scale
+
+test-readme: $(VENV)/test.done  ## every command and every block of the README, in order, as a newcomer runs them
+	$(BIN)/python -m pytest tests/newcomer
 
 test-scale: $(VENV)/test.done  ## a Ray cluster of three nodes, PostgreSQL and Milvus, all on this machine
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/scale
@@ -38,6 +41,7 @@ bench: $(VENV)/bench.done  ## the figures of the README, as JSON under bench-out
 	$(BIN)/python benchmarks/finetune.py --data $(DATA) --work bench-out/finetune > bench-out/finetune.json
 	$(BIN)/python benchmarks/images.py --data $(DATA) --work bench-out/images > bench-out/images.json
 	$(BIN)/python benchmarks/claims.py --data $(DATA) --work bench-out/claims > bench-out/claims.json
+	$(BIN)/python benchmarks/evidence.py --data $(DATA) --work bench-out/evidence > bench-out/evidence.json
 	$(BIN)/python benchmarks/abtest.py > bench-out/abtest.json
 	$(BIN)/python benchmarks/serve.py --data $(DATA) > bench-out/serve.json
 	$(BIN)/python benchmarks/growth.py bench-out/words.json bench-out/graphs.json > bench-out/growth.svg
@@ -46,6 +50,7 @@ docs: $(VENV)/test.done  ## write the command reference and the README's tables 
 	$(BIN)/python docs/make.py
 	$(BIN)/python benchmarks/plan.py --write docs/scale.md
 	$(BIN)/python benchmarks/claims.py --write docs/claims.md
+	$(BIN)/python benchmarks/evidence.py --figures docs/figures/evidence.json --write docs/evidence.md
 
 page: $(PAGE)  ## build the page of `vicino serve`; wants Node 20.19 or later
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOTES = {
     "wings.md": "# How wings lift\n\nAir that flows over a wing is turned downwards.\n\nThe wing is pushed up in return.\n",
