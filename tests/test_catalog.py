@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vicino.catalog import Catalog, Entry, call, split
+from vicino.catalog import Catalog, Entry, call, spell, split
 from vicino.errors import InputError, MissingExtra, UnknownName
 
 CODECS = Catalog(
@@ -139,3 +139,17 @@ VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, 
 def test_plain_parameters_survive_a_round_trip(parameters):
     written = ", ".join(f"{key}={json.dumps(value)}" for key, value in parameters.items())
     assert call(f"name({written})") == ("name", parameters)
+
+
+TEXT = st.from_regex(r"[a-z0-9 ./:=_-]{0,12}", fullmatch=True)
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z_]{1,9}", fullmatch=True), VALUES | TEXT))
+def test_what_is_spelled_is_read_back(parameters):
+    assert call(spell("name", parameters)) == ("name", parameters)
+
+
+def test_calls_in_calls_are_spelled():
+    inner = spell("lsa", {"n_components": 8, "stemmer": "english"})
+    assert spell("isotropic", {"encoder": inner}) == "isotropic(encoder=lsa(n_components=8, stemmer=english))"
+    assert call(spell("isotropic", {"encoder": inner}))[1] == {"encoder": inner}

@@ -236,6 +236,12 @@ def test_doctor_looks_at_an_encoder_on_data(capsys, shelf):
     assert {one["about"] for one in told["findings"]} >= {"lengths", "direction", "rank", "hubs"}
     assert len(told["cures"]) == 3
     assert "tried on a copy" in run(capsys, "doctor", "model", str(shelf), "--encoder", "lsa(n_components=8)", "--fix", "-q")[1]
+    assert "isotropic" in told["cures"][0]["apply"]
+    asked = ["doctor", "model", str(shelf), "--encoder", "lsa(n_components=8)", "--report", str(shelf.parent / "x.json"), "-q"]
+    assert "x.json" in run(capsys, *asked)[2]
+    record = json.loads((shelf.parent / "x.json").read_text("utf-8"))
+    assert record["schema"] == "vicino.diagnosis/1"
+    assert record["about"].startswith("lsa(n_components=8) on ")
     for wrong in (["doctor", "--fix"], ["doctor", "notes", str(shelf)], ["doctor", "model", str(shelf), "--encoder", "tfidf"]):
         assert run(capsys, *wrong)[0] == 2
 

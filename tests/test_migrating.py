@@ -17,6 +17,7 @@ from vicino.cli import main
 from vicino.data.records import Document
 from vicino.errors import InputError, SpaceMismatch
 from vicino.evaluation import migration
+from vicino.evaluation.cures import Target
 from vicino.retrieval import migrate as steps
 from vicino.store.collection import Collection
 
@@ -265,6 +266,24 @@ def test_doctor_says_a_command_that_goes_on(kept: Path, monkeypatch: pytest.Monk
     typed = shlex.split(found.mend.partition(" goes on")[0])
     assert typed == ["vicino", "migrate", "c", "--to", "lsa(n_components=2)"]
     assert workbench.migrate("c", typed[-1]).embedded == 0
+
+
+def test_a_cure_is_migrated_to_as_doctor_names_it(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named inside of its own parameters, goes on under the name that it was begun with, and serves from its folder."""
+    cured = Target("lsa(n_components=60)", steps.command(opened(), 0, "--to ENCODER")).cured("centring")
+    name = shlex.split(cured)[-1]
+    assert name == "isotropic(encoder=lsa(n_components=60), cure=centring)"
+    with monkeypatch.context() as patched:
+        patched.setattr(steps, "switch", lambda *_: pytest.fail("stopped"))
+        with pytest.raises(BaseException, match="stopped"):
+            workbench.migrate("c", name, force=True)
+    (found,) = [one for one in workbench.doctor("c") if one.about == "migration"]
+    assert shlex.split(found.mend.partition(" goes on")[0])[-1] == name
+    assert workbench.migrate("c", name, force=True).done
+    served = opened()
+    assert [steps.called(model) for model in served.models] == [name]
+    assert served.encoder(0).inner.family == "lsa"  # type: ignore[attr-defined]
+    assert workbench.search("c", "tea3 tea4 tea5", k=1)[0].document.startswith("d")
 
 
 def test_doctor_sees_a_model_that_moved(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

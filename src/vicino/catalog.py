@@ -1,6 +1,6 @@
 """A catalogue: short names for classes and functions that are imported only when asked for.
 
-`call` reads "name(key=value, ...)", the way in which names are given parameters everywhere.
+`call` reads "name(key=value, ...)", the way in which names are given parameters everywhere, and `spell` writes it.
 
 `ENCODERS`, `INDEXES`, `RETRIEVERS` and `METRICS` are catalogues. Listing one imports nothing heavy; asking for an entry
 imports its module, and names the extra to install where that fails.
@@ -17,7 +17,7 @@ from typing import Any
 
 from vicino.errors import InputError, MissingExtra, UnknownName
 
-__all__ = ["Catalog", "Entry", "call", "split"]
+__all__ = ["Catalog", "Entry", "call", "spell", "split"]
 
 
 @dataclass(frozen=True)
@@ -124,3 +124,26 @@ def call(text: str) -> tuple[str, dict[str, Any]]:
         except ValueError:
             parameters[key] = value
     return match[1].strip(), parameters
+
+
+def spell(name: str, params: Mapping[str, Any]) -> str:
+    """What `call` reads back as this name with these parameters: texts stand bare where they can, all else is JSON.
+
+    >>> spell("lsa", {"n_components": 2, "stemmer": "english"}), spell("lsa", {})
+    ('lsa(n_components=2, stemmer=english)', 'lsa')
+    >>> call(spell("callable", {"function": "mine:embed", "name": "5"}))
+    ('callable', {'function': 'mine:embed', 'name': '5'})
+    """
+    told = ", ".join(f"{key}={_bare(value)}" for key, value in params.items())
+    return f"{name}({told})" if told else name
+
+
+def _bare(value: Any) -> str:
+    """A value in a call: as it is, where it is read back so."""
+    if isinstance(value, str):
+        try:
+            if call(f"name(key={value})") == ("name", {"key": value}):
+                return value
+        except InputError:
+            pass
+    return json.dumps(value)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from operator import methodcaller
 from pathlib import Path
@@ -15,7 +19,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from vicino import encoders
+from vicino import artifacts, encoders
 from vicino.data.graphs import Graph
 from vicino.data.interactions import Interactions
 from vicino.data.records import Chunk, Document, Query
@@ -37,6 +41,7 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
         *({"dbow_words": 1}, {"negative": 2}, {"hs": 1}, {"sample": 0.1}, {"epochs": 50}, {"min_count": 2}, {"seed": 1}),
     ],
     "mean-of-words": [{"words": "word2vec(seed=1)"}, {"weighting": "idf"}, {"weighting": "average"}, {"components": 0}],
+    "isotropic": [{"encoder": "lsa(n_components=5)"}, {"cure": "centring"}, {"cure": "whitening"}],
     "deepwalk": [
         *({"vector_size": 16}, {"walk_length": 5}, {"num_walks": 3}, {"window": 2}, {"negative": 2}, {"alpha": 0.05}),
         *({"epochs": 3}, {"directed": True}, {"seed": 1}),
@@ -215,6 +220,8 @@ def params(name, request) -> Iterator[dict[str, Any]]:
             yield {"url": f"{server.url}/v1", "model": "test"}
     elif name == "static":
         yield {"model": str(request.getfixturevalue("checkpoint")("bert"))}
+    elif name == "isotropic":
+        yield {"encoder": "lsa"}
     elif name == "two-tower":
         yield {"epochs": 5, "vector_size": 32, "batch_size": 16, "threads": 1}
     elif name in ("deepwalk", "node2vec"):
@@ -591,17 +598,34 @@ def test_use_does_not_change_the_space(encoder, items):
     assert encoder.space == before
 
 
-AFRESH = """
-import json, sys
+ELSEWHERE = """
+import json, os, sys
 from vicino import encoders
-name, params, data = sys.argv[1], *map(json.loads, sys.argv[2:])
-print(encoders.make(name, **params).fit(data).space.id)
+for line in sys.stdin:
+    name, params, data, folder, home = json.loads(line)
+    os.chdir(folder)
+    os.environ["VICINO_HOME"] = home
+    print(encoders.make(name, **params).fit(data).space.id, flush=True)
 """
 
 
-@pytest.mark.parametrize("seed", ["1", "2"])
-def test_another_process_finds_the_same_space(name, params, encoder, data, python, seed):
-    assert python(AFRESH, name, json.dumps(params), json.dumps(data), PYTHONHASHSEED=seed).strip() == encoder.space.id
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory) -> Iterator[list[subprocess.Popen[str]]]:
+    """Two more processes, whose sets have other orders; each fits what a line names."""
+    with ExitStack() as stack:
+        said = stack.enter_context((tmp_path_factory.mktemp("elsewhere") / "stderr").open("w+"))
+        command = [sys.executable, "-c", ELSEWHERE]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said, "text": True}
+        yield [
+            stack.enter_context(subprocess.Popen(command, env={**os.environ, "PYTHONHASHSEED": seed}, **pipes)) for seed in "12"
+        ]
+
+
+def test_other_processes_find_the_same_space(name, params, encoder, data, elsewhere):
+    asked = json.dumps([name, params, data, str(Path.cwd()), str(artifacts.home())])
+    for process in elsewhere:
+        print(asked, file=process.stdin, flush=True)
+    assert [process.stdout.readline().strip() for process in elsewhere] == [encoder.space.id] * 2
 
 
 def test_every_entry_says_what_changes_its_function():

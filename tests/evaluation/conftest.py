@@ -15,8 +15,13 @@ from vicino.catalog import Entry
 from vicino.data.records import Document, Hits, Judgement, Query, Recipe
 from vicino.errors import VicinoError
 from vicino.evaluation import compare as ladder
+from vicino.evaluation.cures import Cure, Target
+from vicino.evaluation.diagnosis import Diagnosis
+from vicino.evaluation.doctor import Finding
+from vicino.evaluation.gate import Check
 from vicino.evaluation.measure import Bench
 from vicino.evaluation.tasks import RetrievalTask, judged
+from vicino.metrics.significance import Interval
 from vicino.retrieval import RETRIEVERS, Retriever
 
 
@@ -128,3 +133,23 @@ def task_of(
 @pytest.fixture(scope="session")
 def by_hand() -> Callable[..., RetrievalTask]:
     return task_of
+
+
+@pytest.fixture
+def diagnosis() -> Diagnosis:
+    """A look at an encoder, made by hand: a problem, a fine sign, a reliability of three bins, two cures."""
+    names = ("predicted", "observed", "low", "high", "count")
+    bins = [(0.1, 0.1, 0.05, 0.15, 120), (0.5, 0.5, 0.4, 0.6, 120), (0.9, 0.7, 0.6, 0.8, 120)]
+    numbers = {"error": 0.067, "bins": [dict(zip(names, one, strict=True)) for one in bins]}
+    threshold = {"precision": 0.9, "score": 0.43, "pairs": 20, "relevant": 18, "of": 30}
+    numbers |= {"auc_within": 0.9, "auc_across": 0.8, "threshold": threshold}
+    findings = (
+        Finding("lengths", "ok", "0 of 90 are odd", threshold="none", reference="Leys et al. 2013"),
+        Finding("direction", "problem", "mean cosine .8", "vicino doctor model DATA --fix", "under .5", "anisotropy"),
+        Finding("scores", "ok", "off by .067", threshold="under .1", numbers=numbers),
+    )
+    target = Target("minilm", "vicino migrate notes --to ENCODER")
+    signs = {"mean cosine": (0.8, 0.01), "effective rank": (20.0, 200.0)}
+    gain = Check("nDCG@10 with whitening", 50, 0.5, 0.6, Interval(0.1, 0.05, 0.15), 0.04)
+    none = Check("nDCG@10 with centring", 50, 0.5, 0.5, Interval(0.0, -0.05, 0.05), 0.04)
+    return Diagnosis(findings, (Cure("whitening", gain, 0.001, signs, target), Cure("centring", none, 0.5, signs, target)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vicino.catalog import call
 from vicino.data.records import Document, Judgement, Query
+from vicino.encoders.isotropic import Isotropic
+from vicino.encoders.wrapped import Callable
 from vicino.errors import InputError
+from vicino.evaluation.cures import Ranked, Target
 from vicino.evaluation.diagnosis import diagnose
 from vicino.evaluation.symptoms import calibration
 from vicino.evaluation.tasks import judged
@@ -171,6 +176,27 @@ def test_a_cure_is_measured_on_the_task_and_helps_where_it_should(task, clean):
     assert found.to_json()["cures"][0]["n"] == 200
     assert "-> " in str(topless)
     assert "better" in str(topless)
+    best = max((cure for cure in found.cures if cure.decision == "better"), key=lambda cure: cure.check.after)
+    assert found.advice == (f"{best.name} is worth applying to ENCODER: {best.to_json()['apply']}",)
+    assert healthy.advice == ("no cure is worth applying to ENCODER: none was better beyond chance",)
+    assert found.to_json()["advice"] == list(found.advice)
+    assert diagnose(Looked(clean), task).advice == ()
+
+
+def test_the_encoder_that_is_named_gives_what_the_cure_promised(task, clean):
+    tilt = 8 * np.eye(DIM)[0] * np.random.default_rng(4).normal(size=(len(clean), 1))
+    vectors = dict(zip(clean, np.array(list(clean.values())) + tilt, strict=True))
+    inner = Callable(function=lambda texts: [vectors[text] for text in texts])
+    target = Target("mine", "vicino migrate c --to ENCODER --from 'old one'")
+    for cure in diagnose(inner, task, cure=True, target=target).cures:
+        name, params = call(shlex.split(cure.to_json()["apply"])[4])
+        assert (name, params) == ("isotropic", {"encoder": "mine", "cure": cure.name})
+        even = Isotropic(**params)
+        even._given = inner
+        even.fit(task.documents)
+        asked = even.encode_query([query.text for query in task.queries])
+        ranked = Ranked.of(even.encode_document(task.documents), asked, task, even.similarity)
+        assert ranked.values("nDCG@10", task).mean() == pytest.approx(cure.check.after, abs=1e-3)
 
 
 def test_a_metric_that_the_model_was_not_trained_for_is_found(task, clean):
@@ -210,6 +236,26 @@ def test_scores_that_mean_another_thing_for_each_query_are_found():
     assert drift is not None
     assert drift.state == "problem"  # what one half of the queries teaches is wrong for the other
     assert calibration(list(signal), list(np.zeros((300, 10)))) is None
+
+
+def test_what_scores_mean_is_told_in_numbers_and_a_threshold_is_looked_for():
+    random = np.random.default_rng(3)
+    signal = random.random((300, 10))
+    relevant = (random.random((300, 10)) < signal).astype(float)
+    told = {wanted: calibration(list(signal), list(relevant), precision=wanted) for wanted in (0.6, 0.95)}
+    found = told[0.6].numbers
+    assert sum(one["count"] for one in found["bins"]) == 1500  # half of the queries
+    assert all(one["low"] <= one["observed"] <= one["high"] for one in found["bins"])
+    assert np.average([abs(one["observed"] - one["predicted"]) for one in found["bins"]]) == pytest.approx(found["error"])
+    easy, hard = (told[wanted].numbers["threshold"] for wanted in told)
+    assert easy["score"] < 0.5 < 0.8 < hard["score"]
+    assert easy["relevant"] / easy["pairs"] == pytest.approx(0.6, abs=0.1)
+    assert easy["relevant"] <= easy["of"] == relevant[1::2].sum()
+    assert "60 % were relevant there" in told[0.6].value
+    assert "numbers" in told[0.6].to_json()
+    nothing = calibration(list(signal), list(relevant * (signal < 0.9)), precision=1.0)
+    assert nothing.numbers["threshold"]["score"] is None
+    assert "no score gives a precision of 100 %" in nothing.value
 
 
 def test_the_command_tells_what_a_finding_is_measured_against(task, clean):

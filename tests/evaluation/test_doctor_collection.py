@@ -267,6 +267,8 @@ def test_scores_are_looked_at_where_people_judged(tmp_path, model):
     odd = judged(lambda number, at: (at == 0) == (number % 2 == 0))  # judged again: the last word counts
     assert odd.state == "problem"
     assert odd.cause
+    (low,) = [one for one in look_at(collection, precision=0.4).findings if one.about.startswith("scores")]
+    assert low.numbers["threshold"]["precision"] == 0.4
 
 
 def test_looking_twice_says_the_same(tmp_path, model):
@@ -310,12 +312,20 @@ def test_the_command_shows_before_and_after_and_ends_with_one(tmp_path, model, c
     assert "reference: Ethayarajh 2019" in out
     assert "tried on a copy: nDCG@10 with centring" in out
     assert "; mean cosine 0." in out
+    assert "worth applying to callable(function=planted_model:cone): " in out
     told = json.loads(run("c", "--fix", "--json", "-q")[1])
     assert [cure["cure"] for cure in told["cures"]] == ["centring", "all-but-the-top", "whitening"]
     assert {"about", "state", "value", "threshold", "reference", "cause", "mend"} == set(told["findings"][0])
     assert isinstance(json.loads(run("c", "--json", "-q")[1]), list)
-    for wrong in (["--fix"], ["--reference", str(tmp_path)], ["c", "--similarity", "dot"], ["c", str(tmp_path)]):
-        assert run(*wrong)[0] == 2
+    wrong = [["--fix"], ["--reference", str(tmp_path)], ["c", "--similarity", "dot"], ["c", str(tmp_path)], ["--report", "x.md"]]
+    for given in (*wrong, ["c", "--report", "x.txt"], ["c", "--precision", "1.5"]):
+        assert run(*given)[0] == 2
+    for ending in ("html", "md", "json"):
+        file = tmp_path / f"report.{ending}"
+        code, _, err = run("c", "--fix", "--report", str(file), "-q")
+        assert (code, str(file) in err) == (1, True)
+        assert "worth applying to callable" in file.read_text("utf-8")
+    assert json.loads(file.read_text("utf-8"))["about"] == "the collection c"
     code, _, err = run("model", str(tmp_path / "sentences"), "--encoder", "lsa", "--similarity", "sideways")
     assert code == 2
     assert "similarity" in err

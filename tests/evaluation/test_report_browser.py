@@ -5,11 +5,8 @@ Chromium, playwright and axe-core (which axe-playwright-python brings along) are
 
 from __future__ import annotations
 
-import importlib.util
 import io
-import os
 import re
-import shutil
 from dataclasses import replace
 from importlib import resources
 
@@ -19,35 +16,13 @@ import pytest
 from vicino.catalog import Entry
 from vicino.data.records import Recipe
 from vicino.encoders.base import Truncation
-from vicino.evaluation import page, report
+from vicino.evaluation import diagnosis_report, page, report
 from vicino.evaluation.slices import Slice
 from vicino.evaluation.study import Answer, Study
 from vicino.metrics.significance import Interval
 
 VIEWS = [("light", 1280), ("dark", 390)]
 LONG = "sentence-transformers/paraphrase-multilingual-mpnet-base-v2+bm25@window(pool=top3):tuned"
-
-
-def absent(reason):
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        absent("there is no chromium on this machine: apt-get install chromium")
-    for name in ("playwright", "axe_playwright_python"):
-        if importlib.util.find_spec(name) is None:
-            absent(f"{name} is not installed: pip install 'vicino[dev]'")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -142,7 +117,14 @@ def other(tmp_path):
     return file
 
 
-@pytest.fixture(params=["full", "other"])
+@pytest.fixture
+def looked(diagnosis, tmp_path):
+    """The page of a look at an encoder: findings, cures, a reliability diagram."""
+    told = diagnosis_report.to_json(diagnosis, about=f"{LONG} on notes", command="vicino doctor model notes --fix")
+    return diagnosis_report.write(tmp_path / "diagnosis.html", told)
+
+
+@pytest.fixture(params=["full", "other", "looked"])
 def either(request):
     return request.getfixturevalue(request.param)
 
@@ -193,6 +175,27 @@ def test_a_chart_opens_as_a_table_without_a_mouse(view, full):
     assert not cell.is_visible()
     shown.keyboard.press("Enter")
     assert cell.is_visible()
+
+
+def test_a_reliability_diagram_stands_on_its_diagonal_beside_its_table(view, looked):
+    """Where what was said is true the dot is on the dashed line, as wide as the page may be; the table has a row for each dot."""
+    for width in (1280, 390):
+        shown = view(looked, width=width)
+        dots, ends = shown.evaluate(
+            """() => {
+                const chart = document.querySelector('#scores svg.chart');
+                const middle = box => [box.left + box.width / 2, box.top + box.height / 2];
+                const line = chart.querySelector('.reference').getBoundingClientRect();
+                const dots = [...chart.querySelectorAll('.dot')].map(each => middle(each.getBoundingClientRect()));
+                return [dots, [line.left, line.bottom, line.right, line.top]];
+            }"""
+        )
+        assert shown.locator("#scores tbody tr").count() == len(dots) == 3
+        left, bottom, right, top = ends
+        share = [((x - left) / (right - left), (bottom - y) / (bottom - top)) for x, y in dots]
+        assert share[1][0] == pytest.approx(share[1][1], abs=0.02)  # .5 was said and .5 true
+        assert share[2][0] - share[2][1] > 0.1  # .9 was said and .7 true
+        assert shown.locator("#scores svg.chart").get_attribute("role") == "img"
 
 
 def test_the_first_stop_skips_to_the_evidence(view, full):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vicino.errors import DimensionMismatch, InputError
-from vicino.learning.isotropy import all_but_the_top, centring, whitening
+from vicino.errors import DimensionMismatch, EmptyInput, InputError
+from vicino.learning.isotropy import CURES, Moments, all_but_the_top, centring, whitening
 from vicino.metrics.geometry import mean_cosine
 
 
@@ -57,3 +57,29 @@ def test_what_cannot_be_is_named(cone):
             all_but_the_top(cone, directions=wrong)
     with pytest.raises(DimensionMismatch):
         centring(cone)(cone[:, :3])
+
+
+def test_moments_of_blocks_are_those_of_the_whole(cone):
+    blocks = Moments()
+    for start in (0, 1, 7, 2000):
+        blocks.add(cone[start : {0: 1, 1: 7, 7: 2000, 2000: 3000}[start]])
+    blocks.add(cone[:0])
+    assert blocks.n == 3000
+    assert blocks.mean == pytest.approx(cone.mean(axis=0, dtype=np.float64))
+    assert blocks.covariance == pytest.approx(np.cov(cone.T.astype(np.float64), bias=True), rel=1e-9)
+    for cure in CURES.values():
+        assert cure(blocks)(cone) == pytest.approx(cure(cone)(cone), abs=1e-3)
+
+
+def test_what_varies_by_rounding_alone_does_not_vary(cone):
+    assert Moments().add(cone).vary
+    assert not Moments().add(cone[:1]).vary
+    assert not Moments().add(np.repeat(cone[:1], 7, axis=0)).add(cone[:1]).vary
+
+
+def test_moments_of_nothing_and_of_another_width_are_named(cone):
+    for look in (lambda: Moments().mean, lambda: Moments().covariance):
+        with pytest.raises(EmptyInput):
+            look()
+    with pytest.raises(DimensionMismatch):
+        Moments().add(cone).add(cone[:, :3])

@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from vicino.catalog import Entry
 from vicino.errors import InputError, MissingExtra
-from vicino.learning.projection import nearest, neighbours_kept, pca, tsne
+from vicino.learning.projection import directions, nearest, neighbours_kept, pca, tsne
 
 GROUPS, EACH, DIM = 4, 40, 20
 
@@ -40,6 +40,27 @@ def test_pca_is_the_projection_on_the_first_singular_vectors(groups):
 def test_pca_of_sparse_rows_is_that_of_the_dense(monkeypatch, groups):
     monkeypatch.setattr("vicino.learning.projection._SMALL", 0)  # so that they stay sparse
     np.testing.assert_allclose(np.abs(pca(csr_array(groups))), np.abs(pca(groups)), atol=1e-2)
+
+
+@pytest.mark.parametrize("width", [12, 1100])
+def test_directions_of_some_rows_lay_out_others_as_pca_does(width):
+    draw = np.random.default_rng(0)
+    rows = (draw.standard_normal((400, 12)) * np.array([9, 4, *[0.5] * 10])) @ np.linalg.qr(draw.standard_normal((width, 12)))[0].T
+    rows = (rows + 3).astype(np.float32)
+    mean, axes = directions(rows)
+    assert (mean.shape, axes.shape, axes.dtype) == ((width,), (width, 2), np.float32)
+    flat = (rows - mean) @ axes
+    np.testing.assert_allclose(np.abs(flat), np.abs(pca(rows)), atol=1e-2)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(2), atol=1e-5)
+    few = directions(rows[:200])
+    assert np.ptp((rows - few[0]) @ few[1], axis=0) == pytest.approx(np.ptp(flat, axis=0), rel=0.1)
+    assert all(np.array_equal(one, other) for one, other in zip(directions(rows), (mean, axes), strict=True))
+
+
+def test_directions_that_are_not_there_are_zeros():
+    for rows in (np.ones((5, 3)), np.ones((1, 3)), np.array([[1.0, 2.0]])):
+        assert not directions(rows.astype(np.float32))[1].any()
+    assert not directions(np.array([[1, 2], [3, 4]], np.float32))[1][:, 1].any()
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (2, 5), (5, 1), (3, 2)])

@@ -48,6 +48,19 @@ def test_a_threshold_keeps_its_promise(drawn):
     assert threshold_for([0.5, 0.5, 0.1], [1, 0, 1], 0.9) is None
 
 
+def test_bins_and_their_intervals_by_hand():
+    """Two bins of four: said .2 and .75 in the mean, true one of four and three of four; Wilson's interval with z = 1.96."""
+    said, truth = [0.9, 0.1, 0.6, 0.2, 0.8, 0.3, 0.7, 0.2], [1, 0, 0, 1, 1, 0, 1, 0]
+    found = reliability(said, truth, bins=2)
+    assert found.predicted == pytest.approx([0.2, 0.75])
+    assert found.observed.tolist() == [0.25, 0.75]
+    assert found.counts.tolist() == [4, 4]
+    assert found.error == pytest.approx((0.05 + 0) / 2)
+    middle, half = (0.25 + 1.96**2 / 8) / (1 + 1.96**2 / 4), 1.96 * (0.25 * 0.75 / 4 + 1.96**2 / 64) ** 0.5 / (1 + 1.96**2 / 4)
+    assert [found.low[0], found.high[0]] == pytest.approx([middle - half, middle + half], abs=1e-4)
+    assert [found.low[1], found.high[1]] == pytest.approx([1 - middle - half, 1 - middle + half], abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [
@@ -56,6 +69,7 @@ def test_a_threshold_keeps_its_promise(drawn):
         (lambda: calibrate([1, 2], [0]), DimensionMismatch),
         (lambda: threshold_for([1, 2], [0, 1], 0), InputError),
         (lambda: reliability([0.5], [1], bins=0), InputError),
+        (lambda: reliability([0.5], [0.5]), InputError),
     ],
 )
 def test_what_cannot_be_is_named(call, error):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from vicino.cli.app import app
-from vicino.cli.options import AsJson, Quiet, Seed
-from vicino.cli.printing import bars, print_json, printable, say, width
+from vicino.cli.options import AsJson, Quiet, Report, Seed
+from vicino.cli.printing import bars, print_json, printable, say, typed, width
 
 if TYPE_CHECKING:
     from vicino.evaluation.doctor import Finding
@@ -34,7 +34,13 @@ def doctor(
     reference: Annotated[
         Path | None, typer.Option(metavar="DATA", help="What the model was chosen on, to see whether the data moved since.")
     ] = None,
-    fix: Annotated[bool, typer.Option("--fix", help="Try the cures on a copy, and show before and after.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Try the cures on a copy, show before and after, and name what applies the best.")
+    ] = False,
+    precision: Annotated[
+        float, typer.Option(metavar="SHARE", help="The share of relevant answers that a threshold of scores is looked for.")
+    ] = 0.9,
+    report: Report = None,
     seed: Seed = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -44,27 +50,32 @@ def doctor(
     from vicino.evaluation.diagnosis import Diagnosis
     from vicino.evaluation.text import table
 
-    _require(name, data, similarity, fix or reference is not None)
+    _require(name, data, similarity, fix or reference is not None or report is not None)
+    ranks = cast("Similarity | None", similarity)  # `_require` knows it
+    options: dict[str, Any] = {"reference": reference, "fix": fix, "precision": precision, "seed": seed, "report_to": report}
     with bars(quiet, stopped="nothing was changed"):
         if name is None:
             looked = Diagnosis(tuple(workbench.doctor()))
         elif data is None:
-            looked = workbench.doctor_collection(name, reference=reference, fix=fix, seed=seed)
+            looked = workbench.doctor_collection(name, **options, command=typed())
         else:
-            ranks = cast("Similarity | None", similarity)  # `_require` knows it
-            looked = workbench.doctor_model(data, encoder=encoder, similarity=ranks, reference=reference, fix=fix, seed=seed)
+            looked = workbench.doctor_model(data, encoder=encoder, similarity=ranks, **options, command=typed())
     findings, cures = looked.findings, looked.cures
     if as_json:
-        plain = [vars(finding) for finding in findings]
-        print_json({"findings": plain, "cures": [cure.to_json() for cure in cures]} if fix or data is not None else plain)
+        plain = looked.to_json()
+        print_json(plain if fix or data is not None else plain["findings"])
     else:
         signs = {"ok": "ok", "missing": "not installed", "problem": "PROBLEM"}
         rows = [[f.about, signs[f.state], _found(f)] for f in sorted(findings, key=lambda f: f.state != "problem")]
         print(printable(table(["", "state", "found"], rows, width=width())))
         for cure in cures:
             print(f"tried on a copy: {cure}")
+        for sentence in looked.advice:
+            print(printable(sentence))
         if fix and not cures:
             say("no cure was tried: there are no vectors, or nothing that could be asked")
+        if report is not None:
+            say(f"The report: {report}")
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(1)
 
@@ -75,7 +86,7 @@ def _require(name: str | None, data: Path | None, similarity: str | None, asked:
 
     if asked and name is None:
         raise InputError(
-            "--fix and --reference are of a collection, or of an encoder on data",
+            "--fix, --reference and --report are of a collection, or of an encoder on data",
             mend="vicino doctor NAME --fix, or vicino doctor model DATA --encoder minilm --fix",
         )
     if data is not None and name != "model":

@@ -28,6 +28,7 @@ ENCODERS = Catalog(
         "swivel": Entry("vicino.encoders.cooccurrence:Swivel", "the mean of word vectors, Swivel (Shazeer et al. 2016)"),
         "doc2vec": Entry("vicino.encoders.documents:Doc2Vec", "paragraph vectors, PV-DBOW or PV-DM (Le and Mikolov 2014)"),
         "mean-of-words": Entry("vicino.encoders.means:MeanOfWords", "word vectors, rare ones more: SIF (Arora et al. 2017), IDF"),
+        "isotropic": Entry("vicino.encoders.isotropic:Isotropic", "another's vectors, centred, less their top, or white"),
         "deepwalk": Entry("vicino.encoders.graphs:DeepWalk", "nodes of a graph, by random walks (Perozzi et al. 2014)"),
         "node2vec": Entry("vicino.encoders.graphs:Node2Vec", "nodes of a graph, by biased walks (Grover and Leskovec 2016)"),
         "line": Entry("vicino.encoders.graphs:LINE", "nodes of a graph, by its edges, order 1 and 2 (Tang et al. 2015)"),

@@ -144,6 +144,15 @@ class Encoder(Parameterised, ABC):
         """What asking a server cost in this process, as `str` tells it; None for a model on this machine."""
         return None
 
+    @property
+    def foundation(self) -> str:
+        """The space of a model that it learns on top of; "" where its parameters say all."""
+        return ""
+
+    def sketch(self) -> Encoder:
+        """An unfitted encoder that does the same work, and can learn it from two short texts: what warms it up."""
+        return type(self)()
+
     def _require_trust(self, folder: Path) -> None:
         """Raise InputError where `folder`, that names this encoder, wants more than arithmetic and nobody vouched for it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino import artifacts
+from vicino.catalog import spell
 from vicino.data.corpus import Corpus
 from vicino.data.text import TokenIds, Vocabulary, encode_corpus
 from vicino.data.vector_files import ending
@@ -202,15 +202,10 @@ class MeanOfWords(Encoder):
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a folder with the words in it; `vicino.load(path)` opens it."""
         words: WordEncoder = self._require("words_")
-        params = self.get_params() | {"words": _spelled(words) if isinstance(self.words, WordEncoder) else str(self.words)}
+        said = spell(words.family, words.changed()) if isinstance(self.words, WordEncoder) else str(self.words)
+        params = self.get_params() | {"words": said}
         data = {"encoder": self.family, "params": params, "space": self.space.to_json(), "unseen": self.unseen_}
         return artifacts.write(path, kind="encoder", data=data, arrays=self._arrays(), parts={"words": words.save})
-
-
-def _spelled(words: WordEncoder) -> str:
-    """The family with its parameters, as `vicino.catalog.call` reads them: "word2vec(vector_size=12)"."""
-    changed = ", ".join(f"{name}={json.dumps(value)}" for name, value in words.changed().items())
-    return f"{words.family}({changed})" if changed else words.family
 
 
 def _texts_with_each(corpus: Corpus) -> NDArray[np.int64]:

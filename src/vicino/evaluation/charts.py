@@ -25,6 +25,7 @@ __all__ = [
     "log_ticks",
     "nice_ticks",
     "pareto",
+    "scale",
     "scatter",
     "shares",
     "tick_labels",
@@ -135,7 +136,7 @@ def intervals(
     row, top = 46, 8
     bottom = top + row * len(marks)
     ticks = nice_ticks(*(span or (min(mark.low for mark in marks), max(mark.high for mark in marks))))
-    x = _scale(ticks[0], ticks[-1], 0.02, 0.98)
+    x = scale(ticks[0], ticks[-1], 0.02, 0.98)
     parts = [svg.line(x(tick), x(tick), top, bottom, "grid") for tick in ticks]
     parts.append(svg.line(x(reference), x(reference), top, bottom, "reference"))
     for number, mark in enumerate(marks):
@@ -164,10 +165,10 @@ def scatter(marks: Sequence[Mark], *, name: str, title: str, desc: str, x_label:
     top, bottom = 42, 308
     costs = [max(mark.cost, 1e-3) for mark in marks]
     low, high = min(costs) / 1.6, max(costs) * 1.6
-    x_of = _scale(math.log(low), math.log(high), _LEFT, _RIGHT)
+    x_of = scale(math.log(low), math.log(high), _LEFT, _RIGHT)
     qualities = [mark.quality for mark in marks]
     ticks = nice_ticks(min(qualities), max(qualities), 4)
-    y_of = _scale(ticks[0], ticks[-1], bottom, top)
+    y_of = scale(ticks[0], ticks[-1], bottom, top)
     places = [(x_of(math.log(cost)), y_of(quality)) for cost, quality in zip(costs, qualities, strict=True)]
     parts = [svg.text(y_label, 0, 14, class_="axis"), svg.text(x_label, 1, bottom + 42, anchor="end", class_="axis")]
     for tick, label in zip(ticks, tick_labels(ticks), strict=True):
@@ -195,7 +196,7 @@ def bars(values: Sequence[tuple[str, float]], *, name: str, title: str, desc: st
     """An upright bar for each (label, share from 0 to 1), with its share in per cent above it."""
     _require(values, title)
     top, bottom = 20, 140
-    y_of = _scale(0, max(0.1, *(share for _, share in values)), bottom, top)
+    y_of = scale(0, max(0.1, *(share for _, share in values)), bottom, top)
     slot = 1 / len(values)
     parts = [svg.line(0, 1, bottom, bottom, "zero"), svg.text(x_label, 1, bottom + 38, anchor="end", class_="axis")]
     for number, (label, share) in enumerate(values):
@@ -214,7 +215,7 @@ def differences(values: Sequence[float], *, name: str, title: str, desc: str) ->
     top, bottom = 12, 212
     ordered = sorted((round(value, 3) for value in values), reverse=True)
     ticks = nice_ticks(min(0.0, ordered[-1]), max(0.0, ordered[0]))
-    y_of = _scale(ticks[0], ticks[-1], bottom, top)
+    y_of = scale(ticks[0], ticks[-1], bottom, top)
     gains, losses = sum(value > TIE for value in values), sum(value < -TIE for value in values)
     grid = [svg.line(0, 1, y_of(tick), y_of(tick), "grid" if tick else "zero") for tick in ticks]
     numbers = [svg.text(label, 0, y_of(tick) - 4, class_="tick") for tick, label in zip(ticks, tick_labels(ticks), strict=True)]
@@ -359,7 +360,8 @@ def _area(ordered: Sequence[float], sign: int) -> str:
     return path + "V0Z"
 
 
-def _scale(low: float, high: float, start: float, stop: float) -> Callable[[float], float]:
+def scale(low: float, high: float, start: float, stop: float) -> Callable[[float], float]:
+    """Straight from values to places: `low` is at `start`, `high` at `stop`."""
     return lambda value: start + (stop - start) * (value - low) / (high - low)
 
 

@@ -35,13 +35,19 @@ MANY_FILES = 200
 
 
 def look_at(
-    collection: Collection, *, reference: Sequence[Document] | None = None, cure: bool = False, seed: int = 0
+    collection: Collection,
+    *,
+    reference: Sequence[Document] | None = None,
+    cure: bool = False,
+    precision: float = 0.9,
+    seed: int = 0,
 ) -> Diagnosis:
     """Every finding with its value, the threshold, the cause and the command that mends it; fine ones too.
 
     Opens the models, reads all vectors once, and embeds a few passages again. `reference` are documents of the domain that the
     models were chosen on: a shift since is looked for (without them, between what came first and what came later). With `cure`
-    the cures are tried on a copy of some passages. Raises what the store raises.
+    the cures are tried on a copy of some passages. `precision` is the share of relevant answers that a threshold of scores is
+    looked for, where people judged enough. Raises what the store raises.
     """
     collection.refresh()
     findings, encoders = _models(collection)
@@ -57,10 +63,10 @@ def look_at(
         findings += [] if moved is None else [moved]
         if encoder is None or "asks" in collection.models[number]:
             continue
-        told = contents.scores_of(collection, number, encoder)
+        told = contents.scores_of(collection, number, encoder, precision=precision)
         findings += [] if told is None else [told]
         if cure:
-            cures += contents.cures_of(collection, encoder, seed=seed)
+            cures += contents.cures_of(collection, number, encoder, seed=seed)
     return Diagnosis((*findings, *_indexes(collection), *_files(collection)), tuple(cures))
 
 

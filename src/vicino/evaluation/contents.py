@@ -24,14 +24,14 @@ from vicino.data.splits import sample
 from vicino.encoders import Encoder
 from vicino.errors import EmptyInput, VicinoError
 from vicino.evaluation import symptoms
-from vicino.evaluation.cures import Cure, try_cures
+from vicino.evaluation.cures import Cure, Target, try_cures
 from vicino.evaluation.doctor import Finding
 from vicino.evaluation.symptoms import Mends, finding
 from vicino.evaluation.tasks import synthetic
 from vicino.retrieval import from_recipe
 from vicino.retrieval.cut import Pieces
 from vicino.retrieval.dense import Dense
-from vicino.retrieval.migrate import command
+from vicino.retrieval.migrate import called, command
 from vicino.retrieval.passages import passages, vectors_of
 from vicino.retrieval.stored import leaves
 from vicino.spaces import lowest_cosine
@@ -62,7 +62,7 @@ def mends_of(collection: Collection, number: int) -> Mends:
     """What to type about one model of a collection."""
     name = collection.name
     return Mends(
-        cure=f"vicino doctor {name} --fix",
+        cure=f"vicino doctor {name} --fix, which names the command that applies the best",
         model=command(collection, number, "--to ENCODER"),
         cut=f"vicino ingest PATH --collection {name}-2 --chunk passage",
         choose=f"compare models on what is there now (vicino compare PATH), then {command(collection, number, '--to ENCODER')}",
@@ -257,10 +257,11 @@ def _apart(one: Line, other: Line) -> bool:
 # Judgements -----------------------------------------------------------------------------------------------------------
 
 
-def scores_of(collection: Collection, number: int, encoder: Encoder) -> Finding | None:
+def scores_of(collection: Collection, number: int, encoder: Encoder, *, precision: float = 0.9) -> Finding | None:
     """Whether a score means one thing, by what people judged of this collection; None for fewer than a hundred pairs.
 
-    Only pairs that were judged count, a document by its best passage; of a pair that several judged the last word.
+    `precision` is the share that a threshold is looked for. Only pairs that were judged count, a document by its best passage; of
+    a pair that several judged the last word.
     """
     tenants = {name for batch in collection.store.scan(["tenant"], tenant=EVERYONE) for name in batch.column(0).to_pylist()}
     asked = dict[tuple[str, str], dict[tuple[str, str, str], int]]()
@@ -280,7 +281,7 @@ def scores_of(collection: Collection, number: int, encoder: Encoder) -> Finding 
             best = [similarity(vector[None], stored[pair], collection.spaces[number].similarity).max() for pair, _ in there]
             scores.append(np.array(best, np.float64))
             relevant.append(np.array([grade > 0 for _, grade in there], np.float64))
-    found = symptoms.calibration(scores, relevant)
+    found = symptoms.calibration(scores, relevant, precision=precision)
     return None if found is None else replace(found, about=f"scores of {collection.models[number]['name']}")
 
 
@@ -300,7 +301,7 @@ def _stored(collection: Collection, number: int, wanted: Set[tuple[str, str, str
 # Cures ----------------------------------------------------------------------------------------------------------------
 
 
-def cures_of(collection: Collection, encoder: Encoder, *, seed: int) -> tuple[Cure, ...]:
+def cures_of(collection: Collection, number: int, encoder: Encoder, *, seed: int) -> tuple[Cure, ...]:
     """The cures tried on a copy of at most 2,000 passages, on known items of theirs: nobody judged this collection.
 
     What is asked is withheld from the passages, so they are embedded again. None where nothing can be asked.
@@ -314,4 +315,5 @@ def cures_of(collection: Collection, encoder: Encoder, *, seed: int) -> tuple[Cu
         vectors = np.asarray(encoder.encode_document(list(task.documents)), np.float32)
         bar.advance(len(task.documents))
         queries = np.asarray(encoder.encode_query([query.text for query in task.queries]), np.float32)
-    return try_cures(vectors, queries, task, encoder.similarity, seed=seed)
+    target = Target(called(collection.models[number]), command(collection, number, "--to ENCODER"))
+    return try_cures(vectors, queries, task, encoder.similarity, target=target, seed=seed)

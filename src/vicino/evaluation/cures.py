@@ -1,11 +1,13 @@
 """Cures for vectors that all point one way, tried on a copy: what they do to the vectors, and what to the task.
 
 A cure is told to help only where the task's metric rises beyond chance, by a paired test corrected for all cures that were tried.
+What applies it then is the encoder `isotropic`, which learns the same map.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,27 +15,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino import metrics
+from vicino.catalog import spell
 from vicino.evaluation.gate import Check, check_means
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.indexes.exact import Exact
-from vicino.learning.isotropy import Affine, all_but_the_top, centring, whitening
+from vicino.learning.isotropy import CURES
 from vicino.metrics import geometry
 from vicino.metrics.ranking import judge
 from vicino.metrics.significance import holm, randomisation_test
 from vicino.metrics.values import Values
 from vicino.vectors import Similarity
 
-__all__ = ["CURES", "Cure", "Ranked", "try_cures"]
+__all__ = ["UNNAMED", "Cure", "Ranked", "Target", "advice", "try_cures"]
 
-CURES: Mapping[str, Callable[[NDArray[np.float32]], Affine]] = {
-    "centring": centring,
-    "all-but-the-top": all_but_the_top,
-    "whitening": whitening,
-}
 _LEVEL = 0.05
 _K = 10
 
 Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whose vectors are cured: the encoder as one types it, and the command that takes another, which stands for ENCODER."""
+
+    encoder: str = "ENCODER"
+    command: str = "vicino ingest DATA --collection NAME --encoder ENCODER"
+
+    def cured(self, cure: str) -> str:
+        """The command that takes the encoder with this cure.
+
+        >>> Target("minilm", "vicino migrate notes --to ENCODER").cured("whitening")
+        "vicino migrate notes --to 'isotropic(encoder=minilm, cure=whitening)'"
+        """
+        before, _, after = self.command.rpartition("ENCODER")
+        return before + shlex.quote(spell("isotropic", {"encoder": self.encoder, "cure": cure})) + after
+
+
+UNNAMED = Target()
 
 
 @dataclass(frozen=True)
@@ -47,6 +65,7 @@ class Cure:
     check: Check
     p: float
     signs: Mapping[str, tuple[float, float]]
+    target: Target = UNNAMED
 
     @property
     def decision(self) -> Literal["better", "worse", "not told apart"]:
@@ -62,7 +81,21 @@ class Cure:
     def to_json(self) -> dict[str, Any]:
         """The numbers, as JSON can say them."""
         signs = {name: {"before": before, "after": after} for name, (before, after) in self.signs.items()}
-        return {"cure": self.name, **self.check.to_json(), "p": self.p, "decision": self.decision, "signs": signs}
+        told = {"cure": self.name, "encoder": self.target.encoder, **self.check.to_json(), "p": self.p, "decision": self.decision}
+        return {**told, "signs": signs, "apply": self.target.cured(self.name)}
+
+
+def advice(cures: Sequence[Cure]) -> tuple[str, ...]:
+    """For each encoder whose vectors were cured: the command that applies the best cure, or that none is worth applying."""
+    told = []
+    for target in dict.fromkeys(cure.target for cure in cures):
+        better = [cure for cure in cures if cure.target == target and cure.decision == "better"]
+        if better:
+            best = max(better, key=lambda cure: cure.check.difference.mean)
+            told.append(f"{best.name} is worth applying to {target.encoder}: {target.cured(best.name)}")
+        else:
+            told.append(f"no cure is worth applying to {target.encoder}: none was better beyond chance")
+    return tuple(told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +123,17 @@ class Ranked:
 
 
 def try_cures(
-    documents: Vectors, queries: Vectors, task: RetrievalTask, similarity: Similarity, *, metric: str = "nDCG@10", seed: int = 0
+    documents: Vectors,
+    queries: Vectors,
+    task: RetrievalTask,
+    similarity: Similarity,
+    *,
+    target: Target = UNNAMED,
+    metric: str = "nDCG@10",
+    seed: int = 0,
 ) -> tuple[Cure, ...]:
-    """Each of `CURES` learnt from the documents (n, d) of a task, and tried on them and on its queries (q, d).
+    """Each of `vicino.learning.isotropy.CURES` learnt from the documents (n, d) of a task, and tried on them and on its queries
+    (q, d). `target` says whose vectors they are.
 
     >>> from vicino.data.records import Document, Judgement, Query
     >>> from vicino.evaluation.tasks import judged
@@ -119,7 +160,7 @@ def try_cures(
             (name, check, randomisation_test(after, before, groups=task.groups, seed=seed), _signs(documents, cured, seed))
         )
     ps = holm([p for _, _, p, _ in tried])
-    return tuple(Cure(name, check, p, signs) for (name, check, _, signs), p in zip(tried, ps, strict=True))
+    return tuple(Cure(name, check, p, signs, target) for (name, check, _, signs), p in zip(tried, ps, strict=True))
 
 
 def _signs(before: Vectors, after: Vectors, seed: int) -> dict[str, tuple[float, float]]:

@@ -18,7 +18,7 @@ from vicino.data.records import Document
 from vicino.encoders import Encoder
 from vicino.errors import InputError
 from vicino.evaluation import symptoms
-from vicino.evaluation.cures import Cure, Ranked, try_cures
+from vicino.evaluation.cures import UNNAMED, Cure, Ranked, Target, advice, try_cures
 from vicino.evaluation.doctor import Finding
 from vicino.evaluation.symptoms import Mends, finding
 from vicino.evaluation.tasks import RetrievalTask
@@ -32,7 +32,7 @@ TOLD = 0.1  # of the queries that stand word by word in their answer
 _WORDS = 5  # that a query has at least, to be told from a name
 
 _MENDS = Mends(
-    cure="vicino doctor model DATA --fix",
+    cure="vicino doctor model DATA --fix, which names the command that applies the best",
     model="vicino compare DATA --with minilm,OTHER",
     cut="vicino compare DATA --with minilm,minilm@paragraph, or vicino ingest PATH --chunk passage",
     choose="vicino compare DATA; or train on it: vicino train text",
@@ -53,8 +53,14 @@ class Diagnosis:
     def healthy(self) -> bool:
         return all(one.state != "problem" for one in self.findings)
 
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What to do after cures were tried, one sentence a model."""
+        return advice(self.cures)
+
     def to_json(self) -> dict[str, Any]:
-        return {"findings": [vars(one) for one in self.findings], "cures": [one.to_json() for one in self.cures]}
+        findings, cures = [one.to_json() for one in self.findings], [one.to_json() for one in self.cures]
+        return {"findings": findings, "cures": cures, "advice": list(self.advice)}
 
 
 def diagnose(
@@ -65,14 +71,17 @@ def diagnose(
     similarity: Similarity | None = None,
     cure: bool = False,
     metric: str = "nDCG@10",
+    precision: float = 0.9,
+    target: Target = UNNAMED,
     seed: int = 0,
 ) -> Diagnosis:
     """Look at an encoder on the documents and queries of a task, and with `cure` try the cures on a copy of its vectors.
 
     `reference` are documents of the domain that it was chosen on: a shift between them and those of the task is looked for.
     `similarity` is what the user's index ranks by, where that may be another metric than the one the encoder was trained for. At
-    most 5,000 documents of each are looked at. An encoder that must learn is fitted on the documents. Raises InputError for a
-    sparse encoder.
+    most 5,000 documents of each are looked at. An encoder that must learn is fitted on the documents. `precision` is the share of
+    relevant answers that a threshold of scores is looked for, `target` what the commands that apply a cure call the encoder.
+    Raises InputError for a sparse encoder.
     """
     if encoder.sparse:
         raise InputError("sparse vectors have no such faults", mend="choose an encoder with dense vectors, such as minilm")
@@ -97,10 +106,11 @@ def diagnose(
         queries = np.asarray(encoder.encode_query([query.text for query in task.queries]), np.float32)
         if not task.synthetic:
             ranked = Ranked.of(everything, queries, task, trained)
-            told = symptoms.calibration(list(ranked.scores.astype(np.float64)), list(ranked.relevant(task)))
+            scores = list(ranked.scores.astype(np.float64))
+            told = symptoms.calibration(scores, list(ranked.relevant(task)), precision=precision)
             findings += [] if told is None else [told]
         if cure:
-            cures = try_cures(everything, queries, task, trained, metric=metric, seed=seed)
+            cures = try_cures(everything, queries, task, trained, target=target, metric=metric, seed=seed)
     return Diagnosis(tuple(findings), cures)
 
 

@@ -7,11 +7,11 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vicino import artifacts
 from vicino.errors import MissingExtra, VicinoError
@@ -32,7 +32,8 @@ class Finding:
     """One thing looked at. `state` is "ok", "missing" (optional, and not there) or "problem"; `mend` is a command or empty.
 
     Where the value is measured against something, `threshold` says what, `cause` what makes it pass that, and `reference` who
-    described the measure, and what a healthy model has.
+    described the measure, and what a healthy model has. `numbers` are those behind the value, as JSON can say them, where a chart
+    shows more than a sentence.
     """
 
     about: str
@@ -42,6 +43,11 @@ class Finding:
     threshold: str = ""
     cause: str = ""
     reference: str = ""
+    numbers: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, without `numbers` where there are none."""
+        return {name: value for name, value in vars(self).items() if name != "numbers" or value is not None}
 
 
 def environment(home: Path) -> list[Finding]:

@@ -14,7 +14,7 @@ from vicino.evaluation import findings, spelling
 from vicino.evaluation.charts import pareto
 from vicino.evaluation.findings import Plain
 
-__all__ = ["escaped", "render"]
+__all__ = ["escaped", "grid", "render"]
 
 _MARKUP = re.compile(r"([\\`*_\[\]<>#|~&$]|^[-+])")
 _NUMBERED = re.compile(r"^(\d+)([.)])")
@@ -39,7 +39,7 @@ def escaped(text: str) -> str:
     return _NUMBERED.sub(r"\1\\\2", _MARKUP.sub(r"\\\1", " ".join(text.split())))
 
 
-def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """A table whose cells are escaped already; all columns but the first are aligned to the right."""
     yield f"| {' | '.join(head)} |"
     yield f"|{'|'.join([' --- ', *[' ---: '] * (len(head) - 1)])}|"
@@ -85,7 +85,7 @@ def _table(plain: Plain, standing: Sequence[Plain]) -> Iterator[str]:
         values = [_range(one["metrics"][name], spelling.score) for name in names]
         rows.append([_named(one["name"]), *values, change, tally, p, decision, ", ".join(marks)])
     against = f"against {escaped(plain['baseline'])}"
-    yield from _grid(["candidate", *map(escaped, names), against, "queries", "p", "decision", ""], rows)
+    yield from grid(["candidate", *map(escaped, names), against, "queries", "p", "decision", ""], rows)
     yield (
         f"Means with their {100 * plain['statistics']['level']:g} % intervals; queries better, equal and worse than "
         f"{escaped(plain['baseline'])}, {findings.baseline_is(plain)}; front: nothing beats it in both quality and cost."
@@ -108,7 +108,7 @@ def _costs(standing: Sequence[Plain]) -> Iterator[str]:
         for one in standing
     ]
     head = ["candidate", "taking in and 1,000 queries", "taking in", "typical query", "slow query", "index", "text cut off"]
-    yield from _grid(head, rows)
+    yield from grid(head, rows)
 
 
 def _study(plain: Plain) -> Iterator[str]:
@@ -130,7 +130,7 @@ def _study(plain: Plain) -> Iterator[str]:
             for name in levels:
                 marks = [word for word, who in (("chosen", answer["pick"]), ("default", answer["default"])) if who == name]
                 rows.append([_named(name), _range(by_name[name], spelling.score), ", ".join(marks)])
-            yield from _grid(["candidate", escaped(metric), ""], rows)
+            yield from grid(["candidate", escaped(metric), ""], rows)
         for name, why in answer["skipped"].items():
             yield f"- not measured: {_named(name)} ({escaped(why)})"
         if answer["skipped"]:
@@ -152,7 +152,7 @@ def _queries(plain: Plain) -> Iterator[str]:
             changes = [spelling.signed(row["difference"]) for row in rows]
             yield f"### {title}"
             yield ""
-            yield from _grid(["query", theirs, ours, "change"], [[*row, by] for row, by in zip(cells, changes, strict=False)])
+            yield from grid(["query", theirs, ours, "change"], [[*row, by] for row, by in zip(cells, changes, strict=False)])
 
 
 def _slices(plain: Plain) -> Iterator[str]:
@@ -177,7 +177,7 @@ def _slices(plain: Plain) -> Iterator[str]:
         for part in parts
     ]
     head = ["part", "queries", plain["metrics"][0]["name"], "rest", "p", f"against {escaped(plain['baseline'])}", "p"]
-    yield from _grid(head, rows)
+    yield from grid(head, rows)
 
 
 def _trust(plain: Plain) -> Iterator[str]:

@@ -14,13 +14,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vicino.evaluation import charts, findings, spelling
+from vicino.evaluation import charts, findings, reliability_chart, spelling
 from vicino.evaluation.findings import Plain
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render", "render_table"]
+__all__ = ["render", "render_diagnosis", "render_table"]
 
 SHOWN = 10  # queries in each of the two lists of gains and losses
 LISTED = 100  # those that the lists hold when opened; the record holds all
@@ -95,6 +95,15 @@ def render_table(plain: Plain) -> str:
             marks=marks,
         )
     )
+
+
+def render_diagnosis(plain: Plain) -> str:
+    """The page of a look at an encoder or a collection, from the record of `vicino.evaluation.diagnosis_report`."""
+    told = sorted(plain["findings"], key=lambda one: one["state"] != "problem")
+    drawn = [one for one in told if one.get("numbers")]
+    charted = [{**one, "chart": reliability_chart.reliability(one, name=f"scores{at}")} for at, one in enumerate(drawn)]
+    problems = [one["about"] for one in told if one["state"] == "problem"]
+    return _environment().get_template("diagnosis.html.j2").render(plain, findings=told, problems=problems, scores=charted)
 
 
 @functools.cache

@@ -27,7 +27,18 @@ from vicino.evaluation.provenance import machine, versions
 from vicino.metrics import METRICS
 from vicino.metrics.significance import bootstrap_interval, randomisation_test
 
-__all__ = ["SCHEMA", "read_json", "require_ending", "to_html", "to_json", "to_markdown", "write", "write_text"]
+__all__ = [
+    "SCHEMA",
+    "as_plain",
+    "read_json",
+    "require_ending",
+    "to_html",
+    "to_json",
+    "to_markdown",
+    "write",
+    "write_as",
+    "write_text",
+]
 
 SCHEMA = "vicino.comparison/1"
 FIELDS = {
@@ -85,7 +96,7 @@ def to_json(comparison: Comparison, *, seconds: float | None = None, command: st
         "machine": machine(),
         "versions": versions(),
     }
-    return {key: _plain(value) for key, value in plain.items()}
+    return {key: as_plain(value) for key, value in plain.items()}
 
 
 def to_html(plain: Mapping[str, Any]) -> str:
@@ -113,9 +124,22 @@ def require_ending(path: str | os.PathLike[str], *, markdown: bool = True) -> No
 
 def write(path: str | os.PathLike[str], plain: Mapping[str, Any]) -> Path:
     """Write what `to_json` gave, as `.json`, `.md` or an `.html` page by the ending. Raises InputError or ArtifactError."""
+    return write_as(path, plain, html=to_html, markdown=to_markdown)
+
+
+def write_as(
+    path: str | os.PathLike[str],
+    plain: Mapping[str, Any],
+    *,
+    html: Callable[[Mapping[str, Any]], str],
+    markdown: Callable[[Mapping[str, Any]], str],
+) -> Path:
+    """Write a record of any kind by the ending, `html` and `markdown` say how. Raises InputError or ArtifactError."""
     require_ending(path)
-    made = {".json": lambda: json.dumps(plain, indent=1, allow_nan=False) + "\n", ".md": lambda: to_markdown(plain)}
-    return write_text(path, made.get(Path(path).suffix.lower(), lambda: to_html(plain))())
+    ending = Path(path).suffix.lower()
+    if ending == ".json":
+        return write_text(path, json.dumps(plain, indent=1, allow_nan=False) + "\n")
+    return write_text(path, markdown(plain) if ending == ".md" else html(plain))
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
@@ -234,19 +258,19 @@ def _parts(candidate: Candidate) -> list[str]:
     return names if len(names) == count else [f"part {number}" for number in range(1, count + 1)]
 
 
-def _plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
     """JSON's own types: NumPy's become Python's, what is not finite becomes None, and half characters are replaced; records
     and named tuples become objects."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: as_plain(getattr(value, field.name)) for field in fields(value)}
     if hasattr(value, "_asdict"):
-        return _plain(value._asdict())
+        return as_plain(value._asdict())
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): as_plain(each) for key, each in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return as_plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [as_plain(each) for each in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):

@@ -8,7 +8,8 @@ pass them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from vicino.encoders.base import Truncation
 from vicino.evaluation.doctor import Finding
 from vicino.indexes.exact import Exact
 from vicino.metrics import geometry
-from vicino.metrics.calibration import calibrate, reliability, threshold_for
+from vicino.metrics.calibration import Reliability, calibrate, reliability, threshold_for
 from vicino.metrics.classification import roc_auc
 from vicino.metrics.shift import classifier_shift, mmd_shift
 from vicino.metrics.values import Values
@@ -247,31 +248,32 @@ def repeats(
 # Scores ---------------------------------------------------------------------------------------------------------------
 
 
-def calibration(scores: Sequence[Values], relevant: Sequence[Values]) -> Finding | None:
+def calibration(scores: Sequence[Values], relevant: Sequence[Values], *, precision: float = 0.9) -> Finding | None:
     """Whether one score means one thing, of scores of each query's documents that are 1 where relevant; None for too few.
 
     Probabilities are learnt from half of the queries and looked at on the others. A score that tells relevant from other
-    documents within a query may say nothing across queries: then no threshold serves them all.
+    documents within a query may say nothing across queries: then no threshold serves them all. `precision` is the share of
+    relevant ones that a threshold is looked for. The finding's `numbers` hold the bins, and what the threshold did on each half.
     """
     if len(scores) < 2:
         return None
-    sides = [(np.concatenate(scores[side::2]), np.concatenate(relevant[side::2])) for side in (0, 1)]
-    if any(not 0 < truth.sum() < len(truth) for _, truth in sides):
+    learnt, looked = [(np.concatenate(scores[side::2]), np.concatenate(relevant[side::2])) for side in (0, 1)]
+    if any(not 0 < truth.sum() < len(truth) for _, truth in (learnt, looked)):
         return None
-    plain = reliability(calibrate(*sides[0])(sides[1][0]), sides[1][1])
+    plain = reliability(calibrate(*learnt)(looked[0]), looked[1])
     pairs = zip(relevant, scores, strict=True)
     within = float(np.mean([roc_auc(truth, said) for truth, said in pairs if 0 < truth.sum() < len(truth)] or [0.5]))
     across = roc_auc(np.concatenate(relevant), np.concatenate(scores))
-    cut = threshold_for(*sides[0], 0.9)
+    cut, wanted = threshold_for(*learnt, precision), f"{100 * precision:g} %"
+    kept = looked[1][looked[0] >= cut[0]] if cut is not None else looked[1][:0]
     if cut is None:
-        where = "no score gives a precision of 90 %"
+        where = f"no score gives a precision of {wanted}"
     else:
-        over = sides[1][0] >= cut[0]
-        kept, all_ = sides[1][1][over], float(sides[1][1].sum())
-        true = f"{kept.mean():.0%} are (recall {kept.sum() / all_:.0%})" if len(kept) else "there are none so high"
-        where = f"from {cut[0]:.3f} on 90 % were relevant there, and here {true}"
+        recall = kept.sum() / looked[1].sum()
+        true = f"{kept.mean():.0%} are (recall {recall:.0%})" if len(kept) else "there are none so high"
+        where = f"from {cut[0]:.3f} on {wanted} were relevant there, and here {true}"
     bins = ", ".join(f"{said:.2f} {is_:.2f}" for said, is_ in zip(plain.predicted, plain.observed, strict=True))
-    return finding(
+    told = finding(
         "scores",
         plain.error < TRUST and within - across < LOST,
         f"calibrated on half of the queries, off by {plain.error:.3f} on the others (said and true: {bins}); AUC {within:.2f} "
@@ -281,3 +283,18 @@ def calibration(scores: Sequence[Values], relevant: Sequence[Values]) -> Finding
         "do not cut by score; rerank (vicino search --rerank), whose scores mean more",
         "Naeini et al. 2015; Zadrozny and Elkan 2002; MiniLM on SciFact: off by 0.016",
     )
+    threshold = {
+        "precision": precision,
+        "score": None if cut is None else cut[0],
+        "pairs": len(kept),
+        "relevant": int(kept.sum()),
+        "of": int(looked[1].sum()),
+    }
+    return replace(told, numbers={**_bins(plain), "auc_within": within, "auc_across": across, "threshold": threshold})
+
+
+def _bins(plain: Reliability) -> dict[str, Any]:
+    """Bins of probability, the lowest first, as JSON can say them: what was said, what was true and its interval, how many."""
+    names = ("predicted", "observed", "low", "high")
+    rows = zip(*(getattr(plain, name).tolist() for name in names), plain.counts.astype(int).tolist(), strict=True)
+    return {"error": plain.error, "bins": [dict(zip((*names, "count"), row, strict=True)) for row in rows]}

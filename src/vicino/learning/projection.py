@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 
 from vicino import progress
 from vicino.errors import InputError, MissingExtra
+from vicino.learning.spectral import truncated_svd
 from vicino.vectors import distances, top_k
 
-__all__ = ["PERPLEXITY", "K", "Near", "can_tsne", "nearest", "neighbours_kept", "pca", "tsne"]
+__all__ = ["PERPLEXITY", "K", "Near", "can_tsne", "directions", "nearest", "neighbours_kept", "pca", "tsne"]
 
 K = 10  # neighbours that count as near
 PERPLEXITY = 30.0
 
 _CELLS = 1 << 23  # distances held at a time: 64 MB in float64
 _SMALL = 1 << 22  # numbers: sparse rows of fewer become dense
+_SQUARE = 1024  # dimensions whose covariance is quickly taken apart
 _REDUCED = 50  # dimensions in which neighbours are searched approximately
 _ROUNDING = 1e-6  # relative: distances that differ by less are equal
 _FEWEST = 5  # points of which t-SNE says more than nothing
@@ -50,6 +52,27 @@ def pca(rows: Any, dim: int = 2) -> Float32:
         found = min(dim, n, d)
         flat[:, :found] = PCA(found, random_state=0).fit_transform(rows)
     return flat
+
+
+def directions(rows: Float32, dim: int = 2) -> tuple[Float32, Float32]:
+    """The mean (d,) of dense rows (n, d), and as columns (d, dim) the directions in which they differ most, as `pca` finds them.
+
+    So what was learnt from some rows lays out others too: `(rows - mean) @ directions`. Directions that the rows do not have are
+    zeros. scikit-learn, whose import takes a second, is not wanted for up to 1024 dimensions.
+
+    >>> mean, axes = directions(np.array([[3, 1], [-3, 1], [0, 2], [0, 0]], np.float32))
+    >>> mean.tolist(), abs(axes).round(6).tolist()
+    ([0.0, 1.0], [[1.0, 0.0], [0.0, 1.0]])
+    """
+    n, d = rows.shape
+    mean, axes = rows.mean(axis=0, dtype=np.float64), np.zeros((d, dim), dtype=np.float32)
+    if n > 1 and not _all_equal(rows):
+        centred = rows - mean
+        found = np.linalg.eigh(centred.T @ centred)[1][:, ::-1] if d <= _SQUARE else truncated_svd(centred, dim)[0]
+        found = found[:, : min(dim, n - 1)]
+        found = found * np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])  # which the solvers leave open
+        axes[:, : found.shape[1]] = found
+    return mean.astype(np.float32), axes
 
 
 def can_tsne() -> bool:

@@ -80,7 +80,7 @@ class Dense(Retriever):
 
     def identity(self) -> str:
         """The recipe and, where the encoder is there already, its space: a file that changed under the same name is noticed."""
-        space = "" if self._learns else self.encoder_.space.id
+        space = self.encoder_.foundation if self._learns else self.encoder_.space.id
         return fingerprint([self.recipe.to_json(), space])
 
     @property
@@ -93,7 +93,7 @@ class Dense(Retriever):
 
     def warm_up(self) -> None:
         words = ["one two", "two three"]
-        encoder = type(self.encoder_)().fit_whole(words) if self._learns else self.encoder_
+        encoder = self.encoder_.sketch().fit_whole(words) if self._learns else self.encoder_
         if not self._reads_text:
             return
         vectors = encoder.encode(words)

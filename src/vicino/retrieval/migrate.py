@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from vicino import progress
+from vicino.catalog import spell
 from vicino.data.kinds import kind_of
 from vicino.data.records import Document, Recipe
 from vicino.errors import InputError, SpaceMismatch
@@ -258,8 +259,7 @@ def _names(collection: Collection) -> list[str]:
 
 def called(model: Mapping[str, Any]) -> str:
     """A model of a collection as `--to` takes it: its name with its parameters."""
-    params = ", ".join(f"{name}={value!r}" for name, value in model["params"].items())
-    return f"{model['name']}({params})" if params else str(model["name"])
+    return spell(str(model["name"]), model["params"])
 
 
 def _leaf(to: str | PathLike[str], collection: Collection) -> Dense:
