@@ -7,7 +7,8 @@ import random
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -208,37 +209,34 @@ def misses(worker: Worker) -> None:
 
 
 def writes(worker: Worker) -> None:
-    """Replace a document, or write one that was removed; what is not acknowledged is in doubt until it is written again."""
-    world, name = worker.world, worker.world.take(worker.chance)
-    if name is None:
-        return
-    try:
+    """Replace a document, or write one that was removed."""
+    name = worker.world.take(worker.chance)
+    if name is not None:
         marker, text = drawn(worker.chance)
-        with world.lock:
-            before = world.markers.pop(name, None)
-            world.texts[name] = None
-        worker.client.ingest(COLLECTION, [Document(name, text)])
-        with world.lock:
-            world.texts[name], world.markers[name] = text, marker
-            world.acknowledged += 1
-            if before:
-                world.gone[before] = name
-    finally:
-        with world.lock:
-            world.busy.discard(name)
+        with changing(worker.world, name, marker, text):
+            worker.client.ingest(COLLECTION, [Document(name, text)])
 
 
 def removes(worker: Worker) -> None:
-    world, name = worker.world, worker.world.take(worker.chance)
-    if name is None:
-        return
+    name = worker.world.take(worker.chance)
+    if name is not None:
+        with changing(worker.world, name):
+            worker.client.delete(COLLECTION, ids=[name])
+
+
+@contextmanager
+def changing(world: World, name: str, marker: str = "", text: str | None = None) -> Iterator[None]:
+    """A document that was taken becomes this text with this marker, or goes; not acknowledged, it is in doubt until the next."""
     try:
         with world.lock:
             before = world.markers.pop(name, None)
             world.texts[name] = None
-        worker.client.delete(COLLECTION, ids=[name])
+        yield
         with world.lock:
+            world.texts[name] = text
             world.acknowledged += 1
+            if marker:
+                world.markers[name] = marker
             if before:
                 world.gone[before] = name
     finally:

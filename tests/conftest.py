@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -84,6 +86,29 @@ def need() -> Callable[[Entry], None]:
 
 
 @pytest.fixture(scope="session")
+def missing() -> Callable[[str], None]:
+    """`missing("there is no ...")`: skip the test with this reason; fail it in CI."""
+    return absent
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, without a window, for a test that also asks axe-core."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        absent("there is no chromium on this machine: apt-get install chromium")
+    for name in ("playwright", "axe_playwright_python"):
+        if importlib.util.find_spec(name) is None:
+            absent(f"{name} is not installed: pip install 'vicino[dev]'")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
     """A folder of the shared data sets by name; skip where VICINO_DATA does not lead to it, fail in CI."""
 
@@ -94,6 +119,13 @@ def shared_data() -> Callable[[str], Path]:
         return Path(root or "", name)
 
     return folder
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """A module of benchmarks/ by its name."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    return importlib.import_module
 
 
 @pytest.fixture(scope="session")

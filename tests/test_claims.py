@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import doctest
-import importlib
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,17 +12,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURE, PAGE = ROOT / "docs" / "figures" / "claims.json", ROOT / "docs" / "claims.md"
-
-
-@pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A module of benchmarks/ by its name."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-
-    def module(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    return module
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import lzma
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,17 +14,6 @@ from vicino.evaluation.contests import settle
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURE, PAGE = ROOT / "docs" / "figures" / "evidence.json", ROOT / "docs" / "evidence.md"
-
-
-@pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A module of benchmarks/ by its name."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-
-    def module(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    return module
 
 
 def test_the_page_is_written_from_the_figures(benchmark):
