@@ -255,6 +255,7 @@ def test_the_combination_is_scored_by_what_had_no_say(task, monkeypatch):
         ),
         ("b", "a", ("b",), "the same", "The choice is b all the same: it is the same within ±0.01, and it is cheaper."),
         ("b", "c", ("a", "b"), "not told apart", "all the same: neither is clearly worse than c, and it is cheaper."),
+        ("b", "b", ("a",), "not told apart", "all the same: these queries cannot tell it from that, and it scores higher."),
         ("c", "c", ("b",), "not told apart", "all the same: c is better than a beyond chance."),
     ],
 )

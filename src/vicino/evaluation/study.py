@@ -253,9 +253,9 @@ def _beside_choice(name: str, comparison: Comparison) -> str:
     if name != verdict.best and name not in verdict.tied:
         return f" The choice is {pick.name} all the same: {verdict.best} is better than {name} beyond chance."
     level = f"neither is clearly worse than {verdict.best}"
-    if name == verdict.best and pick.against_best:
-        same = pick.against_best.decision == "the same"
+    contest = pick.against_best or other.against_best
+    if verdict.best in (pick.name, name) and contest:
+        same = contest.decision == "the same"
         level = f"it is the same within ±{comparison.margin:g}" if same else "these queries cannot tell it from that"
-    return f" The choice is {pick.name} all the same: {level}" + (
-        ", and it is cheaper." if pick.cost_seconds < other.cost_seconds else "."
-    )
+    why = "scores higher" if pick.name == verdict.best else "is cheaper" if pick.cost_seconds < other.cost_seconds else ""
+    return f" The choice is {pick.name} all the same: {level}" + (f", and it {why}." if why else ".")
