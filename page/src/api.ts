@@ -60,7 +60,7 @@ export interface Why {
     sum: number;
   };
   rerank?: { before: number | null; after: number | null; score: number | null };
-  passage?: { start: number; end: number };
+  passage?: { start: number; end: number; before?: string; after?: string }; // what stands around it in the document
 }
 
 export interface Result {
@@ -150,6 +150,7 @@ export interface MapInfo {
   state: "ready" | "making";
   progress?: number | null;
   stale?: boolean; // the collection changed since
+  measuring?: boolean; // `kept` is being counted
 }
 
 export interface MapPoint {

@@ -45,8 +45,8 @@ def test_pca_of_sparse_rows_is_that_of_the_dense(monkeypatch, groups):
 @pytest.mark.parametrize("width", [12, 1100])
 def test_directions_of_some_rows_lay_out_others_as_pca_does(width):
     draw = np.random.default_rng(0)
-    rows = (draw.standard_normal((400, 12)) * np.array([9, 4, *[0.5] * 10])) @ np.linalg.qr(draw.standard_normal((width, 12)))[0].T
-    rows = (rows + 3).astype(np.float32)
+    turned = np.linalg.qr(draw.standard_normal((width, 12)))[0].T
+    rows = (3 + (draw.standard_normal((400, 12)) * np.array([9, 4, *[0.5] * 10])) @ turned).astype(np.float32)
     mean, axes = directions(rows)
     assert (mean.shape, axes.shape, axes.dtype) == ((width,), (width, 2), np.float32)
     flat = (rows - mean) @ axes
@@ -57,7 +57,7 @@ def test_directions_of_some_rows_lay_out_others_as_pca_does(width):
     assert all(np.array_equal(one, other) for one, other in zip(directions(rows), (mean, axes), strict=True))
 
 
-def test_directions_that_are_not_there_are_zeros():
+def test_directions_that_nothing_was_learnt_of_are_zeros():
     for rows in (np.ones((5, 3)), np.ones((1, 3)), np.array([[1.0, 2.0]])):
         assert not directions(rows.astype(np.float32))[1].any()
     assert not directions(np.array([[1, 2], [3, 4]], np.float32))[1][:, 1].any()

@@ -7,9 +7,9 @@ the tests write the pictures of docs/screens/.
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -25,33 +25,10 @@ _spec.loader.exec_module(_serving)
 _needed, serving = _serving._needed, _serving.serving
 
 SCREENS = Path(__file__).parents[2] / "docs" / "screens"
+STORY = "<b>Before</b> there was a quokka. <script>document.title = 3</script> it was small. The numbat eats termites. "
+STORY += "<i>After</i> the numbat came rain."
 HOSTILE = '<img src="http://127.0.0.1:9/x" onerror="document.title=1"><script>document.title = 2</script> quokka'
 RECIPE = "bm25+lsa(n_components=32)+lda(n_components=16)"
-
-
-def absent(reason: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium, without a window."""
-    if not (resources.files("vicino.server") / "page" / "index.html").is_file():
-        absent("the page is not built: make page")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        absent("there is no chromium on this machine: apt-get install chromium")
-    for name in ("playwright", "axe_playwright_python"):
-        if importlib.util.find_spec(name) is None:
-            absent(f"{name} is not installed: pip install 'vicino[dev]'")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="session")
@@ -67,8 +44,10 @@ def library() -> Any:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory, library, serving) -> Iterator[Any]:
-    """A client of a live server that has the collection "library" (two models) and a study of its functions."""
+def site(tmp_path_factory, library, serving, missing) -> Iterator[Any]:
+    """A client of a live server: the page, the collections "library" (two models) and "parts", a study of functions."""
+    if not (resources.files("vicino.server") / "page" / "index.html").is_file():
+        missing("the page is not built: make page")
     from vicino import workbench
     from vicino.encoders.counts import LSA
     from vicino.evaluation.tasks import RetrievalTask
@@ -79,6 +58,7 @@ def site(tmp_path_factory, library, serving) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VICINO_HOME", str(home))
         ingest(home / "collections", "library", Source("email", documents), recipe=RECIPE, cut="whole")
+        ingest(home / "collections", "parts", Source("made", [Document("story", STORY)]), recipe="bm25", cut="sentence")
         qrels: dict[str, dict[str, int]] = {}
         for judgement in found.judgements:
             qrels.setdefault(judgement.query_id, {})[judgement.document_id] = judgement.grade
@@ -139,8 +119,12 @@ def picture() -> Callable[[Any, str], None]:
 
     def take(page: Any, name: str) -> None:
         if os.environ.get("VICINO_SCREENSHOTS") == "1":
+            from PIL import Image
+
             SCREENS.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=SCREENS / f"{name}.png")
+            taken = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+            few = taken.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)  # a third of the size
+            few.save(SCREENS / f"{name}.png", optimize=True)
 
     return take
 

@@ -85,8 +85,10 @@ def test_two_models_are_linked_and_their_trust_is_said(visit, count, site):
     drawn(page, count, "second")
     rows(page).first.get_by_role("button", name=re.compile("^Neighbours")).click()
     page.get_by_text(re.compile(r"Of \d+ neighbours by the first model, \d+ are neighbours by the second too")).wait_for()
+    share = page.get_by_label("Share of neighbours kept")
+    share.nth(1).wait_for()  # it is counted when the maps are there, and shown then
     kept = site.get("/api/collections/library/map", params={"method": "pca"}).json()["kept"]
-    shown = page.get_by_label("Share of neighbours kept").first.get_attribute("value")
+    shown = share.first.get_attribute("value")
     assert float(shown) == pytest.approx(kept, abs=1e-6)
 
 

@@ -63,6 +63,7 @@ def test_the_keyboard_is_enough(visit, judgments):
     page.keyboard.press("Escape")
     before = len(judgments())
     page.keyboard.press("j")
+    page.locator('[data-column="0"] .hit.at[data-place="0"]').wait_for()
     page.keyboard.press("j")
     page.locator('[data-column="0"] .hit.at[data-place="1"]').wait_for()
     page.keyboard.press("2")
@@ -152,6 +153,22 @@ def test_a_result_is_explained_and_its_sums_are_right(visit, picture):
     page.reload()
     page.locator(".explanation h2").wait_for()
     assert page.locator(".explanation h2").inner_text() == told
+
+
+def test_a_passage_is_shown_in_its_document_as_text(visit, site, picture):
+    asked = {"collection": "parts", "query": "numbat termites", "k": 20, "explain": True}
+    (found,) = site.post("/api/search", json=asked).json()["results"]
+    page = visit("/why?collection=parts&q=numbat+termites")
+    place = page.locator(".nearest blockquote")
+    place.wait_for()
+    assert place.locator(".near").all_inner_texts() == ["The ", "numbat", " eats ", "termites", "."]
+    before, after = place.locator("span").first.inner_text(), place.locator("span").last.inner_text()
+    assert (before.strip(), after.strip()) == (found["why"]["passage"]["before"].strip(), "<i>After</i> the numbat came rain.")
+    assert "<b>Before</b> there was" in before
+    assert "<script>document.title = 3</script>" in before
+    assert not place.locator("b, i, script").count()
+    assert page.title() != "3"
+    picture(page, "why-passage")
 
 
 def test_why_not_another_document(visit, site):

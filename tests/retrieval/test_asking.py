@@ -120,7 +120,10 @@ def test_reasons_add_up(stored):
         assert [part["name"] for part in fusion["parts"]] == ["bm25", "lsa"]
         lexical = one.why["lexical"]
         assert sum(term["weight"] for term in lexical["terms"]) == pytest.approx(lexical["score"], abs=1e-5)
-        assert one.why["passage"] == {"start": one.start, "end": one.end}
+        passage, text = one.why["passage"], next(each.text for each in PARTED if each.id == one.document)
+        assert (passage["start"], passage["end"]) == (one.start, one.end)
+        assert passage["before"].split() == text[: one.start].split()
+        assert passage["after"].split() == text[one.end :].split()
     best = next(one for one in answer.results if one.document == "tea")
     assert {term["term"]: term["count"] for term in best.why["lexical"]["terms"]} == {"tea": 1, "leaves": 1}
 

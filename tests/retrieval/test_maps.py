@@ -63,7 +63,9 @@ def test_what_is_drawn_are_the_vectors(two):
     centred = rows - rows.mean(axis=0)
     spread = np.linalg.svd(centred, compute_uv=False)
     assert np.allclose(np.linalg.norm(chart.coordinates, axis=0), spread[:2], rtol=1e-3)
-    assert 0 <= chart.kept <= 1
+    assert chart.kept is None
+    assert 0 <= maps.measured(two, "", 0, chart).kept <= 1
+    assert maps.kept_map(two, "", 0, "pca").kept == maps.measured(two, "", 0, chart).kept
     assert chart.by_chance == pytest.approx(10 / 59)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import time
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from vicino.catalog import Entry
 from vicino.data.pools import read_pool
 from vicino.data.records import Document
+from vicino.retrieval import maps
 from vicino.retrieval.stored import Stored
 from vicino.server import keys
 from vicino.store.collection import Collection
@@ -22,6 +24,15 @@ def fails(answer, status, code):
     assert (answer.status_code, error["code"]) == (status, code), answer.text
     assert error["mend"]
     return error
+
+
+def measured(client, path="/api/collections/notes/map", **params):
+    """What is told of a map once its neighbours are counted, which begins when it was drawn."""
+    end = time.monotonic() + 60
+    while (info := client.get(path, params=params).json())["measuring"]:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return info
 
 
 def test_collections_say_what_they_are(client):
@@ -41,7 +52,7 @@ def test_a_search_is_that_of_the_collection(client):
     assert "why" not in plain["results"][0]
     assert plain["timing"]["total_ms"] > 0
     assert plain["next_offset"] == 3
-    by_get = client.get("/api/search", params=asked).json()
+    by_get = client.get("/api/search", params={**asked, "explain": "false"}).json()
     assert by_get["results"] == plain["results"]
     assert by_get["configuration"] == plain["configuration"]
     rest = client.post("/api/search", json={**asked, "offset": 3}).json()
@@ -55,6 +66,7 @@ def test_filters_modes_and_reasons_come_through(client):
     why = found[0]["why"]
     assert set(why) == {"lexical", "dense", "fusion", "passage"}
     assert why["fusion"]["sum"] == pytest.approx(found[0]["score"], abs=1e-5)
+    assert why["passage"] == {"start": 0, "end": found[0]["end"], "before": "", "after": ""}  # the document is one passage
     lost = client.post("/api/why-not", json={"collection": "notes", "query": "tea", "document": "d3", "where": "lang = 'de'"})
     assert lost.json()["stages"][0]["state"] == "out"
     assert "lang = 'de'" in lost.json()["verdict"]
@@ -97,7 +109,7 @@ def test_a_collection_that_is_deleted_or_made_anew_while_served(home, serving, t
     asked = {"collection": "notes", "query": "tea"}
     with serving(home=home, encoders=[tiny]) as client:
         assert client.post("/api/search", json=asked).json()["results"]
-        assert client.get("/api/collections/notes/map").json()["n"] == 12
+        assert measured(client)["n"] == 12
         shutil.rmtree(home / "collections" / "notes")
         fails(client.post("/api/search", json=asked), 404, "collection_not_found")
         fails(client.get("/api/collections/notes/map/coordinates"), 404, "collection_not_found")
@@ -183,6 +195,40 @@ def test_a_map_its_fields_its_points_and_what_is_near(client):
     assert {points[place]["document"] for place in asked["rows"]} == {"d3", "d4"}
     assert asked["share_kept"] is None
     assert asked["scores"] == sorted(asked["scores"], reverse=True)
+
+
+def test_how_many_neighbours_a_map_keeps_is_told_when_it_is_counted(home, serving, tiny, monkeypatch):
+    path, go, real, counted = "/api/collections/notes/map", threading.Event(), maps.measured, []
+
+    def wait(collection, *given):
+        if not collection.folder.is_relative_to(home):  # the map of a test before this one
+            return real(collection, *given)
+        assert go.wait(60)
+        counted.append(given)
+        return real(collection, *given)
+
+    monkeypatch.setattr(maps, "measured", wait)
+    with serving(home=home, encoders=[tiny]) as client:
+        first = client.get(path).json()
+        assert (first["state"], first["kept"], first["measuring"]) == ("ready", None, True)
+        where = client.get(f"{path}/coordinates").content
+        assert client.get(path).json()["measuring"]
+        go.set()
+        told = measured(client)
+        assert 0 <= told["kept"] <= 1
+        assert {**told, "kept": None, "measuring": True} == first
+        assert client.get(f"{path}/coordinates").content == where
+    with serving(home=home, encoders=[tiny]) as client:
+        assert client.get(path).json() == told  # it was kept
+    assert len(counted) == 1
+
+
+def test_a_map_that_cannot_be_measured_is_a_map(home, serving, tiny, monkeypatch):
+    monkeypatch.setattr(maps, "measured", lambda *_: 1 / 0)
+    with serving(home=home, encoders=[tiny]) as client:
+        assert client.get("/api/collections/notes/map").json()["n"] == 12
+        told = measured(client)
+        assert (told["state"], told["kept"]) == ("ready", None)
 
 
 def test_what_is_wrong_with_a_map_has_a_name(client):

@@ -134,6 +134,23 @@ def test_limits_that_cannot_be_are_refused(limits):
         Settings(**limits)
 
 
+def test_the_command_hands_limits_over(tmp_path, monkeypatch, capsys):
+    from vicino import cli
+    from vicino.server import running
+
+    monkeypatch.setenv("VICINO_HOME", str(tmp_path))
+    told = []
+    monkeypatch.setattr(running, "serve", lambda settings, **_: told.append(settings))
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["serve", "--max-body", "0.5", "--time-limit", "7", "--queue", "100"])
+    assert stop.value.code in (0, None)
+    assert (told[0].max_body_bytes, told[0].time_limit_s, told[0].max_texts) == (1 << 19, 7.0, 100)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["serve", "--max-body", "0"])
+    assert stop.value.code == 2
+    assert "max_body_bytes is 0" in capsys.readouterr().err
+
+
 def test_a_port_that_is_taken_is_said(tmp_path, tiny):
     from vicino.server.running import running
 

@@ -1,4 +1,4 @@
-"""What a write replaces is found without reading all rows: as a reading of all of them finds it."""
+"""What a write replaces, and a read names, is found without reading all rows: as a reading of all of them finds it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vicino.catalog import Entry
-from vicino.data.filters import parse
+from vicino.data.filters import In, parse
 from vicino.errors import DuplicateIds
 from vicino.spaces import Space
 from vicino.store import STORES, lance_standing
@@ -52,6 +52,7 @@ def test_what_is_replaced_is_found(
     way(monkeypatch)
     draw, there = random.Random(7), dict[str, list[str]]()
     writers = [Lance.create(tmp_path / "rows", [space]), Lance.open(tmp_path / "rows")]
+    readers = [Lance.open(tmp_path / "rows") for _ in range(2)]
     for turn in range(60):
         writer, act = draw.choice(writers), draw.random()
         name = f"d{draw.randrange(12)}"
@@ -64,6 +65,17 @@ def test_what_is_replaced_is_found(
             there.pop(name, None)
         else:
             writer.maintain(keep_seconds=0)
+        for place, reader in enumerate(readers):
+            if place == 0 or act >= 0.9:  # the second reads what was before, until that is freed
+                reader.refresh()
+            every = [row for batch in reader.scan(["key", "document"], tenant="us") for row in batch.to_pylist()]
+            some = [*draw.sample([row["key"] for row in every], len(every) // 2), "gone"]
+            for wanted in (In("key", tuple(some)), In("document", (name, "d3", "gone"))):
+                listed = [row for row in every if row[wanted.column] in wanted.values]
+                batches = reader.scan(["key", "document"], where=wanted, tenant="us")
+                read = [row for batch in batches for row in batch.to_pylist()]
+                assert sorted(read, key=str) == sorted(listed, key=str)
+                assert not list(reader.scan(["key"], where=wanted, tenant="them"))
     for writer in writers:
         writer.refresh()
         found = sorted(key for batch in writer.scan(["key"], tenant=None) for key in batch["key"].to_pylist())

@@ -190,7 +190,11 @@ export function Trust({ info, renew, name }: { info: MapInfo; renew: () => void;
           </p>
         </>
       ) : (
-        <p class="soft small">Nobody measured how many neighbours this {methodName(info.method)} map keeps.</p>
+        <p class="soft small" role="status">
+          {info.measuring
+            ? "Counting how many of a point's nearest vectors are near it here too …"
+            : `Nobody measured how many neighbours this ${methodName(info.method)} map keeps.`}
+        </p>
       )}
       {measured && (kept < TRUSTED || kept < 3 * chance) && (
         <p class="band" role="note">

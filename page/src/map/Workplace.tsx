@@ -14,7 +14,7 @@ import { useLook } from "./look";
 import type { Picture } from "./drawing";
 import { MapPane } from "./MapPane";
 import { inBox, inLoop, loopText } from "./pick";
-import { type Plane, type PlaneState, type Points, useFetched, usePlane, usePoints } from "./planes";
+import { type Plane, type PlaneState, type Points, useFetched, useMeasured, usePlane, usePoints } from "./planes";
 import { useShown } from "./shown";
 
 interface Props {
@@ -63,6 +63,8 @@ const FEW = 40; // points in view that get their names
 function Desk({ api, asked, go, plane, first }: DeskProps) {
   const second = usePlane(api, asked.second);
   const other = asked.second ? known(second.plane) : undefined;
+  const trust = useMeasured(api, plane);
+  const trustOther = useMeasured(api, other);
   const look = useLook();
   const { coloured, filtered, passed, colouring, tint, shown } = useShown(api, plane, asked, look);
   const wanted = (row: number): boolean => row < plane.info.n && (!passed || passed[row] === 1);
@@ -188,8 +190,8 @@ function Desk({ api, asked, go, plane, first }: DeskProps) {
         </div>
       )}
       <aside class="map-side stack" aria-label="About this map">
-        <Trust info={plane.info} renew={first.renew} {...(other ? { name: "First map" } : {})} />
-        {other && <Trust info={other.info} renew={second.renew} name="Second map" />}
+        {trust && <Trust info={trust} renew={first.renew} {...(other ? { name: "First map" } : {})} />}
+        {trustOther && <Trust info={trustOther} renew={second.renew} name="Second map" />}
         <Looks {...{ asked, go, coloured, filtered, colouring, look, shown }} info={plane.info} />
       </aside>
     </div>

@@ -2,7 +2,7 @@
 // again until it is there.
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { type Api, ApiError, type MapChoice, type MapField, type MapInfo, type MapPoint } from "../api";
-import { type Loaded, useLoad } from "../shell/load";
+import { known, type Loaded, useLoad } from "../shell/load";
 import { type Bounds, boundsOf } from "./camera";
 import type { Values } from "./colouring";
 import { plant, type Tree } from "./pick";
@@ -37,6 +37,21 @@ export function usePlane(api: Api, choice: MapChoice | null): PlaneState {
     if (choice) void api.makeMap(choice).then(again, again); // what goes wrong is what the map says when it is asked for
   };
   return { plane, making: plane.state === "loading" ? making : null, again, renew };
+}
+
+/** What is told of a map, with the share of neighbours it keeps once that is counted: asked for again until it is. */
+export function useMeasured(api: Api, plane: Plane | undefined): MapInfo | undefined {
+  const [told] = useLoad(plane?.info.measuring ? (signal) => measured(api, plane, signal) : null, [plane]);
+  return known(told) ?? plane?.info;
+}
+
+async function measured(api: Api, { choice, info }: Plane, signal: AbortSignal): Promise<MapInfo> {
+  let told = info;
+  while (told.measuring) {
+    await rest(WAIT_MS, signal);
+    told = await api.map(choice, signal);
+  }
+  return { ...info, kept: told.kept, measuring: false };
 }
 
 async function fetched(api: Api, choice: MapChoice, tell: (info: MapInfo) => void, signal: AbortSignal): Promise<Plane> {

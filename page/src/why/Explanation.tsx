@@ -30,9 +30,14 @@ function Passage({ result }: { result: Result }) {
   return (
     <figure class="nearest">
       <blockquote class="quoted" tabIndex={0} aria-label="The nearest passage">
-        {pieces(result).map(({ text, near, term }, at) =>
-          term ? <mark key={at}>{text}</mark> : near ? <span key={at}>{text}</span> : <span key={at} class="soft">{text}</span>,
-        )}
+        {pieces(result).map(({ text, near, term }, at) => {
+          const shown = term ? <mark>{text}</mark> : text;
+          return (
+            <span key={at} class={near ? "near" : "soft"}>
+              {shown}
+            </span>
+          );
+        })}
       </blockquote>
       <figcaption class="soft small">
         The nearest passage: characters {result.start.toLocaleString("en")} to {result.end.toLocaleString("en")} of the document

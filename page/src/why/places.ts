@@ -8,7 +8,10 @@ export interface Piece {
   term: boolean; // a word that the question's words found
 }
 
-/** A result's text, cut where the nearest passage and the found terms begin and end. Places in `why` are those of the document. */
+/**
+ * A result's text, cut where the nearest passage and the found terms begin and end, and what stands around it in the document.
+ * Places in `why` are those of the document.
+ */
 export function pieces(result: Result): Piece[] {
   const { text, start, why } = result;
   const symbols = [...text]; // places count characters, not UTF-16 units
@@ -17,11 +20,13 @@ export function pieces(result: Result): Piece[] {
   const [from, to] = passage && passage.end > passage.start ? [inside(passage.start), inside(passage.end)] : [0, symbols.length];
   const parts = [symbols.slice(0, from), symbols.slice(from, to), symbols.slice(to)].map((part) => part.join(""));
   const terms = (why?.lexical?.terms ?? []).map(({ term }) => term);
-  return parts.flatMap((part, number) =>
-    marked(part, terms)
-      .map((piece, at) => ({ text: piece, near: number === 1, term: at % 2 === 1 }))
-      .filter((piece) => piece.text !== ""),
+  const cut = parts.flatMap((part, number) =>
+    marked(part, terms).map((piece, at) => ({ text: piece, near: number === 1, term: at % 2 === 1 })),
   );
+  const beside = (piece = "") => ({ text: piece, near: false, term: false });
+  const more = start > [...(passage?.before ?? "")].length ? "… " : "";
+  const all = passage?.before === undefined ? cut : [beside(more + passage.before), ...cut, beside(passage.after)];
+  return all.filter((piece) => piece.text !== "");
 }
 
 /** Where the parts of a fusion do not add up to what is claimed: nothing is shown as exact that is not. */

@@ -30,6 +30,16 @@ describe("the text of a result", () => {
     expect(cut.every(({ near }) => near)).toBe(true);
   });
 
+  it("stands between what is before and after it", () => {
+    const around = { start: 100, end: 104, before: "One. ", after: " Three <b>" };
+    expect(pieces(result("Two.", 100, { passage: around }))).toEqual([
+      { text: "… One. ", near: false, term: false },
+      { text: "Two.", near: true, term: false },
+      { text: " Three <b>", near: false, term: false },
+    ]);
+    expect(pieces(result("Two.", 5, { passage: { start: 5, end: 9, before: "One. ", after: "" } }))).toHaveLength(2);
+  });
+
   it("bears places that lie elsewhere", () => {
     for (const passage of [{ start: 0, end: 5 }, { start: 900, end: 950 }, { start: 12, end: 11 }]) {
       expect(pieces(result("some text", 100, { passage })).map((piece) => piece.text).join("")).toBe("some text");

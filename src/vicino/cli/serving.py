@@ -39,6 +39,7 @@ def serve(
     queue: Annotated[int, typer.Option(help="Texts that may wait; for more the answer is 429.")] = 8192,
     threads: Annotated[int, typer.Option(help="Searches and other work at a time.")] = 8,
     time_limit: Annotated[float, typer.Option(help="Seconds for one request.")] = 60.0,
+    max_body: Annotated[float, typer.Option(metavar="MIB", help="The largest body of a request, in MiB.")] = 16.0,
     rate: Annotated[float, typer.Option(help="Requests a second for each key; 0 for no limit.")] = 0.0,
     burst: Annotated[int, typer.Option(help="Requests that a key may have saved up.")] = 100,
     any_dimensions: Annotated[
@@ -61,7 +62,7 @@ def serve(
         "origins": tuple(origin or ()),
     }
     limits: dict[str, Any] = {"max_batch": max_batch, "wait_ms": wait_ms, "threads": threads, "time_limit_s": time_limit}
-    limits |= {"queue_limit": queue, "max_texts": min(Settings.max_texts, queue)}
+    limits |= {"queue_limit": queue, "max_texts": min(Settings.max_texts, queue), "max_body_bytes": int(max_body * (1 << 20))}
     settings = replace(Settings(), host=host, port=port, rate=rate, burst=burst, any_dimensions=any_dimensions, **given, **limits)
     run(settings, told=_told)
     say("stopped; what was accepted is answered")

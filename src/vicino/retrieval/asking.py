@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from vicino.encoders.transformer.crossing import CrossEncoder
@@ -21,7 +21,8 @@ from vicino.retrieval.fused import Fused
 from vicino.retrieval.lexical import Lexical
 from vicino.retrieval.reranked import Reranked
 from vicino.retrieval.scoring import name_of
-from vicino.retrieval.stored import Stored, leaves
+from vicino.retrieval.stored import Found, Stored, leaves
+from vicino.retrieval.surroundings import surroundings
 
 __all__ = ["MODES", "Answer", "Asking", "Mode", "Result", "ask", "view"]
 
@@ -51,24 +52,14 @@ class Asking:
     explain: bool = False
 
 
-@dataclass(frozen=True)
-class Result:
-    """One document, by its best passage: `text == document text[start:end]`, in characters. `rank` counts from 1."""
+@dataclass(frozen=True, kw_only=True)
+class Result(Found):
+    """A document that was found, and its place; `rank` counts from 1."""
 
     rank: int
-    document: str
-    source: str
-    score: float
-    start: int
-    end: int
-    title: str
-    text: str
-    metadata: Mapping[str, Any]
-    why: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        plain = asdict(self)
-        return plain if self.why is not None else {name: value for name, value in plain.items() if name != "why"}
+        return {name: value for name, value in super().to_json().items() if name != "why" or value is not None}
 
 
 @dataclass(frozen=True)
@@ -98,8 +89,9 @@ def ask(stored: Stored, asking: Asking, *, reranker: CrossEncoder | None = None)
         with tracing.stage("fetch"):
             rows = stored.rows([one.key for one in page])
     why = explain(stored, by, asking.query, [one.key for one in page], trace) if asking.explain else {}
-    for key, reasons in why.items():
-        reasons["passage"] = {name: rows.get(key, {}).get(name) for name in ("start", "end")}
+    around = surroundings(stored.collection.store, rows, tenant=stored.tenant) if why else {}
+    for key, (before, after) in around.items():
+        why[key]["passage"] = {"start": rows[key]["start"], "end": rows[key]["end"], "before": before, "after": after}
     results = [
         Result(
             rank=rank, score=one.score, why=why.get(one.key), metadata=json.loads(rows[one.key].pop("metadata")), **rows[one.key]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _KEPT = 8  # charts in memory
 _WAITING = 8  # that may be made one after the other
+_LATER_S = 1.0  # until the neighbours of a new map are counted: who asked for it fetches its points first
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Charts:
     _making: dict[Which, _Making] = field(default_factory=dict)
     _drawing: threading.Lock = field(default_factory=threading.Lock)  # who draws by PCA, in a second or so
     _turn: threading.Lock = field(default_factory=threading.Lock)  # who draws by t-SNE
+    _measuring: set[Chart] = field(default_factory=set)  # whose neighbours are counted, or wait for it
+    _counting: threading.Lock = field(default_factory=threading.Lock)  # who counts them
     _noting: threading.Lock = field(default_factory=threading.Lock)  # who reads or writes what is above
 
     def latest(self, collection: Collection, which: Which) -> Chart:
@@ -66,7 +70,7 @@ class Charts:
             return known
         kept = maps.kept_map(collection, which.tenant, which.number, which.method)
         if kept is not None and (which.method != "pca" or kept.version == version):
-            return self._note(which, kept)
+            return self._note(collection, which, kept)
         if which.method != "pca":
             self._raise_failed(which)
             mend = "POST the same address to have it made, and ask again when it is ready"
@@ -74,7 +78,7 @@ class Charts:
         with self._drawing:
             known = self._known(which)
             if known is None or known.version != version:
-                known = self._note(which, self._draw(collection, which))
+                known = self._note(collection, which, self._draw(collection, which))
         return known
 
     def there(self, collection: Collection, which: Which) -> bool:
@@ -90,6 +94,11 @@ class Charts:
         with self._noting:
             found = self._making.get(which)
             return None if found is None or found.over else found.progress
+
+    def measuring(self, which: Which) -> bool:
+        """Whether it is being counted how many neighbours a map keeps."""
+        with self._noting:
+            return self._drawn.get(which) in self._measuring
 
     def make(self, collection: Collection, which: Which) -> None:
         """Begin to make a map, unless that was begun already. Raises Busy where too many wait."""
@@ -113,7 +122,7 @@ class Charts:
 
         try:
             with self._turn, progress.listen(hear):
-                self._note(which, self._draw(collection, which))
+                self._note(collection, which, self._draw(collection, which))
         except VicinoError as error:
             making.error = error
         except Exception as error:
@@ -131,13 +140,35 @@ class Charts:
                 self._drawn.move_to_end(which)
             return self._drawn.get(which)
 
-    def _note(self, which: Which, drawn: Chart) -> Chart:
+    def _note(self, collection: Collection, which: Which, drawn: Chart) -> Chart:
+        unmeasured = drawn.kept is None and len(drawn.keys) > 2  # of fewer nothing can be said
         with self._noting:
             self._drawn[which] = drawn
+            if unmeasured:
+                self._measuring.add(drawn)
             self._drawn.move_to_end(which)
             while len(self._drawn) > _KEPT:
                 self._drawn.popitem(last=False)
+        if unmeasured:  # nobody waits for it
+            threading.Thread(target=self._measure, args=(collection, which, drawn), name="measuring", daemon=True).start()
         return drawn
+
+    def _measure(self, collection: Collection, which: Which, drawn: Chart) -> None:
+        found = drawn
+        try:
+            time.sleep(_LATER_S)
+            with self._counting:
+                if self._known(which) is drawn:
+                    found = maps.measured(collection, which.tenant, which.number, drawn)
+        except VicinoError as error:
+            log.warning("a map of %s is not measured: %s", which.collection, error)
+        except Exception:
+            log.exception("a map of %s cannot be measured", which.collection)
+        finally:
+            with self._noting:
+                self._measuring.discard(drawn)
+                if self._drawn.get(which) is drawn:
+                    self._drawn[which] = found
 
     def _raise_failed(self, which: Which) -> None:
         with self._noting:

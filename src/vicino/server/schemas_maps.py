@@ -45,6 +45,7 @@ class MapInfo(BaseModel):
     state: Literal["ready", "making"]
     progress: float | None = Field(None, ge=0, le=1)
     stale: bool = Field(False, description="The collection changed since this map was made.")
+    measuring: bool = Field(False, description="How many neighbours it keeps is being counted: ask again.")
 
 
 class PointsRequest(Body):

@@ -14,6 +14,7 @@ __all__ = [
     "FusedPart",
     "Result",
     "SearchAnswer",
+    "SearchLink",
     "SearchRequest",
     "StageOf",
     "Term",
@@ -47,6 +48,12 @@ class SearchRequest(Body):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"collection": "docs", "query": "how do wings lift?", "k": 3, "explain": True}]},
     )
+
+
+class SearchLink(SearchRequest):
+    """The same in an address, where all is text."""
+
+    model_config = ConfigDict(strict=False)
 
 
 class Term(BaseModel):
@@ -101,10 +108,12 @@ class WhyRerank(BaseModel):
 
 
 class Extent(BaseModel):
-    """Where the passage stands in its document, in characters."""
+    """Where the passage stands in its document, in characters, and some of what stands before and after it."""
 
     start: int
     end: int
+    before: str = ""
+    after: str = ""
 
 
 class Why(BaseModel):

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino.artifacts import locked
-from vicino.data.filters import Compare, Filter, Kind, check
+from vicino.data.filters import Compare, Filter, In, Kind, check
 from vicino.data.records import Hits
 from vicino.errors import ArtifactCorrupt, ArtifactError, InputError, UnknownName
 from vicino.spaces import Space
@@ -44,6 +44,7 @@ LEFT: Final = {COMMIT, "_transactions", "_versions", "data"}  # what a `create` 
 ATTEMPTS: Final = 5  # at a commit, while other processes change the columns
 BATCH: Final = 1024  # rows: small enough to stay in the processor's cache while a search compares them
 BATCH_BYTES: Final = 32 << 20
+PLACES: Final = 2_000  # of rows that one condition names
 QUERIES: Final = 4096  # that are compared with a batch at once
 
 _log = logging.getLogger(__name__)
@@ -222,12 +223,23 @@ class Lance(Store):
     ) -> Iterator[pa.RecordBatch]:
         condition = self._where(where, tenant, having=space, lacking=lacking)
         stored = [*columns, *([vector_column(space)] if space else [])]
-        return self._stream(stored, [*columns, *(["vector"] if space else [])], condition)
+        listed = where.values if isinstance(where, In) and where.column in ("key", "document") else None
+        return self._stream(self._data, stored, [*columns, *(["vector"] if space else [])], condition, listed)
 
-    def _stream(self, stored: list[str], names: list[str], condition: str | None) -> Iterator[pa.RecordBatch]:
-        """Batches of a few megabytes, read a little ahead."""
+    def _stream(
+        self, data: LanceDataset, stored: list[str], names: list[str], condition: str | None, listed: Sequence[Any] | None
+    ) -> Iterator[pa.RecordBatch]:
+        """Batches of a few megabytes, read a little ahead.
+
+        Of the few keys or documents that are `listed` only where they stand: by the condition alone Lance would read all.
+        """
         with self._reading():
-            scanner = self._data.scanner(stored, filter=condition, batch_size_bytes=BATCH_BYTES, fragment_readahead=2)
+            places = None if listed is None else self._standing.places(data, set(listed))
+            if places is not None and len(places) <= PLACES:
+                if not len(places):
+                    return
+                condition = f"_rowid in ({', '.join(map(str, places.tolist()))}) and {condition}"
+            scanner = data.scanner(stored, filter=condition, batch_size_bytes=BATCH_BYTES, fragment_readahead=2)
             for batch in scanner.to_batches():
                 yield batch.select(stored).rename_columns(names)
 

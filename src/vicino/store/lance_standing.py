@@ -1,4 +1,5 @@
-"""Where documents and keys stand in a Lance table, so that a write finds what it replaces without reading all rows.
+"""Where documents and keys stand in a Lance table, so that a write finds what it replaces, and a read the rows of some keys,
+without reading all rows.
 
 A file of rows never changes, it is only marked where rows are deleted. So each is read once by a process, and remembered as
 hashes of its documents and keys: 32 bytes a row. What a hash finds is then read and compared.
@@ -6,6 +7,7 @@ hashes of its documents and keys: 32 bytes a row. What a hash finds is then read
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -30,14 +32,18 @@ Run = tuple[NDArray[np.int64], NDArray[np.uint64]]  # hashes in order, and the a
 
 
 class Standing:
-    """What a process knows of the rows of one table. The caller holds the lock of the writers."""
+    """What a process knows of the rows of one table. Threads may share it."""
 
     def __init__(self) -> None:
         self._runs: list[Run] = []
         self._read: set[int] = set()  # fragments
+        self._alone = threading.Lock()
 
     def find(self, data: LanceDataset, rows: Sequence[Row], tenant: str) -> NDArray[np.uint64]:
-        """The addresses of what is there of the documents of these rows. Raises DuplicateIds for a key of another document."""
+        """The addresses of what is there of the documents of these rows. Raises DuplicateIds for a key of another document.
+
+        The caller holds the lock of the writers.
+        """
         own, taken = {(tenant, row.source, row.document) for row in rows}, {row.key for row in rows}
         found: list[int] = []
         for batch in self._near(data, {row.document for row in rows}, taken):
@@ -56,9 +62,8 @@ class Standing:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        count = data.count_rows()
-        places = self._places(data, documents | keys) if count <= MOST else None
-        if places is not None and len(places) <= _MANY * count:
+        places = self.places(data, documents | keys)
+        if places is not None and len(places) <= _MANY * data.count_rows():
             for start in range(0, len(places), _AT_ONCE):
                 listed = ", ".join(map(str, places[start : start + _AT_ONCE].tolist()))
                 yield from data.scanner(_COLUMNS, filter=f"_rowid in ({listed})", with_row_address=True).to_batches()
@@ -67,12 +72,19 @@ class Standing:
         for batch in data.scanner(_COLUMNS, with_row_address=True).to_batches():
             yield batch.filter(pc.or_(pc.is_in(batch["document"], names), pc.is_in(batch["key"], theirs)))
 
-    def _places(self, data: LanceDataset, names: set[str]) -> NDArray[np.uint64]:
-        """The addresses of rows whose document or key has the hash of one of the names."""
-        self._catch_up(data)
+    def places(self, data: LanceDataset, names: set[str]) -> NDArray[np.uint64] | None:
+        """The addresses of rows whose document or key has the hash of one of the names; None for a table that is too large.
+
+        Rows of other names, and rows that were deleted, may be among them.
+        """
+        if data.count_rows() > MOST:
+            return None
+        with self._alone:
+            self._catch_up(data)
+            runs = list(self._runs)
         wanted = np.unique(_hashes(names))
         found = [np.empty(0, dtype=np.uint64)]
-        for hashes, addresses in self._runs:
+        for hashes, addresses in runs:
             begin, end = np.searchsorted(hashes, wanted, "left"), np.searchsorted(hashes, wanted, "right")
             found += [addresses[begin[at] : end[at]] for at in np.flatnonzero(end > begin)]
         return np.unique(np.concatenate(found))

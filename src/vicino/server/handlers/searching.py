@@ -16,7 +16,7 @@ from vicino.server.failures import Refused
 from vicino.server.handlers.openai import require_texts
 from vicino.server.handlers.reaching import reached
 from vicino.server.models import unknown
-from vicino.server.schemas_searching import SearchRequest
+from vicino.server.schemas_searching import SearchLink, SearchRequest
 from vicino.server.security import Caller, caller_of
 from vicino.server.served import Served, served_of
 from vicino.store.collection import Collection
@@ -35,7 +35,7 @@ async def search(body: SearchRequest, served: Served = Depends(served_of), calle
 
 
 async def search_by_get(
-    body: Annotated[SearchRequest, Query()], served: Served = Depends(served_of), caller: Caller = Depends(caller_of)
+    body: Annotated[SearchLink, Query()], served: Served = Depends(served_of), caller: Caller = Depends(caller_of)
 ) -> Response:
     """The same, for links and for curl."""
     return await search(body, served, caller)
