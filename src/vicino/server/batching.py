@@ -26,6 +26,7 @@ Kind = Literal["query", "document"] | None
 Encode = Callable[[Sequence[str], Kind], NDArray[np.float32]]
 
 _TURN = 16  # texts that one request may put into a batch before the others had their turn
+_PATIENCE = 0.1  # of the seconds of a batch, until the next one begins all the same
 _FORGET = 0.8  # the weight of what is known of the speed, beside the last batch
 
 
@@ -71,7 +72,7 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._texts = self._bytes = 0
         self._speed = 0.0  # texts a second, as far as is known
-        self._last = 1  # texts in the last batch
+        self._last, self._took = 1, 0.0  # texts in the last batch, and its seconds
         self._running: asyncio.Task[None] | None = None
 
     @property
@@ -115,11 +116,16 @@ class Batcher:
 
     async def _run(self) -> None:
         while self._queue:
-            if self._texts < min(self._last, self.max_batch) and self.wait_s:
-                await asyncio.sleep(self.wait_s)
+            await self._company()
             parts = self._gather()
             if parts:
                 await self._one_batch(parts)
+
+    async def _company(self) -> None:
+        """Wait a little for as many texts as came together last."""
+        end = time.perf_counter() + max(self.wait_s, _PATIENCE * self._took)
+        while self.wait_s and self._texts < min(self._last, self.max_batch) and time.perf_counter() < end:
+            await asyncio.sleep(self.wait_s)
 
     async def _one_batch(self, parts: Sequence[_Part]) -> None:
         texts = [text for one, start, stop in parts for text in one.texts[start:stop]]
@@ -133,7 +139,7 @@ class Batcher:
         seconds = time.perf_counter() - began
         speed = len(texts) / max(seconds, 1e-6)
         self._speed = _FORGET * self._speed + (1 - _FORGET) * speed if self._speed else speed
-        self._last = len(texts)
+        self._last, self._took = len(texts), seconds
         self._observe(len(texts), seconds)
         _hand_out(parts, vectors)
 
