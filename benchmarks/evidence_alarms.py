@@ -237,7 +237,7 @@ WORLDS: Mapping[str, World] = {
 }
 POWER: Mapping[str, World] = {"300": World(300), "1000": World(1000)}
 BLOCK = 100  # studies in a unit
-FOR_POWER = 400  # a share that is far from 0 and 1 is known well enough from fewer
+FOR_POWER = 200  # a share that is far from 0 and 1 is known well enough from fewer
 
 
 def share(times: int, of: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from searching_tables import TABLES
+from serving_tables import TABLES
 
 from vicino.cli import app
 

@@ -26,7 +26,7 @@ from vicino.store import lance_spaces
 from vicino.store.about import About, checked
 from vicino.store.base import COLUMNS, Removed, Row, Stats, Store, Upkeep
 from vicino.store.lance_commits import commit, make_room, used
-from vicino.store.lance_folder import COMMIT, UPKEEP, check_written, files_of, latest, library, named, version_of
+from vicino.store.lance_folder import COMMIT, UPKEEP, check_written, files_of, latest, library, named, opened, version_of
 from vicino.store.lance_rows import kinds_of, sql, with_metadata, with_vectors
 from vicino.store.lance_spaces import FORMAT, about_of
 from vicino.store.lance_standing import Standing
@@ -73,16 +73,16 @@ class Lance(Store):
             with locked(folder / COMMIT):
                 if _is_there(folder) or any(path.name not in LEFT for path in folder.iterdir()):
                     raise ArtifactError(f"something is in {folder} already", mend="choose another name, or open what is there")
-                data = lance.write_dataset(schema.empty_table(), str(folder), schema=schema, mode="create")
-        return cls(data)
+                lance.write_dataset(schema.empty_table(), str(folder), schema=schema, mode="create")
+                return cls(opened(folder))
 
     @classmethod
     def open(cls, location: str | PathLike[str]) -> Self:
-        folder, lance = Path(location).absolute(), library()
+        folder = Path(location).absolute()
         if not _is_there(folder):
             raise ArtifactError(f"there is no store in {folder}", mend="check the path")
         with named(folder, "read"):
-            data = lance.dataset(str(folder))
+            data = opened(folder)
         about_of(data.schema, folder)
         return cls(data)
 

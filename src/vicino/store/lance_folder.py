@@ -19,10 +19,13 @@ from vicino.errors import ArtifactCorrupt, ArtifactError, MissingExtra, VicinoEr
 if TYPE_CHECKING:
     from lance import FragmentMetadata, LanceDataset
 
-__all__ = ["COMMIT", "UPKEEP", "check_written", "files_of", "in_conflict", "latest", "library", "named", "version_of"]
+__all__ = ["COMMIT", "UPKEEP", "check_written", "files_of", "in_conflict", "latest", "library", "named", "opened", "version_of"]
 
 COMMIT: Final = "commit.lock"
 UPKEEP: Final = "upkeep.lock"
+METADATA: Final = 16 << 20  # bytes of what is known of files: reading version after version fills them, by default a gigabyte
+    16 << 20
+)  # bytes of what is known of files: whoever reads version after version fills them, by default a gigabyte
 
 
 def library() -> ModuleType:
@@ -33,6 +36,12 @@ def library() -> ModuleType:
     except ImportError as error:
         raise MissingExtra.named("store", needed_by="collections") from error
     return lance
+
+
+def opened(folder: Path) -> LanceDataset:
+    """The table of a folder, in its newest version."""
+    found: LanceDataset = library().dataset(str(folder), metadata_cache_size_bytes=METADATA)
+    return found
 
 
 def latest(data: LanceDataset) -> LanceDataset:
