@@ -24,8 +24,6 @@ __all__ = ["COMMIT", "UPKEEP", "check_written", "files_of", "in_conflict", "late
 COMMIT: Final = "commit.lock"
 UPKEEP: Final = "upkeep.lock"
 METADATA: Final = 16 << 20  # bytes of what is known of files: reading version after version fills them, by default a gigabyte
-    16 << 20
-)  # bytes of what is known of files: whoever reads version after version fills them, by default a gigabyte
 
 
 def library() -> ModuleType:
