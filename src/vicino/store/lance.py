@@ -78,6 +78,7 @@ class Lance(Store):
 
     @classmethod
     def open(cls, location: str | PathLike[str]) -> Self:
+        library()
         folder = Path(location).absolute()
         if not _is_there(folder):
             raise ArtifactError(f"there is no store in {folder}", mend="check the path")
