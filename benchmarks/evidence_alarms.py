@@ -247,7 +247,8 @@ def share(times: int, of: int) -> dict[str, Any]:
         (p + z * z / (2 * of)) / (1 + z * z / of),
         z * np.sqrt(p * (1 - p) / of + (z / (2 * of)) ** 2) / (1 + z * z / of),
     )
-    return {"times": times, "of": of, "share": round(p, 4), "interval": [max(0.0, round(centre - half, 4)), round(centre + half, 4)]}
+    interval = [max(0.0, round(centre - half, 4)), round(centre + half, 4)]
+    return {"times": times, "of": of, "share": round(p, 4), "interval": interval}
 
 
 def alarms(units: Any, studies: int) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def lessons(found: Mapping[str, Plain]) -> Iterator[str]:
         f"plain BM25 scores at least as high as the default vectors on {_counted(words, found)}."
     )
     fused = [name for name, one in found.items() if "+" in _pick(one, "fusion") and _decision(one, "fusion") == "better"]
-    yield f"Fusing words and vectors beats the vectors alone beyond chance on {_counted(fused, found)}; elsewhere that is not shown."
+    yield f"Fusing words and vectors beats vectors alone beyond chance on {_counted(fused, found)}; elsewhere it is not shown."
     grain, fitted = (
         [name for name, one in found.items() if _decision(one, factor) == "better"] for factor in ("granularity", "scoring")
     )
