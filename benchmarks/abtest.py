@@ -24,7 +24,18 @@ from rounds import machine
 from units import Units
 from vicino.data.experiment_logs import Interleaved, Log
 from vicino.evaluation.abtest import plan, prefer, read
-from vicino.metrics.experiments import Difference, always_valid, difference, equivalent, mismatch, ratio, team_draft, users_needed
+from vicino.metrics.experiments import (
+    Difference,
+    always_valid,
+    difference,
+    equivalent,
+    mismatch,
+    nearly_normal,
+    permuted_difference,
+    ratio,
+    team_draft,
+    users_needed,
+)
 
 LEVEL, POWER = 0.05, 0.8
 SHOWN, PURCHASE = 20, 0.1  # things that a user sees in the mean; the share who buy
@@ -62,7 +73,11 @@ METRICS: dict[str, tuple[Draw, float]] = {
 
 
 def compared(draw: Draw, random: np.random.Generator, sizes: tuple[int, int], lift: float) -> Difference:
-    return difference(*(ratio(*draw(random, users, gain)) for users, gain in zip(sizes, (0.0, lift), strict=True)))
+    """As `read` compares two groups: by the normal curve, or where that does not hold, by dividing their users anew."""
+    first, second = (draw(random, users, gain) for users, gain in zip(sizes, (0.0, lift), strict=True))
+    if nearly_normal(first, second):
+        return difference(ratio(*first), ratio(*second))
+    return permuted_difference(first, second)
 
 
 def rate(hits: list[bool], promised: float | None = None) -> dict[str, Any]:
@@ -80,7 +95,9 @@ def one_look(name: str, runs: int) -> dict[str, Any]:
     """A metric that is looked at once, at the end: nothing is there, or what was planned for; beside it groups of 9 to 1."""
     draw, lift = METRICS[name]
     random = np.random.default_rng(1)
-    many = [draw(random, 400_000, gain) for gain in (0.0, lift)]
+    many = [
+        draw(np.random.default_rng(0), 4_000_000, gain) for gain in (0.0, lift)
+    ]  # the same users, so that only the gain differs
     sides = [ratio(*each) for each in many]
     effect = sides[1].value - sides[0].value
     users = users_needed((sides[0].spread, sides[1].spread), effect, level=LEVEL, power=POWER)

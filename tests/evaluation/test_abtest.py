@@ -13,6 +13,7 @@ from vicino.cli import main
 from vicino.data.experiment_logs import Log, read_interleaved, read_log
 from vicino.errors import EmptyInput, InputError, UnknownName, UnreadableSource
 from vicino.evaluation.abtest import plan, read
+from vicino.metrics.experiments import permuted_difference
 
 HEAD = ["user_id", "variant", "event", "timestamp", "session", "value", "event_id"]
 
@@ -149,6 +150,23 @@ def test_one_who_spends_much_is_told(tmp_path, rows):
     assert not any("a few users" in note for note in plain.notes if note.startswith("purchase:"))
     (note,) = [note for note in found.notes if "a few users" in note]
     assert note.startswith("value:purchase/user: a few users hold much of it (one has 9")
+
+
+@pytest.mark.parametrize(("lift", "decision"), [(0.0, "the same"), (1.0, "better")])
+def test_heavy_tails_are_decided_by_dividing_users_anew(lift, decision):
+    random = np.random.default_rng(3)
+    group_of = np.repeat([0, 1], [9000, 3000])
+    spent = (random.random(12_000) < 0.1) * random.lognormal(3, 1, 12_000) * np.where(group_of, 1 + lift, 1)
+    buyers = np.flatnonzero(spent)
+    log = Log(("a", "b"), ("buy",), group_of, buyers, np.zeros(len(buyers), int), spent[buyers], None)
+    found = read(log, ["value:buy/user"], margin=1.5, shares=[3, 1])
+    (one,) = found.compared
+    assert any("dividing all users anew" in note for note in found.notes)
+    looked = read(log, ["value:buy/user"], margin=1.5, shares=[3, 1], peek=True, effect=1.0)
+    assert not any("anew" in note for note in looked.notes)
+    assert one.decision == decision
+    split = permuted_difference((spent[:9000], None), (spent[9000:], None))
+    assert (one.difference, one.p) == (split.interval, split.p)
 
 
 # Logs as they come ------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ from vicino.metrics.experiments import (
     difference,
     equivalent,
     mismatch,
+    permuted_difference,
     ratio,
     smallest_effect,
     team_draft,
@@ -176,6 +178,39 @@ def test_a_few_who_hold_much_want_many_users():
     clicked, shown = clicking(np.random.default_rng(1), 5000)
     off = clicked - clicked.sum() / shown.sum() * shown
     assert users_for_normal(clicked, shown) == math.ceil(355 * stats.skew(off) ** 2)
+
+
+def test_dividing_users_anew_is_exact_where_all_divisions_can_be_counted():
+    one, two = [1.0, 5.0, 2.0, 9.0, 0.0], [3.0, 7.0, 30.0]
+    found = permuted_difference((one, None), (two, None), resamples=20_000)
+    every = np.array([*one, *two])
+    divisions = [np.isin(np.arange(8), few) for few in itertools.combinations(range(8), 3)]
+    far = np.array([stats.ttest_ind(every[part], every[~part], equal_var=False).statistic for part in divisions])
+    true = stats.ttest_ind(two, one, equal_var=False).statistic
+    assert found.p == pytest.approx(2 * min((far >= true - 1e-9).mean(), (far <= true + 1e-9).mean()), abs=0.01)
+    low, high = np.quantile(far, [0.025, 0.975], method="inverted_cdf") * found.standard_error
+    assert found.interval.low == pytest.approx(found.interval.mean - high, abs=0.3)
+    assert found.interval.high == pytest.approx(found.interval.mean - low, abs=0.3)
+
+
+def test_dividing_users_anew_agrees_with_the_normal_curve_where_that_holds():
+    random = np.random.default_rng(5)
+    first, second = clicking(random, 3000), clicking(random, 2000, 0.01)
+    plain, anew = difference(ratio(*first), ratio(*second)), permuted_difference(first, second, seed=1)
+    assert anew.interval.mean == plain.interval.mean
+    assert anew.interval[1:] == pytest.approx(plain.interval[1:], abs=0.15 * plain.standard_error)
+    assert anew.p == pytest.approx(plain.p, abs=0.03)
+    assert permuted_difference(first, second, seed=1) == anew
+
+
+def test_dividing_users_anew_raises_no_more_false_alarms_than_it_may_in_a_small_group():
+    random, wrong, normal = np.random.default_rng(6), 0, 0
+    for _ in range(300):
+        first, second = spending(random, 1800), spending(random, 200)
+        wrong += permuted_difference(first, second, resamples=400).p < 0.05
+        normal += difference(ratio(*first), ratio(*second)).p < 0.05
+    assert wrong / 300 < 0.09  # three standard errors over .05
+    assert normal > wrong
 
 
 # Interleaving -----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from vicino.metrics.experiments import (
     difference,
     equivalent,
     mismatch,
+    nearly_normal,
+    permuted_difference,
     ratio,
     smallest_effect,
     users_for_normal,
@@ -35,6 +37,7 @@ __all__ = ["Compared", "Plan", "Preference", "Reading", "plan", "prefer", "read"
 _BROKEN = 0.001  # p of the shares under which a log is not read
 _FEW = 100  # users of a group, under which the normal approximation is not trusted
 _LEVEL = 0.05
+_ANEW = "its groups differ in size and a few users hold much: its interval comes from dividing all users anew, 5,000 times"
 _CONTROLS = ("control", "baseline", "default", "old")
 
 Decision = Literal["better", "worse", "the same", "not told apart"]
@@ -208,17 +211,22 @@ def read(
         broken += f"with p = {p:.1g}: something loses users of one group"
     if broken:
         return Reading(sizes, control, p, peek, level, (), log.notes, broken)
-    pairs = [(metric, name) for metric in metrics for name in log.groups if name != control]
+    pairs = [
+        _Pair(metric, name, _of(log, values[metric], control), _of(log, values[metric], name))
+        for metric in metrics
+        for name in log.groups
+        if name != control
+    ]
     asked = _Asked(level / len(pairs), effect, margin, peek)
-    found = [(_of(log, values[metric], control), _of(log, values[metric], name)) for metric, name in pairs]
-    shown = [asked.interval(*sides) for sides in found]
+    shown = [asked.interval(pair) for pair in pairs]
     compared = tuple(
-        asked.decided(metric, name, sides, interval, p, p < level)
-        for (metric, name), sides, (interval, _), p in zip(pairs, found, shown, holm([p for _, p in shown]), strict=True)
+        asked.decided(pair, interval, p, p < level)
+        for pair, (interval, _), p in zip(pairs, shown, holm([p for _, p in shown]), strict=True)
     )
     notes = (
         *log.notes,
         *(note for metric in metrics if "/" in metric for note in _heavy(metric, values[metric], min(log.sizes))),
+        *(f"{each}: {_ANEW}" for each in dict.fromkeys(pair.metric for pair in pairs if pair.heavy and not peek)),
         *(
             f"{metric}: every user in the log did it: it must hold those too who did not, by another event such as a view"
             for metric in metrics
@@ -229,16 +237,39 @@ def read(
 
 
 def _heavy(metric: str, parts: _Sides, users: int) -> Iterator[str]:
-    """A warning where a few users hold so much of a metric that its interval is not to be trusted."""
+    """A warning where a few users hold so much of a metric that a normal interval is not to be trusted."""
     wanted = users_for_normal(*parts)
     if wanted > users:
         most = float(parts[0].max() / parts[0].sum())
-        yield f"{metric}: a few users hold much of it (one has {most:.1%}); to be exact its interval wants {wanted:,} a group"
+        yield f"{metric}: a few users hold much of it (one has {most:.1%}); a normal interval is exact from {wanted:,} a group"
 
 
-def _of(log: Log, parts: _Sides, group: str) -> Ratio:
+def _of(log: Log, parts: _Sides, group: str) -> _Sides:
     rows = log.group_of == log.groups.index(group)
-    return ratio(parts[0][rows], None if parts[1] is None else parts[1][rows])
+    return parts[0][rows], None if parts[1] is None else parts[1][rows]
+
+
+class _Pair(NamedTuple):
+    """One metric of the control's users and of a group's."""
+
+    metric: str
+    group: str
+    before: _Sides
+    after: _Sides
+
+    @property
+    def ratios(self) -> tuple[Ratio, Ratio]:
+        return ratio(*self.before), ratio(*self.after)
+
+    @property
+    def heavy(self) -> bool:
+        """Whether a few users hold too much of it for a normal interval."""
+        return not nearly_normal(self.before, self.after)
+
+    def difference(self, level: float) -> Difference:
+        if self.heavy:
+            return permuted_difference(self.before, self.after, level=level)
+        return difference(*self.ratios, level=level)
 
 
 @dataclass(frozen=True)
@@ -250,32 +281,33 @@ class _Asked:
     margin: float | None
     peek: bool
 
-    def interval(self, before: Ratio, after: Ratio) -> tuple[Interval, float]:
-        found = difference(before, after, level=1 - self.level)
-        return (found.interval, found.p) if not self.peek else always_valid(found, self.effect or 0, level=1 - self.level)
+    def interval(self, pair: _Pair) -> tuple[Interval, float]:
+        if self.peek:
+            return always_valid(difference(*pair.ratios), self.effect or 0, level=1 - self.level)
+        found = pair.difference(1 - self.level)
+        return found.interval, found.p
 
-    def decided(
-        self, metric: str, group: str, sides: tuple[Ratio, Ratio], interval: Interval, p: float, differs: bool
-    ) -> Compared:
-        before, after = sides
+    def decided(self, pair: _Pair, interval: Interval, p: float, differs: bool) -> Compared:
+        before, after = pair.ratios
         users = before.users + after.users
         about: dict[str, Any] = {"level": self.level, "share": after.users / users}
         spread = (before.spread, after.spread)
         decision: Decision = "not told apart"
         if differs:
             decision = "better" if interval.mean > 0 else "worse"
-        elif self.margin is not None and self._same(difference(before, after), interval, self.margin):
+        elif self.margin is not None and self._same(pair, interval, self.margin):
             decision = "the same"
         wanted = self.effect if self.effect is not None else self.margin
         more = max(0, users_needed(spread, wanted, **about) - users) if wanted else None
         smallest = smallest_effect(spread, users, **about)
-        return Compared(metric, group, before.value, after.value, interval, p, decision, smallest, more)
+        return Compared(pair.metric, pair.group, before.value, after.value, interval, p, decision, smallest, more)
 
-    def _same(self, found: Difference, interval: Interval, margin: float) -> bool:
+    def _same(self, pair: _Pair, interval: Interval, margin: float) -> bool:
         """Two one-sided tests; where one looks early, the interval that holds then lies within the margin."""
-        if self.peek:
-            return -margin < interval.low and interval.high < margin
-        return equivalent(found, margin) < self.level
+        if not (self.peek or pair.heavy):
+            return equivalent(difference(*pair.ratios), margin) < self.level
+        low, high = interval[1:] if self.peek else pair.difference(1 - 2 * self.level).interval[1:]
+        return -margin < low and high < margin
 
 
 # Interleaved ----------------------------------------------------------------------------------------------------------
