@@ -40,7 +40,7 @@ def test_there_are_folders_of_every_format_so_far():
     assert [folder.name for folder in FORMATS] == [f"format-{number}" for number in range(1, artifacts.FORMAT + 1)]
 
 
-@pytest.mark.parametrize("name", ["tfidf", "lsa"])
+@pytest.mark.parametrize("name", ["tfidf", "lsa", "isotropic"])
 def test_encoders_give_the_vectors_they_gave(folder, expected, name):
     encoder = encoders.load(folder / name)
     vectors = encoder.encode(expected["queries"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,16 +27,3 @@ def address(tmp_path_factory, tiny, crossing, serving, keep, documents_of_notes)
     keep(home, "notes", documents_of_notes)
     with serving(home=home, encoders=[tiny], rerankers=[crossing]) as client:
         yield str(client.base_url).rstrip("/")
-
-
-@pytest.fixture(scope="session")
-def wanted() -> Callable[..., None]:
-    """`wanted("openai")`: skip where a package is not installed; fail in CI."""
-
-    def check(*packages: str) -> None:
-        missing = [name for name in packages if importlib.util.find_spec(name) is None]
-        if missing:
-            reason = f"not installed: {', '.join(missing)}: pip install 'vicino[dev]'"
-            pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-
-    return check

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -37,11 +35,9 @@ def phrases() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def sentence_transformers() -> Any:
-    """The peer that vectors must equal; skip where it is not installed, fail in CI."""
-    if importlib.util.find_spec("sentence_transformers") is None:
-        reason = "sentence-transformers is not installed: pip install 'vicino[bench]'"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+def sentence_transformers(wanted) -> Any:
+    """The peer that vectors must equal."""
+    wanted("sentence_transformers")
     import sentence_transformers
 
     return sentence_transformers

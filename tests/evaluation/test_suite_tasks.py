@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -374,9 +373,7 @@ def test_texts_may_be_anomalies(tmp_path):
 # Real data ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif("VICINO_DATA" not in os.environ, reason="VICINO_DATA is not set")
-def test_real_folders_are_read_as_they_are():
-    data = Path(os.environ["VICINO_DATA"])
+def test_real_folders_are_read_as_they_are(shared_data):
     sizes = {
         ("similarity", "stsb"): 1379,
         ("words", "wordsim"): 4674,
@@ -388,7 +385,8 @@ def test_real_folders_are_read_as_they_are():
         ("classes", "20newsgroups"): 7516,
     }
     for (kind, place), size in sizes.items():
-        assert open_task(kind, data / place).size == size, place
-    found = judge(open_task("similarity", data / "stsb"), ["overlap", "tfidf"])
+        folder, *file = place.split("/")
+        assert open_task(kind, shared_data(folder).joinpath(*file)).size == size, place
+    found = judge(open_task("similarity", shared_data("stsb")), ["overlap", "tfidf"])
     assert found.pick == "tfidf"
     assert 0.65 < found["tfidf"].metrics["Spearman"].mean < 0.75

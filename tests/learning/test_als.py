@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-
 import numpy as np
 import pytest
 from scipy.sparse import csr_array, csr_matrix, random_array
@@ -75,10 +72,8 @@ def test_empty_rows_are_zero_and_threads_change_nothing(matrix, solver):
     assert (factorise(matrix, 4, iterations=3, solver=solver, seed=2)[0] != rows).any()
 
 
-def test_it_fits_as_well_as_implicit(matrix):
-    if importlib.util.find_spec("implicit") is None:
-        reason = "implicit is not installed: pip install 'vicino[bench]'"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+def test_it_fits_as_well_as_implicit(matrix, wanted):
+    wanted("implicit")
     from implicit.cpu.als import AlternatingLeastSquares
 
     confidence = csr_matrix(matrix)

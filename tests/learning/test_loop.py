@@ -548,6 +548,7 @@ def two_processes(call: str, **shared: str) -> list[str]:
         told = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", **shared}
         told |= {"RANK": str(rank), "LOCAL_RANK": str(rank)} if "WORLD_SIZE" in shared else {}
         program = f"import runpy; globals().update(runpy.run_path({str(HERE)!r})); rank = {rank}; {call}"
+        program += "; import sys; sys.stdout.flush(); os._exit(0)"  # gloo's threads sometimes abort an interpreter that winds up
         running.append(subprocess.Popen([sys.executable, "-c", program], env=told, stdout=subprocess.PIPE, text=True))
     try:
         printed = [process.communicate(timeout=120)[0] for process in running]

@@ -2,10 +2,8 @@
 
 import json
 import math
-import os
 import re
 from collections import Counter, defaultdict
-from pathlib import Path
 
 import ir_measures
 import numpy as np
@@ -210,11 +208,9 @@ def test_random_runs_agree_with_ir_measures(queries, k):
 
 
 @pytest.fixture(scope="module")
-def cranfield():
+def cranfield(shared_data):
     """A plain TF-IDF run over Cranfield, 100 deep, with its graded judgments."""
-    if "VICINO_DATA" not in os.environ:
-        pytest.skip("VICINO_DATA is not set: no real judgments here")
-    folder = Path(os.environ["VICINO_DATA"]) / "cranfield"
+    folder = shared_data("cranfield")
     postings = defaultdict(dict)
     for line in (folder / "corpus.jsonl").read_text(encoding="utf-8").splitlines():
         document = json.loads(line)

@@ -176,7 +176,8 @@ class Isotropic(Encoder):
         return {"encoder": self._require("inner_").space.id}, self._arrays()
 
     def _arrays(self) -> dict[str, Any]:
-        return self._require("map_")._asdict()  # type: ignore[no-any-return]  # of an Affine
+        learnt: Affine = self._require("map_")
+        return learnt._asdict()
 
     def _restore(self, folder: Path, data: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:  # noqa: ARG002
         from vicino import encoders
