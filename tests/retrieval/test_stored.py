@@ -136,6 +136,16 @@ def test_the_next_process_does_not_read_everything_again(stored, tmp_path, monke
     assert ("key", "title", "text") not in read
 
 
+def test_vectors_that_are_kept_are_indexed_without_their_model(stored, tmp_path):
+    again = Stored(Collection.open(tmp_path, "c"))
+    again.refresh()
+    again.settle()
+    sparse = [model for model in again.collection.models if model["sparse"]]
+    assert len(again.collection.opened) == len(sparse)
+    again.find("tea", 1)
+    assert len(again.collection.opened) == len(again.collection.models)
+
+
 def test_indexes_that_were_damaged_are_made_again(stored, tmp_path):
     before = [(one.document, one.score) for one in stored.find("black tea", 3)]
     for file in (tmp_path / "c" / "kept").rglob("manifest.json"):
@@ -155,6 +165,7 @@ def test_a_model_that_moved_is_refused(tmp_path, need):
     arrays["canaries-0"] = -arrays["canaries-0"]
     object.__setattr__(collection.about, "arrays", arrays)
     collection._opened.clear()
-    with pytest.raises(SpaceMismatch, match=r"no longer gives(.|\n)*vicino ingest PATH --collection c-2"):
-        collection.encoder(0)
+    for ask in (lambda: collection.encoder(0), collection.open_models, lambda: Stored(collection).find("tea", 1)):
+        with pytest.raises(SpaceMismatch, match=r"no longer gives(.|\n)*vicino ingest PATH --collection c-2"):
+            ask()
     assert encoder.space == collection.spaces[0]

@@ -24,6 +24,7 @@ from vicino.server import failures, logs
 from vicino.server.failures import Busy, Refused, body_of, invalid, status_of
 from vicino.server.served import Served
 from vicino.server.settings import Settings
+from vicino.store.collection import Collection
 
 
 def until(what, seconds=30):
@@ -98,6 +99,15 @@ def test_a_model_that_cannot_be_loaded_is_said_and_the_server_is_not_ready(servi
         assert client.get("/ready").json()["failed"] == {"tiny": "its vectors moved"}
         answer = ask(client, "other")
         assert (answer.status_code, answer.json()["error"]["message"]) == (409, "its vectors moved")
+
+
+def test_models_of_collections_are_open_before_the_first_question(serving, home, tiny, monkeypatch):
+    opened = []
+    encoder = Collection.encoder
+    monkeypatch.setattr(Collection, "encoder", lambda self, number: opened.append(self.name) or encoder(self, number))
+    with serving(home=home, encoders=[tiny]) as client:
+        assert set(opened) == {"notes"}
+        assert client.get("/ready").json()["failed"] == {}
 
 
 def test_collections_are_loaded_and_one_that_is_damaged_does_not_hold_up_the_others(serving, home, tiny, keep, documents):

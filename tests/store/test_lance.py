@@ -90,6 +90,20 @@ def test_a_row_is_not_written_again_and_again(
     assert 2000 in fragments(kept)
 
 
+def test_rows_of_large_commits_are_written_once(
+    monkeypatch: pytest.MonkeyPatch, kept: Lance, passages: Passages, drawn: Drawn
+) -> None:
+    monkeypatch.setattr(lance_upkeep, "LARGE", 8)
+    for turn in range(2 * lance_upkeep.FEW):
+        kept.replace(passages(f"d{turn}", 8), drawn(8), tenant="us")
+    assert fragments(kept) == [8] * 2 * lance_upkeep.FEW
+    for turn in range(lance_upkeep.FEW):
+        kept.replace(passages(f"e{turn}", 7), drawn(7), tenant="us")
+    assert sorted(fragments(kept)) == [*[8] * 2 * lance_upkeep.FEW, 7 * lance_upkeep.FEW]
+    kept.maintain(keep_seconds=0)
+    assert fragments(kept) == [15 * lance_upkeep.FEW + 8 * lance_upkeep.FEW]
+
+
 def test_files_of_many_deleted_rows_are_rewritten(kept: Lance, passages: Passages, drawn: Drawn) -> None:
     rows = [row for number in range(100) for row in passages(f"d{number:02}")]
     kept.replace(rows, drawn(100), tenant="us")

@@ -101,11 +101,42 @@ def test_a_key_of_another_document_is_found(
 def test_rows_are_read_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, space: Space, passages: Passages, drawn: Drawn
 ) -> None:
-    """However many commits: each reads what is new, and not all that is there."""
+    """However many commits: each reads what others wrote since, and not all that is there; what it wrote itself never."""
     hashed = []
     hashes = lance_standing._hashes
     monkeypatch.setattr(lance_standing, "_hashes", lambda names: hashed.append(len(names)) or hashes(names))
-    kept = Lance.create(tmp_path / "rows", [space])
+    read = []
+    scanned = lance_standing._read
+    monkeypatch.setattr(lance_standing, "_read", lambda data, parts: read.append(len(parts)) or scanned(data, parts))
+    kept, other = Lance.create(tmp_path / "rows", [space]), Lance.open(tmp_path / "rows")
     for turn in range(14):  # fewer than are merged
         kept.replace([row for n in range(100) for row in passages(f"d{turn}-{n}")], drawn(100), tenant="us")
-    assert sum(hashed) == 14 * 200 + 13 * 200  # the names of each write, and the rows that are there but for the last
+    assert sum(hashed) == 14 * 200 + 14 * 200  # the names of each write, to look for them and to remember them
+    assert not read
+    other.replace(passages("theirs"), drawn(1), tenant="us")
+    assert read == [14]
+    kept.replace(passages("ours"), drawn(1), tenant="us")
+    assert read == [14, 1]
+
+
+@pytest.mark.parametrize("files", [1, 3])
+def test_what_a_process_wrote_itself_is_found(
+    files: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, space: Space, passages: Passages, drawn: Drawn
+) -> None:
+    """In one file, which it does not read for that, or in several, which it does; beside rows that were there."""
+    import lance.fragment
+
+    write = lance.fragment.write_fragments
+    monkeypatch.setattr(lance_standing, "_MANY", 1.0)
+    monkeypatch.setattr(lance.fragment, "write_fragments", lambda *a, **k: write(*a, max_rows_per_file=-(-60 // files), **k))
+    kept = Lance.create(tmp_path / "rows", [space])
+    for revision in "ab":
+        kept.replace([row for n in range(30) for row in passages(f"d{n}", 2, revision=revision)], drawn(60), tenant="us")
+        kept.replace(passages("d7", 3, revision=revision), drawn(3), tenant="us")
+        stored = [name for batch in kept.scan(["document"], tenant=None) for name in batch["document"].to_pylist()]
+        assert sorted(stored) == sorted([*(f"d{n}" for n in range(30) for _ in range(2)), "d7"])
+        for name, count in (("d5", 2), ("d7", 3)):
+            places = kept._standing.places(kept._data, {name})
+            assert places is not None
+            found = kept._data.to_table(["document"], filter=f"_rowid in ({', '.join(map(str, places.tolist()))})")
+            assert found["document"].to_pylist() == [name] * count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from vicino.indexes.planned import Planned
 from vicino.retrieval import tracing
 from vicino.retrieval.base import Passages, Retriever
 from vicino.spaces import Canaries, Space, fingerprint, require_same
+from vicino.vectors import Similarity
 
 __all__ = ["Dense"]
 
@@ -53,10 +54,13 @@ class Dense(Retriever):
     index_: Index | None = None
     plan_: Plan | None = None  # a collection's choice, in place of `index`
     asked_: Any = None  # (q, dim) questions that its recall is measured with
+    opens_: Callable[[], Encoder] | None = None  # a collection's: the model of `space_`, whose dense vectors it holds
 
     @cached_property
     def encoder_(self) -> Encoder:
-        """The encoder, opened when first needed."""
+        """The encoder, opened when first needed: where a collection holds the vectors, with the first question."""
+        if self.opens_ is not None:
+            return self.opens_()
         return encoders.make(self.encoder, **(self.encoder_params or {}))
 
     @property
@@ -128,8 +132,16 @@ class Dense(Retriever):
         """Whether any text may be encoded; vectors that are looked up by id cannot move, and need no warming."""
         return "text" in self.encoder_.accepts
 
+    @property
+    def _sparse(self) -> bool:
+        return self.opens_ is None and self.encoder_.sparse
+
+    @property
+    def _similarity(self) -> Similarity:
+        return self.encoder_.similarity if self.opens_ is None else self.space_.similarity
+
     def _new_index(self) -> Index:
-        params = {"similarity": self.encoder_.similarity, **(self.index_params or {})}
+        params = {"similarity": self._similarity, **(self.index_params or {})}
         return cast(Index, indexes.INDEXES[self.index].of(**params))
 
     def _indexed(self, vectors: Any, ids: Sequence[str]) -> Index:
@@ -160,7 +172,7 @@ class Dense(Retriever):
 
     def _vectors_of(self, added: AbstractSet[str], passages: Passages) -> tuple[list[str], Any]:
         """Dense vectors the collection holds; sparse ones are made again, as cheaply as words are read."""
-        if not self.encoder_.sparse:
+        if not self._sparse:
             return passages.vectors(added, self.space_)
         documents = list(passages.documents(added))
         return [document.id for document in documents], self.encoder_.encode_document(documents)
@@ -170,7 +182,7 @@ class Dense(Retriever):
         """Whether the index took more than reading the vectors; to find that none has the recall took it too."""
         index = self._require_index()
         in_vain = isinstance(index, Planned) and self.plan_ is not None and index.worth > self.plan_.worth
-        return self.encoder_.sparse or index.costly or in_vain
+        return self._sparse or index.costly or in_vain
 
     def _index_made(self) -> list[Any]:
         plan = [] if self.plan_ is None else [self.plan_.to_json()]

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -129,7 +130,7 @@ class Stored:
         for key in removed:
             del self._places[key]
         if self._version < 0:
-            self._open_models()
+            self._lend_models()
             self._resume()
             self._unkept = self.retriever.follow(self._places.keys(), passages)
         else:
@@ -302,11 +303,15 @@ class Stored:
 
     # Keeping up -----------------------------------------------------------------------------------------------------
 
-    def _open_models(self) -> None:
-        """Give each encoder of the recipe the collection's own."""
+    def _lend_models(self) -> None:
+        """Give each encoder of the recipe the collection's own; vectors that are kept are indexed without opening any."""
         plans = chosen.read(self.collection)
         for number, leaf in enumerate(self.dense):
-            leaf.encoder_, leaf.space_ = self.collection.encoder(number), self.collection.spaces[number]
+            leaf.space_ = self.collection.spaces[number]
+            if self.collection.models[number]["sparse"]:
+                leaf.encoder_ = self.collection.encoder(number)
+            else:
+                leaf.opens_ = partial(self.collection.encoder, number)
             if leaf.space_.id in plans:
                 leaf.plan_, leaf.asked_ = plans[leaf.space_.id].plan, plans[leaf.space_.id].queries
 
@@ -328,7 +333,7 @@ class Stored:
         except (ArtifactError, OSError) as error:
             log.warning("indexing again what was lost: %s", error)
             self.retriever = self._unbuilt()
-            self._open_models()
+            self._lend_models()
 
     def keep(self) -> None:
         """So that the next process need not index again; a folder that cannot be written costs only time."""

@@ -116,6 +116,7 @@ class Served:
     def _load_collection(self, name: str) -> None:
         with self.stored(name, "") as stored:
             stored.refresh()
+            stored.collection.open_models()
 
     def ready(self) -> Mapping[str, Any]:
         """Whether all is loaded: `waiting` names what is not, `failed` what could not be and why.

@@ -215,6 +215,11 @@ class Collection:
         """What a model computes with, where it was needed so far; empty where not."""
         return self._opened[number].arithmetic if number in self._opened else ""
 
+    def open_models(self) -> None:
+        """Open what the first question would wait for. Raises as `encoder`."""
+        for number in range(len(self.models)):
+            self.encoder(number)
+
     @property
     def opened(self) -> list[Encoder]:
         """The models that were needed so far."""

@@ -166,7 +166,9 @@ class Lance(Store):
                 data = latest(data)
                 about_of(data.schema, self._folder).require_vectors(spaces, self._folder)
                 if used(rows, kinds_of(data.schema)) == columns:  # no other process made room in one of them meanwhile
-                    return commit(data, self._standing.find(data, rows, tenant), files)
+                    data = commit(data, self._standing.find(data, rows, tenant), files)
+                    self._standing.wrote(data, rows)
+                    return data
         raise ArtifactError(f"cannot write {self._folder}: its columns keep changing", mend="run the command again")
 
     def delete(self, where: Filter, *, tenant: str | None) -> Removed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +32,23 @@ def with_metadata(table: pa.Table, rows: Sequence[Row], kinds: Mapping[str, Kind
     """A table with the metadata of its rows, which is known to fit: as JSON, and in columns."""
     import pyarrow as pa
 
-    write = json.JSONEncoder(ensure_ascii=False).encode
-    written = [write(dict(row.metadata)) for row in rows]
-    table = table.append_column("metadata", pa.array(written, pa.large_string()))
+    table = table.append_column("metadata", pa.array(_written([row.metadata for row in rows]), pa.large_string()))
     for name, kind in kinds.items():
         values = [row.metadata.get(name) for row in rows]
         if kind == "number":
             values = [None if value is None else value + 0.0 for value in values]  # -0.0 becomes 0.0: Arrow tells them apart
         table = table.append_column(physical(name, kind), pa.array(values, types_of()[kind]))
     return table
+
+
+def _written(metadata: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each as JSON. To write all at once is four times as fast, and they come apart at characters that JSON itself escapes."""
+    text = json.JSONEncoder(ensure_ascii=False, separators=("\n", "\t"), default=dict).encode(metadata)
+    apart = text[2:-2].replace("}\n{", "\r").replace("\n", ", ").replace("\t", ": ").split("\r")
+    if len(apart) == len(metadata):
+        return [f"{{{inside}}}" for inside in apart]
+    write = json.JSONEncoder(ensure_ascii=False, default=dict).encode  # lists of objects came apart too
+    return [write(each) for each in metadata]
 
 
 def with_vectors(table: pa.Table, vectors: Mapping[Space, NDArray[np.float32]]) -> pa.Table:

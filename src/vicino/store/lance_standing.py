@@ -44,9 +44,10 @@ class Standing:
 
         The caller holds the lock of the writers.
         """
-        own, taken = {(tenant, row.source, row.document) for row in rows}, {row.key for row in rows}
+        own, taken = set[tuple[str, str, str]](), {row.key for row in rows}
         found: list[int] = []
         for batch in self._near(data, {row.document for row in rows}, taken):
+            own = own or {(tenant, row.source, row.document) for row in rows}
             for row in batch.to_pylist():
                 if (row["tenant"], row["source"], row["document"]) in own:
                     found.append(row["_rowaddr"])
@@ -85,8 +86,11 @@ class Standing:
         wanted = np.unique(_hashes(names))
         found = [np.empty(0, dtype=np.uint64)]
         for hashes, addresses in runs:
-            begin, end = np.searchsorted(hashes, wanted, "left"), np.searchsorted(hashes, wanted, "right")
-            found += [addresses[begin[at] : end[at]] for at in np.flatnonzero(end > begin)]
+            if len(hashes):
+                first = np.searchsorted(hashes, wanted)
+                there = hashes.take(first, mode="clip") == wanted
+                ends = np.searchsorted(hashes, wanted[there], "right")
+                found += [addresses[begin:end] for begin, end in zip(first[there], ends, strict=True)]
         return np.unique(np.concatenate(found))
 
     def _catch_up(self, data: LanceDataset) -> None:
@@ -98,12 +102,28 @@ class Standing:
             self._runs = [(run[0][mask], run[1][mask]) for run, mask in zip(self._runs, kept, strict=True)]
         fresh = [fragment for number, fragment in fragments.items() if number not in self._read]
         if fresh:
-            self._runs.append(_read(data, fresh))
-            while len(self._runs) > 1 and 2 * len(self._runs[-1][0]) >= len(
-                self._runs[-2][0]
-            ):  # few runs, each row merged seldom
-                self._runs.append(_sorted([self._runs.pop(), self._runs.pop()]))
+            self._add(_read(data, fresh))
         self._read = set(fragments)
+
+    def wrote(self, data: LanceDataset, rows: Sequence[Row]) -> None:
+        """Remember the rows of a commit that stands, in the order in which they were written: they need not be read.
+
+        The caller holds the lock of the writers. Rows in more than one file are read with the next write.
+        """
+        last = max(data.get_fragments(), key=lambda fragment: fragment.fragment_id)
+        if last.metadata.physical_rows != len(rows) or data.count_rows() > MOST:
+            return
+        addresses = (np.uint64(last.fragment_id) << np.uint64(32)) + np.arange(len(rows), dtype=np.uint64)
+        names = [row.key for row in rows], [row.document for row in rows]
+        with self._alone:
+            if last.fragment_id not in self._read:
+                self._add(_sorted([(_hashes(each), addresses) for each in names]))
+                self._read.add(last.fragment_id)
+
+    def _add(self, run: Run) -> None:
+        self._runs.append(run)
+        while len(self._runs) > 1 and 2 * len(self._runs[-1][0]) >= len(self._runs[-2][0]):  # few runs, each row merged seldom
+            self._runs.append(_sorted([self._runs.pop(), self._runs.pop()]))
 
 
 def _read(data: LanceDataset, fragments: Sequence[LanceFragment]) -> Run:

@@ -19,6 +19,7 @@ __all__ = ["clean", "compact", "due"]
 
 FULL_ROWS: Final = 32_768  # a file with so many rows is full
 FULL_BYTES: Final = 256 << 20  # likewise, for long passages
+LARGE: Final = FULL_ROWS // 4  # rows of a file that only `maintain` merges: else large commits are all written twice
 FEW: Final = 16  # files of a size that are worth merging, or versions worth freeing
 OFTEN: Final = 64  # versions
 MANY_DELETED: Final = 0.2  # of the rows of a file
@@ -39,7 +40,7 @@ def _crowd(parts: Sequence[FragmentMetadata]) -> list[FragmentMetadata]:
     So a row is written a few times, and not with every few rows that come after it. Smaller files stand between larger ones,
     and Lance merges neighbours only.
     """
-    sizes = {part.id: (part.num_rows.bit_length() - 1) // 4 for part in parts if not _full(part)}
+    sizes = {part.id: (part.num_rows.bit_length() - 1) // 4 for part in parts if part.num_rows < LARGE and not _full(part)}
     largest = max((size for size, n in Counter(sizes.values()).items() if n >= FEW), default=None)
     return [part for part in parts if largest is not None and sizes.get(part.id, largest + 1) <= largest]
 

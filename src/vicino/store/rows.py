@@ -6,7 +6,9 @@ other numbers by a second column (`number_year`) that takes the place of the fir
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -152,6 +154,8 @@ def _can_be_named(name: str) -> bool:
 
 def missing(rows: Sequence[Row], kinds: Mapping[str, Kind]) -> dict[str, Kind]:
     """The metadata columns that these rows need and a table with `kinds` lacks. Raises InputError that names the row."""
+    if _are_known(rows, kinds):
+        return {}
     grown = dict(kinds)
     for place, row in enumerate(rows):
         reason = misfit(row.metadata, grown)
@@ -162,6 +166,38 @@ def missing(rows: Sequence[Row], kinds: Mapping[str, Kind]) -> dict[str, Kind]:
         if not row.metadata.keys() <= grown.keys() or "integer" in grown.values():  # which may become a number
             grown |= new_columns(row.metadata, grown)
     return {name: kind for name, kind in grown.items() if kinds.get(name) != kind}
+
+
+def _are_known(rows: Sequence[Row], kinds: Mapping[str, Kind]) -> bool:
+    """Whether it is seen at once, column by column, that all metadata fits and needs no new column: nearly all does."""
+    every = [row.metadata for row in rows]
+    names: set[str] = set().union(*every)
+    if len(kinds) > MOST_COLUMNS or not names <= kinds.keys():
+        return False
+    return all(_is_of([metadata.get(name) for metadata in every], kinds[name]) for name in names)
+
+
+def _is_of(values: Sequence[Any], kind: Kind) -> bool:
+    """Whether a column of this kind surely holds these values."""
+    there: list[Any] = [value for value in values if value is not None]
+    if kind == "texts" and set(map(type, there)) <= {list}:
+        there, kind = list(itertools.chain.from_iterable(there)), "text"
+    types = set(map(type, there))
+    if kind == "text":
+        return types <= {str} and _is_unicode("".join(there))
+    if kind == "integer":
+        return types <= {int} and all(-(2**63) <= value < 2**63 for value in there)
+    if kind == "number":
+        return types <= {float} and all(map(math.isfinite, there))
+    return kind == "flag" and types <= {bool}
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
 
 
 # Rows -----------------------------------------------------------------------------------------------------------------
