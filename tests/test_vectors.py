@@ -61,6 +61,11 @@ def test_the_first_row_that_is_not_finite_is_named(bad):
         as_vectors(values)
 
 
+def test_numbers_whose_squares_are_no_float32_are_finite_all_the_same():
+    values = np.array([[1e30, -1e30], [3e38, 3e38]], dtype=np.float32)
+    np.testing.assert_array_equal(as_vectors(values), values)
+
+
 def test_another_width_is_named():
     with pytest.raises(DimensionMismatch, match="3 dimensions where 2 are needed"):
         as_vectors(np.zeros((1, 3)), dim=2)
@@ -72,6 +77,13 @@ def test_another_width_is_named():
 def test_normalise_by_hand():
     assert normalise([[3, 4], [0, 0], [-5, 0]]).tolist() == [[np.float32(0.6), np.float32(0.8)], [0, 0], [-1, 0]]
     assert normalise([3.0, 4.0]).tolist() == [np.float32(0.6), np.float32(0.8)]
+
+
+def test_a_row_is_normalised_alike_alone_and_among_others():
+    values = np.random.default_rng(0).standard_normal((9, 101)).astype(np.float32)
+    values[4] = 0
+    np.testing.assert_array_equal(normalise(values), np.concatenate([normalise(row[None]) for row in values]))
+    np.testing.assert_array_equal(normalise(values), np.stack([normalise(row) for row in values]))
 
 
 @given(matrices(st.integers(0, 6), 3))

@@ -102,9 +102,8 @@ def as_vectors(values: ArrayLike, *, dim: int | None = None) -> Float32:
             f"vectors of {array.shape[1]} dimensions where {dim} are needed",
             mend="encode both sides with the same model",
         )
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = float(np.add.reduce(array, axis=None))  # one number tells of most arrays that all of theirs are finite
-    if not math.isfinite(total) and len(bad := np.flatnonzero(~np.isfinite(array).all(axis=1))):
+    squares = float(np.vdot(array, array))  # one number tells of most arrays that all of theirs are finite
+    if not math.isfinite(squares) and len(bad := np.flatnonzero(~np.isfinite(array).all(axis=1))):
         raise InvalidVectors(
             f"{len(bad)} of {len(array)} vectors hold NaN or infinite numbers (first: row {bad[0]})",
             mend="look at the items of these rows, then encode them again",
@@ -115,8 +114,9 @@ def as_vectors(values: ArrayLike, *, dim: int | None = None) -> Float32:
 def normalise(vectors: ArrayLike) -> Float32:
     """Rows divided by their Euclidean length; zero rows stay zero. (n, d) -> (n, d) float32."""
     array = np.asarray(vectors, dtype=np.float32)
-    lengths: Float32 = np.sqrt(np.add.reduce(array * array, axis=-1, keepdims=True))
-    lengths[lengths == 0] = 1
+    lengths: Float32 = np.sqrt(np.vecdot(array, array)[..., None])
+    if np.count_nonzero(lengths) < lengths.size:
+        lengths[lengths == 0] = 1
     return array / lengths
 
 

@@ -85,3 +85,11 @@ def test_hits_from_rows():
     assert found.ids.tolist() == [["y", "x", None], ["x", None, None]]
     assert found.scores.tolist() == [[2, 1, -np.inf], [3, -np.inf, -np.inf]]
     assert not found.complete
+
+
+def test_hits_from_rows_know_whether_they_are_complete():
+    names, scores = np.array(["x", "y"], dtype=object), np.zeros((2, 2), dtype=np.float32)
+    assert Hits.of_rows(names, np.array([[1, 0], [0, 1]]), scores, complete=None).complete
+    assert not Hits.of_rows(names, np.array([[1, 0], [0, -1]]), scores, complete=None).complete
+    assert Hits.of_rows(names, np.array([[1, 0], [0, -1]]), scores).complete
+    assert Hits.of_rows(names, np.empty((0, 2), dtype=np.int64), scores[:0], complete=None).complete

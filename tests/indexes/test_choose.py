@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -139,6 +142,22 @@ def test_what_cannot_be_tried_says_so(vectors, times, monkeypatch):
     choice = choose(vectors, recall=0.9, families=["hnsw", "exact"])
     assert choice.plan.index == "exact"
     assert "vicino[store]" in choice.trials[0].note
+
+
+@pytest.mark.parametrize(("family", "package", "extra"), [("quantised-graph", "rabitqlib", "fast"), ("diskann", "zvec", "zvec")])
+def test_a_library_that_is_not_there_is_left_out(vectors, times, monkeypatch, family, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    choice = choose(vectors, recall=0.9, families=[family, "exact"])
+    assert choice.plan.index == "exact"
+    assert f"vicino[{extra}]" in choice.trials[0].note
+
+
+def test_one_that_has_no_room_for_its_files_is_left_out(vectors, times, need, monkeypatch):
+    need(INDEXES.entry("diskann"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    choice = choose(vectors, recall=0.9, families=["diskann", "exact"])
+    assert choice.plan.index == "exact"
+    assert "0 MB are free" in choice.trials[0].note
 
 
 def test_bad_input_is_named(vectors):

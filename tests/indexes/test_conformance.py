@@ -26,7 +26,7 @@ from vicino.indexes import INDEXES, Index
 N, DIM, QUERIES = 2000, 32, 50
 SIMILARITIES = ("cosine", "dot", "euclidean")
 # Normal random vectors are the hardest there are: nothing in them is near. These find so much of them with their default effort.
-ROUGH = {"ivf-pq": 0.5, "quantised-graph": 0.5, "binary": 0.5, "disk": 0.5}
+ROUGH = {"ivf-pq": 0.5, "quantised-graph": 0.5, "binary": 0.5, "disk": 0.5, "diskann": 0.8}
 
 
 @pytest.fixture(scope="module", params=list(INDEXES))

@@ -74,6 +74,18 @@ def test_a_graph_that_cannot_be_read_is_damage(HNSW, tmp_path):
         indexes.load(folder)
 
 
+def test_what_one_search_was_told_is_not_told_to_another(HNSW, vectors):
+    """FAISS's parameters are kept by their effort: what was removed of one index is there in the other."""
+    whole, less = HNSW().build(vectors), HNSW().build(vectors)
+    gone = {str(row) for row in range(100)}
+    less.remove(gone)
+    before = {effort: whole.search(vectors[:100], 5, effort=effort).ids.tolist() for effort in (80, 40)}
+    for effort, expected in [*before.items()] * 2:
+        assert not set(less.search(vectors[:100], 5, effort=effort).ids.ravel()) & gone
+        assert whole.search(vectors[:100], 5, effort=effort).ids.tolist() == expected
+        assert {name for row in expected for name in row} & gone
+
+
 @pytest.mark.parametrize("params", [{"m": 0}, {"m": 1}, {"m": -1}, {"ef_construction": 0}])
 def test_parameters_that_would_end_the_process_are_named(HNSW, vectors, params):
     with pytest.raises(InputError, match="cannot be"):

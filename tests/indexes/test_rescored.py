@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from vicino.errors import ArtifactCorrupt, ArtifactTooNew, DimensionMismatch, In
 from vicino.indexes import INDEXES, foreign
 from vicino.indexes.exact import Exact
 from vicino.indexes.kept import Kept
+from vicino.indexes.kept_kernels import unit
 
 CODED = ("int8", "binary", "truncated", "ivf-pq", "quantised-graph")
 SIMILARITIES = ("cosine", "dot", "euclidean")
@@ -164,10 +167,44 @@ def test_a_dimension_of_one_value_and_far_ones_survive_int8():
     np.testing.assert_allclose(scores, 0, atol=0.1)
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_candidates_in_any_order_and_with_gaps_give_the_same(precision, vectors, queries):
+    """Rows are asked for ahead of time, unless they come in order: neither may change what is found, nor reach beyond."""
+    kept = Kept.of(vectors, "euclidean", precision)
+    ahead = np.tile(np.concatenate([[N - 1, -1, 0], np.arange(1, 30), [-1, -1]]), (len(queries), 1))
+    mixed = np.random.default_rng(4).permuted(ahead, axis=1)
+    for count in (1, 2, 3, ahead.shape[1]):
+        given, turned = ahead[:, :count], ahead[:, :count][:, ::-1]
+        np.testing.assert_array_equal(kept.nearest(queries, given, 5), kept.nearest(queries, np.ascontiguousarray(turned), 5))
+    np.testing.assert_array_equal(kept.nearest(queries, ahead, 5), kept.nearest(queries, mixed, 5))
+
+
+def test_unit_rows_are_those_of_plain_arithmetic(vectors):
+    some = np.concatenate([vectors[:100], np.zeros((1, DIM), dtype=np.float32)])
+    some.flags.writeable = False
+    lengths = np.linalg.norm(some.astype(np.float64), axis=1, keepdims=True)
+    made = unit(some)
+    np.testing.assert_allclose(made, some / np.where(lengths, lengths, 1), rtol=1e-6)
+    assert made.dtype == np.float32
+    np.testing.assert_array_equal(made, np.concatenate([unit(row[None]) for row in some]))
+
+
+def test_one_query_a_call_in_many_threads_finds_what_one_call_finds(family, vectors, queries):
+    index = family().build(vectors)
+    efforts = [None, 20, 100]
+    together = [index.search(queries, effort=effort) for effort in efforts]
+    with ThreadPoolExecutor(4) as pool:
+        for effort, all_ in zip(efforts, together, strict=True):
+            alone = list(pool.map(lambda row, effort=effort: index.search(queries[row : row + 1], effort=effort), range(50)))
+            scores = np.concatenate([each.scores for each in alone])
+            assert np.isclose(scores, all_.scores, atol=1e-4).mean() >= 0.99  # of candidates as good one or the other is taken
+            assert (np.concatenate([each.ids for each in alone]) == all_.ids).mean() >= 0.99
+
+
 # Files of other versions --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["ivf-pq", "quantised-graph"])
+@pytest.mark.parametrize("name", ["ivf-pq", "quantised-graph", "diskann"])
 def test_the_librarys_version_is_kept_and_looked_at(name, vectors, need, tmp_path, monkeypatch):
     need(INDEXES.entry(name))
     family = INDEXES[name]

@@ -87,18 +87,27 @@ class Hits:
             )
 
     @classmethod
-    def of_rows(cls, names: NDArray[np.object_], rows: NDArray[np.int64], scores: NDArray[np.float32], **more: Any) -> Hits:
-        """From places in `names`, -1 for none.
+    def of_rows(
+        cls,
+        names: NDArray[np.object_],
+        rows: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        complete: bool | None = True,
+        **more: Any,
+    ) -> Hits:
+        """From places in `names`, -1 for none. `complete` None: where there is none of those.
 
         >>> names = np.array(["x", "y"], dtype=object)
         >>> Hits.of_rows(names, np.array([[1, -1]]), np.array([[0.5, 0.0]], dtype=np.float32)).top()
         [('y', 0.5)]
         """
-        ids, nobody = names[rows], rows < 0
-        if nobody.any():
+        ids = names[rows]
+        lacking = rows.size > 0 and rows.item(rows.argmin()) < 0
+        if lacking:
+            nobody = rows < 0
             ids[nobody] = None
             scores = np.where(nobody, -np.inf, scores)
-        return cls(ids, np.asarray(scores, dtype=np.float32), **more)
+        return cls(ids, np.asarray(scores, dtype=np.float32), not lacking if complete is None else complete, **more)
 
     def __len__(self) -> int:
         return len(self.ids)

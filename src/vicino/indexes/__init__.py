@@ -23,6 +23,7 @@ INDEXES = Catalog(
         "binary": Entry("vicino.indexes.binary:Binary", "a scan over one bit a dimension, rescored", "store"),
         "truncated": Entry("vicino.indexes.truncated:Truncated", "a scan over the first principal axes, rescored"),
         "disk": Entry("vicino.indexes.disk:Disk", "Lance's IVF-PQ in files; the vectors stay there", "store"),
+        "diskann": Entry("vicino.indexes.diskann:DiskANN", "zvec's DiskANN in files (Subramanya et al. 2019)", "zvec"),
         "planned": Entry("vicino.indexes.planned:Planned", "an index, with newer rows beside it", "store"),
     },
 )

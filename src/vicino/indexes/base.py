@@ -118,7 +118,7 @@ class Index(Parameterised, ABC):
             nothing = np.empty((checked.shape[0], 0))
             return Hits(nothing.astype(object), nothing.astype(np.float32), how="nothing is there")
         found, scores, how = self._answer(checked, k, rows, effort)
-        return Hits.of_rows(held, found, scores, complete=bool((found >= 0).all()), how=how)
+        return Hits.of_rows(held, found, scores, complete=None, how=how)
 
     def _answer(
         self, queries: Any, k: int, allow: NDArray[np.int64] | None, effort: int | None

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from vicino import progress
 from vicino.catalog import call
-from vicino.errors import EmptyInput, InputError, MissingExtra
+from vicino.errors import ArtifactError, EmptyInput, InputError, MissingExtra
 from vicino.indexes import INDEXES
 from vicino.indexes.base import Index
 from vicino.indexes.exact import Exact
@@ -204,7 +204,7 @@ def _try(plans: Sequence[Plan], vectors: Float32, questions: Float32, similarity
             found, trial = _try_one(plan, judge, quarter, similarity, total)
         except MissingExtra as error:
             found, trial = plan, Trial(_name(plan), 0, total, note=f"not installed: {error.mend}")
-        except InputError as error:
+        except (ArtifactError, InputError) as error:  # no room for its files; vectors that are not for it
             found, trial = plan, Trial(_name(plan), 0, total, note=error.what)
         tried.append((found, trial))
     return tried
@@ -339,7 +339,13 @@ def _bare(plan: Plan, vectors: Float32, similarity: str) -> tuple[Index, float]:
     """The family itself over `vectors`, and the seconds that it took."""
     index: Index = INDEXES[plan.index].of(**{"similarity": similarity, **plan.params})
     began = time.perf_counter()
-    index.build(vectors)
+    try:
+        index.build(vectors)
+    except ModuleNotFoundError as error:  # libraries are imported where they are used
+        extra = INDEXES.entry(plan.index).extra
+        if extra is None:
+            raise
+        raise MissingExtra.named(extra, needed_by=f"{plan.index} indexes") from error
     return index, time.perf_counter() - began
 
 

@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 from vicino import artifacts
 from vicino.errors import ArtifactCorrupt, InputError
 from vicino.indexes.base import Index
-from vicino.indexes.exact import Exact
+from vicino.indexes.on_disk import BLOCK, among, digests
 from vicino.vectors import top_k
 
 __all__ = ["Disk"]
 
 _AT_LEAST = 1000  # vectors; fewer are compared one by one
 _SAMPLE = 1 << 16  # vectors to learn codebooks from
-_BLOCK = 1 << 14  # rows read or written at a time
 _TABLE = "table"
 
 
@@ -92,8 +91,8 @@ class Disk(Index):
         kind = pa.list_(pa.float32(), width)
 
         def batches() -> Iterator[pa.RecordBatch]:
-            for begin in range(0, n, _BLOCK):
-                rows = some[begin : begin + _BLOCK]
+            for begin in range(0, n, BLOCK):
+                rows = some[begin : begin + BLOCK]
                 block = _padded(vectors[rows], width)
                 yield pa.record_batch(
                     [pa.array(rows), pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), type=kind)], schema
@@ -194,26 +193,19 @@ class Disk(Index):
         return 1 - distances if self.similarity == "dot" else 1 - distances / np.float32(2)
 
     def _among(self, queries: NDArray[np.float32], k: int, allow: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Exact over these rows, read block by block."""
-        exact = Exact(similarity="dot" if self.similarity == "cosine" else self.similarity)
-        rows = np.empty((len(queries), 0), dtype=np.int64)
-        scores = np.empty((len(queries), 0), dtype=np.float32)
+        """Exact over these rows."""
         zero = np.intersect1d(allow, self.zero_)
-        allow = np.setdiff1d(allow, zero)
-        for begin in range(0, len(allow), _BLOCK):
-            block = allow[begin : begin + _BLOCK]
-            places = block - np.searchsorted(self.zero_, block)
-            taken = self._read(self.table_.take, indices=places, columns=["vector"])
-            column = taken["vector"].combine_chunks()
-            exact.vectors_ = column.flatten().to_numpy().reshape(len(block), -1)[:, : queries.shape[1]]
-            near, near_scores = exact._search(queries, k, None, None)
-            rows = np.concatenate([rows, block[near]], axis=1)
-            best, scores = top_k(np.concatenate([scores, near_scores], axis=1), k)
-            rows = np.take_along_axis(rows, best, axis=1)
+        rows, scores = among(queries, k, np.setdiff1d(allow, zero), self.similarity, self._vectors)
         return self._with_zeros(rows, scores, zero, k)
 
+    def _vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        places = rows - np.searchsorted(self.zero_, rows)
+        taken = self._read(self.table_.take, indices=places, columns=["vector"])
+        flat: NDArray[np.float32] = taken["vector"].combine_chunks().flatten().to_numpy()
+        return flat.reshape(len(rows), -1)[:, : self.dim_]
+
     def manifest(self) -> dict[str, Any]:
-        files = {} if self.ids_ is None else {"files": _digests(self.path_)}
+        files = {} if self.ids_ is None else {"files": digests(self.path_)}
         return super().manifest() | files
 
     def save(self, path: str | PathLike[str]) -> Path:
@@ -224,7 +216,7 @@ class Disk(Index):
     @classmethod
     def _from_artifact(cls, saved: artifacts.Artifact) -> Self:
         folder = saved.path / _TABLE
-        if _digests(folder) != saved.data.get("files"):
+        if digests(folder) != saved.data.get("files"):
             raise ArtifactCorrupt(f"{folder} is not what was written (a file differs)", mend="build the index again")
         index = cls(**saved.data["params"])
         index.ids_, index.dim_ = np.array(saved.arrays["ids"], dtype=object), int(saved.data["dim"])
@@ -256,9 +248,3 @@ def _sample(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     if len(rows) <= most:
         return rows
     return rows[np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False))]
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file, by its path in the folder."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return {file.relative_to(folder).as_posix(): artifacts.file_digest(file) for file in files}

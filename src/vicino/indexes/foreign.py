@@ -10,7 +10,7 @@ from vicino import artifacts
 from vicino.errors import ArtifactCorrupt, ArtifactTooNew
 from vicino.indexes.rescored import Rescored
 
-__all__ = ["Foreign"]
+__all__ = ["Foreign", "require_readable", "written_by"]
 
 
 class Foreign(Rescored):
@@ -20,23 +20,33 @@ class Foreign(Rescored):
     steady: ClassVar[bool]
 
     def manifest(self) -> dict[str, Any]:
-        return super().manifest() | {"library": {self.package: version(self.package)}}
+        return super().manifest() | written_by(self.package)
 
     @classmethod
     def _from_artifact(cls, saved: artifacts.Artifact) -> Self:
-        written = str(saved.data.get("library", {}).get(cls.package, ""))
-        here = version(cls.package)
-        if _release(written) > _release(here):
-            raise ArtifactTooNew(
-                f"{saved.path} was written by {cls.package} {written}; {here} is installed",
-                mend=f"pip install --upgrade {cls.package}, or build the index again",
-            )
-        if not cls.steady and _release(written) != _release(here):
-            raise ArtifactCorrupt(
-                f"{saved.path} was written by {cls.package} {written or '(no version)'}, whose files {here} may misread",
-                mend="build the index again",
-            )
+        require_readable(saved, cls.package, steady=cls.steady)
         return super()._from_artifact(saved)
+
+
+def written_by(package: str) -> dict[str, Any]:
+    """What the manifest says of the library."""
+    return {"library": {package: version(package)}}
+
+
+def require_readable(saved: artifacts.Artifact, package: str, *, steady: bool) -> None:
+    """Raise ArtifactTooNew or ArtifactCorrupt where the version that is installed may misread what is saved."""
+    written = str(saved.data.get("library", {}).get(package, ""))
+    here = version(package)
+    if _release(written) > _release(here):
+        raise ArtifactTooNew(
+            f"{saved.path} was written by {package} {written}; {here} is installed",
+            mend=f"pip install --upgrade {package}, or build the index again",
+        )
+    if not steady and _release(written) != _release(here):
+        raise ArtifactCorrupt(
+            f"{saved.path} was written by {package} {written or '(no version)'}, whose files {here} may misread",
+            mend="build the index again",
+        )
 
 
 def _release(text: str) -> tuple[int, ...]:

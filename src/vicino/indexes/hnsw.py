@@ -7,6 +7,7 @@ graphs". A restricted search (`allow`) is done exactly over the allowed rows: a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -79,18 +80,23 @@ class HNSW(Index):
     def _search(
         self, queries: NDArray[np.float32], k: int, allow: NDArray[np.int64] | None, effort: int | None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        import faiss
-
         if allow is not None:
             exact = Exact(similarity="dot" if self.similarity == "cosine" else self.similarity)
             exact.vectors_ = self._vectors()
             return exact._search(queries, k, allow, None)
         ef = max(k, self.ef_search if effort is None else effort)
-        there = None if self.there_ is None else faiss.IDSelectorBitmap(self.there_)
-        scores, rows = self.graph_.search(queries, k, params=faiss.SearchParametersHNSW(efSearch=ef, sel=there))
+        scores, rows = self.graph_.search(queries, k, params=self._walking(ef))
         if self.similarity == "euclidean":
             scores = -np.sqrt(np.maximum(scores, 0))
         return rows, scores
+
+    def _walking(self, ef: int) -> Any:
+        """How FAISS is to search: past what was removed."""
+        import faiss
+
+        if self.there_ is None:
+            return _plainly(ef)
+        return faiss.SearchParametersHNSW(efSearch=ef, sel=faiss.IDSelectorBitmap(self.there_))
 
     def _vectors(self) -> NDArray[np.float32]:
         import faiss
@@ -123,3 +129,10 @@ class HNSW(Index):
     @property
     def nbytes(self) -> int:
         return int(self._arrays()["graph"].nbytes)
+
+
+@lru_cache(maxsize=64)  # FAISS takes microseconds to make them, and only reads them
+def _plainly(ef: int) -> Any:
+    import faiss
+
+    return faiss.SearchParametersHNSW(efSearch=ef)

@@ -7,6 +7,7 @@ registers: André, Kermarrec and Le Scouarnec 2017, "Accelerated Nearest Neighbo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -70,17 +71,16 @@ class IVFPQ(Foreign):
         codes.cp.min_points_per_centroid = codes.pq.cp.min_points_per_centroid = 1  # else it writes warnings to stderr
         codes.train(padded)
         codes.add(padded)
-        self.lists_ = faiss.deserialize_index(faiss.serialize_index(codes))  # as it will be opened: nothing but what is kept
+        self._hold(faiss.deserialize_index(faiss.serialize_index(codes)))  # as it will be opened: nothing but what is kept
+
+    def _hold(self, lists: Any) -> None:
+        self.lists_, self.nlist_, self.m_ = lists, lists.nlist, lists.pq.M  # FAISS takes microseconds to say them
 
     def _candidates(self, queries: NDArray[np.float32], k: int, effort: int | None) -> NDArray[Any]:
-        import faiss
-
-        nlist, n = self.lists_.nlist, self.lists_.ntotal
-        probed = min(nlist, effort or self.nprobe or max(16, nlist // 8))
-        depth = min(n, max(k, self.depth or max(100, 10 * k, 2 * (effort or probed))))
-        asked = _padded(queries, self.lists_.pq.M)
-        rows = np.asarray(self.lists_.search(asked, depth, params=faiss.SearchParametersIVF(nprobe=probed))[1])
-        if self.similarity != "euclidean":
+        probed = min(self.nlist_, effort or self.nprobe or max(16, self.nlist_ // 8))
+        depth = min(len(self.kept_.values), max(k, self.depth or max(100, 10 * k, 2 * (effort or probed))))
+        rows: NDArray[np.int64] = self.lists_.search(_padded(queries, self.m_), depth, params=_probing(probed))[1]
+        if self.similarity != "euclidean" and rows.item(rows.argmin()) < 0:
             rows[~queries.any(axis=1)] = np.arange(depth)  # equally near to all; FAISS finds none
         return rows
 
@@ -93,13 +93,20 @@ class IVFPQ(Foreign):
         import faiss
 
         try:
-            self.lists_ = faiss.deserialize_index(arrays["lists"])
+            self._hold(faiss.deserialize_index(arrays["lists"]))
         except (KeyError, RuntimeError) as error:
             raise ArtifactCorrupt(f"the saved lists cannot be read: {error}", mend="build the index again") from error
 
     @property
     def _code_bytes(self) -> int:
         return int(self._codes()["lists"].nbytes)
+
+
+@lru_cache(maxsize=64)  # FAISS takes microseconds to make them, and only reads them
+def _probing(nprobe: int) -> Any:
+    import faiss
+
+    return faiss.SearchParametersIVF(nprobe=nprobe)
 
 
 def _padded(vectors: NDArray[np.float32], parts: int) -> NDArray[np.float32]:

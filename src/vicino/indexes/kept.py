@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vicino.errors import InputError
 from vicino.indexes.exact import Exact
+from vicino.indexes.kept_kernels import best  # not at each search: a hundredth of one
 from vicino.vectors import int8_steps
 
 __all__ = ["Kept"]
@@ -58,8 +59,6 @@ class Kept:
 
     def nearest(self, queries: NDArray[np.float32], candidates: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """The k best of each query's `candidates` (q, c; -1 for none): rows (q, k), scores (q, k), best first."""
-        from vicino.indexes.kept_kernels import best
-
         euclidean = self.similarity == "euclidean"
         offsets = np.zeros(len(queries), dtype=np.float32)
         if self.ranges is not None:

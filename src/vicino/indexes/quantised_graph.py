@@ -6,7 +6,6 @@ Neighbor Search", through its authors' library rabitqlib. The fastest of all her
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +16,11 @@ from numpy.typing import NDArray
 
 from vicino.errors import ArtifactCorrupt, InputError
 from vicino.indexes.foreign import Foreign
+from vicino.indexes.threads import threads_for
 
 __all__ = ["QuantisedGraph"]
 
 _LEAST_DIM = 64  # the library turns vectors by fast Hadamard transforms of at least so many
-_PER_THREAD = 64  # queries for which another thread is worth starting
 
 
 class QuantisedGraph(Foreign):
@@ -67,14 +66,14 @@ class QuantisedGraph(Foreign):
         padded = _padded(vectors)
         metric = "l2" if self.similarity == "euclidean" else "ip"
         graph = SymqgIndex(padded.shape[1], self.degree, metric, 8)
-        graph.build(padded, self.ef_construction, num_threads=_threads(len(vectors)))
+        graph.build(padded, self.ef_construction, num_threads=threads_for(len(vectors)))
         self.graph_ = graph
 
     def _candidates(self, queries: NDArray[np.float32], k: int, effort: int | None) -> NDArray[Any]:
         n = self.graph_.num_points
         wanted = min(n, max(2 * k, k + 10))
         ef = min(n, max(wanted, effort or self.ef_search))
-        rows, _ = self.graph_.search(_padded(queries), wanted, ef, num_threads=_threads(len(queries)))
+        rows, _ = self.graph_.search(_padded(queries), wanted, ef, num_threads=threads_for(len(queries)))
         return np.asarray(rows, dtype=np.int64)
 
     def _codes(self) -> dict[str, Any]:
@@ -102,12 +101,3 @@ class QuantisedGraph(Foreign):
 def _padded(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     lacking = _LEAST_DIM - vectors.shape[1]
     return np.pad(vectors, ((0, 0), (0, lacking))) if lacking > 0 else vectors
-
-
-def _threads(items: int) -> int:
-    """As many as OMP_NUM_THREADS allows, or as there are processors, if each has enough to do."""
-    if items < 2 * _PER_THREAD:
-        return 1
-    allowed = os.environ.get("OMP_NUM_THREADS", "")
-    most = int(allowed) if allowed.isdigit() and int(allowed) else os.cpu_count() or 1
-    return max(1, min(most, items // _PER_THREAD))

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from vicino.errors import InputError
 from vicino.indexes.base import Index
 from vicino.indexes.kept import Kept
+from vicino.indexes.kept_kernels import unit
+from vicino.vectors import as_vectors
 
 __all__ = ["Rescored"]
 
@@ -55,6 +57,11 @@ class Rescored(Index):
         if coded:
             self._learn(vectors)
         self.kept_, self.coded_ = kept, coded
+
+    def _check(self, vectors: Any, dim: int | None) -> Any:
+        if self.similarity != "cosine" or hasattr(vectors, "tocsr"):
+            return super()._check(vectors, dim)
+        return unit(as_vectors(vectors, dim=dim))
 
     def _search(
         self, queries: NDArray[np.float32], k: int, allow: NDArray[np.int64] | None, effort: int | None
