@@ -67,14 +67,16 @@ def encode(plain: dict[str, Any]) -> str:
 def ingest(plain: dict[str, Any]) -> str:
     """What keeping costs, and BM25 beside another engine for collections."""
     large, over, new, engine = plain["large"], plain["overhead"], plain["updates"], plain["engine"]
-    share, first = over["share_of_encoding"], new["first_query_after_an_update_ms"]
+    share, indexed = over["share_of_encoding"], over["share_of_encoding_with_indexing"]
+    first = new["first_query_after_an_update_ms"]
     before, after, writing = new["query_ms_before"], new["query_ms_after"], new["update_ms"]
     told = [
         f"{large['documents']:,} paragraphs with BM25 and LSA: {large['first_seconds']:.0f} s,",
         f"within {large['most_memory_gb']:.2f} GB of memory;",
         f"again, with nothing changed, {large['nothing_changed_seconds']:.1f} s.",
         f"With MiniLM, all that is not encoding takes {share['median']:.1%} [{share['lowest']:.1%}, {share['highest']:.1%}]",
-        f"of the time of encoding ({over['documents']:,} paragraphs, {over['rounds']} rounds).",
+        f"of the time of encoding, with indexing {indexed['median']:.1%} [{indexed['lowest']:.1%}, {indexed['highest']:.1%}]",
+        f"({over['documents']:,} paragraphs, {over['rounds']} rounds).",
         f"{new['updates']:,} ingests of one changed document into {new['documents']:,}, each followed by a query that must",
         f"find it: that query takes {first['first_100']:.0f} ms (median of the first hundred)",
         f"and {first['last_100']:.0f} ms (of the last), queries after it {before['median']:.2f} ms before all updates",
@@ -128,7 +130,8 @@ def words(plain: dict[str, Any]) -> str:
         )
     return (
         f"{about['dim']} dimensions, window {about['window']}, {about['negative']} negatives, {about['epochs']} epochs, the rate "
-        f"from {about['alpha']['sg']} ({about['alpha']['cbow']} for CBOW) on both sides, the same words of Wikipedia, "
+        f"from {about['alpha']['sg']} on both sides (CBOW {about['vicino_alpha']['cbow']} and {about['alpha']['cbow']}, of which "
+        "two threads of gensim make the same mean), the same words of Wikipedia, "
         f"{about['threads']} threads each, in turn, {about['seeds']} seeds (medians; vicino / gensim):\n\n{table(head, rows)}"
     )
 

@@ -37,7 +37,7 @@ __all__ = ["Compared", "Plan", "Preference", "Reading", "plan", "prefer", "read"
 _BROKEN = 0.001  # p of the shares under which a log is not read
 _FEW = 100  # users of a group, under which the normal approximation is not trusted
 _LEVEL = 0.05
-_ANEW = "its groups differ in size and a few users hold much: its interval comes from dividing all users anew, 5,000 times"
+_ANEW = "its groups differ in size and few users make most of it: its interval comes from dividing all users anew, 5,000 times"
 _CONTROLS = ("control", "baseline", "default", "old")
 
 Decision = Literal["better", "worse", "the same", "not told apart"]
