@@ -235,7 +235,7 @@ def _bare(contestant: Any, vectors: NDArray[np.float32], effort: int) -> Callabl
 
     index = contestant.index
     if index.family == "quantised-graph":
-        return lambda asked: index.graph_.search(asked, 2 * K, max(2 * K, effort), num_threads=1)
+        return lambda asked: index.graph_.search(asked, K + 4, max(K + 4, effort), num_threads=1)
     if index.family == "hnsw":
         return lambda asked: index.graph_.search(asked, K, params=faiss.SearchParametersHNSW(efSearch=effort))
     refined = faiss.IndexRefineFlat(index.lists_, faiss.swig_ptr(vectors))

@@ -34,11 +34,13 @@ from vicino.data.corpus import Corpus, Rules, open_corpus, read_corpus
 from vicino.encoders.cooccurrence import without_common
 from vicino.encoders.words import Word2Vec
 from vicino.learning import glove, swivel
-from vicino.learning.cooccurrence import Cooccurrence, cooccurrence
+from vicino.learning.cooccurrence import Cooccurrence, cooccurrence, thinned
+from vicino.learning.skipgram import keep_probabilities
 from vicino.learning.tiles import Tiles, tiled
 from words import DIM, MIN_COUNT, SETS, analogies, clock, peak_mb, similarity, texts, told
 
 WINDOW, X_MAX, ALPHA, RATE = 10, 10.0, 0.75, 0.05
+SAMPLE = 1e-3  # GloVe's text is thinned out as skip-gram's is
 TILE, WHOLE = 1024, 1 << 16  # words in a tile, and in one that holds all pairs of them
 SHARD = 256  # of Swivel
 ORACLE = 20_000, 6  # words and epochs
@@ -58,6 +60,7 @@ def main() -> None:
     for result in results:
         result["skip_gram_less_best_epoch"] = gaps(result)
     parameters = {"dim": DIM, "window": WINDOW, "x_max": X_MAX, "alpha": ALPHA, "learning_rate": RATE, "min_count": MIN_COUNT}
+    parameters |= {"sample": SAMPLE}
     report = {
         "benchmark": "glove",
         "machine": machine(),
@@ -168,7 +171,7 @@ Course = Iterator[Any]  # first None, when all is ready; then after each epoch t
 
 
 def by_glove(corpus: Corpus, seed: int, threads: int, epochs: int, clocks: dict[str, float], size: int = TILE) -> Course:
-    _, tiles = counted(corpus, threads, clocks, size, "flat")
+    _, tiles = counted(corpus, threads, clocks, size, "flat", seed)
     embedding = glove.new_embedding(tiles.place, DIM, seed)
     recipe = {"x_max": X_MAX, "alpha": ALPHA, "learning_rate": RATE, "epochs": 1, "threads": threads}
     few_tiles = toy()[1]
@@ -198,7 +201,7 @@ def in_one_order(*arguments: Any) -> Course:
 
 def in_float64(corpus: Corpus, seed: int, threads: int, epochs: int, clocks: dict[str, float]) -> Course:
     """Nothing spared: float64, one random order of all nonzeros each epoch."""
-    counts, _ = counted(corpus, threads, clocks, WHOLE, "flat")
+    counts, _ = counted(corpus, threads, clocks, WHOLE, "flat", seed)
     rows, random = counts.rows, np.random.default_rng(seed)
     W, C = ((random.random((counts.n, DIM)) - 0.5) / np.sqrt(DIM) for _ in range(2))
     b, c = np.zeros((2, counts.n))
@@ -254,12 +257,16 @@ COURSES: dict[str, Callable[..., Course]] = {
 }
 
 
-def counted(corpus: Corpus, threads: int, clocks: dict[str, float], size: int, weighting: Any) -> tuple[Cooccurrence, Tiles]:
+def counted(
+    corpus: Corpus, threads: int, clocks: dict[str, float], size: int, weighting: Any, seed: int | None = None
+) -> tuple[Cooccurrence, Tiles]:
+    """The counts and their tiles; with a seed, of a text that is thinned out."""
     toy()  # compiles
+    ids, offsets, sizes = corpus.ids, corpus.offsets, {"window": WINDOW, "threads": threads, "memory": 1 << 29}
     with clock("counting", clocks):
-        counts = cooccurrence(
-            corpus.ids, corpus.offsets, len(corpus.counts), window=WINDOW, weighting=weighting, threads=threads, memory=1 << 29
-        )
+        if seed is not None:
+            ids, offsets = thinned(ids, offsets, keep_probabilities(corpus.counts, SAMPLE), seed)
+        counts = cooccurrence(ids, offsets, len(corpus.counts), weighting=weighting, **sizes)
     with clock("tiling", clocks):
         tiles = tiled(counts, size, threads=threads, memory=1 << 29)
     clocks["nonzeros"] = len(counts)

@@ -80,6 +80,17 @@ def test_few_words_are_weighed_by_where_they_stand():
     assert given == flat != harmonic
 
 
+def test_frequent_words_of_larger_texts_are_thinned_out():
+    def space(texts, sample):
+        return GloVe(vector_size=4, epochs=2, sample=sample).fit(texts).space
+
+    few, many = sentences(), sentences() * 7
+    assert space(few, None) == space(few, 0) != space(few, 1e-3)
+    assert space(many, None) == space(many, 1e-3) != space(many, 0)
+    pairs = [GloVe(vector_size=4, epochs=1, sample=sample).fit(many).nonzeros_ for sample in (0, 1e-5)]
+    assert pairs[0] != pairs[1]
+
+
 @every_family
 def test_the_vector_is_of_the_word_alone_or_of_both(family):
     def vectors(**changes) -> np.ndarray:
@@ -140,6 +151,8 @@ def test_other_parameters_that_cannot_be_are_named():
         GloVe(weighting="harmony").fit(["a b"])
     with pytest.raises(InputError, match="x_max=0"):
         GloVe(x_max=0).fit(["a b"])
+    with pytest.raises(InputError, match=r"sample=-1(.|\n)*such as 0.001"):
+        GloVe(sample=-1).fit(["a b"])
     with pytest.raises(InputError, match="tiles of 0 words"):
         Swivel(shard_size=0).fit(["a b"])
     with pytest.raises(InputError, match="learning_rate"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from vicino.errors import ArtifactError, EmptyInput, InputError, UnknownName
 from vicino.learning import cooccurrence as room
-from vicino.learning.cooccurrence import Cooccurrence, cooccurrence, distance_weights
+from vicino.learning.cooccurrence import Cooccurrence, cooccurrence, distance_weights, thinned
 from vicino.learning.piles import Pile
 from vicino.progress import listen
 
@@ -110,6 +111,38 @@ def test_the_text_is_told_token_by_token(small_steps, monkeypatch):
     adding = [event for event in events if event.label == "adding up neighbours"]
     assert len(adding) > 3
     assert adding[-1].done == adding[-1].total
+
+
+@given(
+    sequences=st.lists(st.lists(st.integers(0, 5), max_size=9), max_size=9),
+    block=st.integers(1, 7),
+    keep=st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=6, max_size=6),
+)
+def test_what_is_left_of_sequences_is_the_same_in_any_blocks(sequences, block, keep):
+    ids, offsets = packed(sequences)
+    probabilities = np.array(keep, np.float32)
+    left, places = thinned(ids, offsets, probabilities, seed=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "_BLOCK", block)
+        again = thinned(ids, offsets, probabilities, seed=3, memory=1)
+    assert (left.tolist(), places.tolist()) == tuple(each.tolist() for each in again)
+    rest = [left[begin:end].tolist() for begin, end in itertools.pairwise(places.tolist())]
+    assert len(rest) == len(sequences)
+    for whole, part in zip(sequences, rest, strict=True):
+        surely = [word for word in whole if keep[word] == 1]
+        assert [word for word in part if keep[word] == 1] == surely
+        assert all(keep[word] > 0 for word in part)
+        steps = iter(whole)
+        assert all(word in steps for word in part)  # in their order
+
+
+def test_as_many_occurrences_are_left_as_was_asked_for():
+    ids = np.tile(np.arange(2, dtype=np.int32), 20_000)
+    left, _ = thinned(ids, np.array([0, 40_000]), np.array([0.25, 1.0], np.float32), seed=1)
+    zeros, ones = np.bincount(left)
+    assert ones == 20_000
+    assert 4_700 < zeros < 5_300  # five standard deviations
+    assert len(thinned(ids, np.array([0, 40_000]), np.array([0.25, 1.0], np.float32), seed=2)[0]) != len(left)
 
 
 def test_a_folder_that_cannot_be_written_is_named(small_steps, tmp_path):

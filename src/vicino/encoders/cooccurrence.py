@@ -14,14 +14,16 @@ from vicino.encoders.words import WordEncoder
 from vicino.errors import InputError
 from vicino.learning import glove, swivel
 from vicino.learning.bounds import require_dimensions
-from vicino.learning.cooccurrence import Cooccurrence, Weighting, cooccurrence
+from vicino.learning.cooccurrence import Cooccurrence, Weighting, cooccurrence, thinned
 from vicino.learning.epochs import Training
+from vicino.learning.skipgram import keep_probabilities
 from vicino.learning.tiles import Tiles, tiled
 
 __all__ = ["GloVe", "Swivel", "without_common"]
 
 _MEGABYTE = 1 << 20
 _MANY = 10_000  # words: in fewer nearly all pairs come once, and where they stand is all that tells them apart
+_SAMPLE = 1e-3  # as `Word2Vec`'s
 _TILE = 1024  # words, whose vectors with all that belongs to them make 2 MB at 100 dimensions
 _PAIRS = 100_000_000  # that GloVe meets before its vectors have found their places
 _GLOVE_EPOCHS = 10, 1000  # at least and at most
@@ -38,11 +40,12 @@ class _Counted(WordEncoder):
     sum_contexts: bool
     components: int
     memory: int
+    seed: int
 
     training_: Training | None = None
     nonzeros_: int | None = None
 
-    def _count(self, corpus: Corpus, size: int) -> tuple[Cooccurrence, Tiles]:
+    def _count(self, corpus: Corpus, size: int, sample: float = 0.0) -> tuple[Cooccurrence, Tiles]:
         for name, least, mend in (
             ("memory", 1, "give a number of megabytes, such as memory=1024"),
             ("components", 0, "give 0, or how many directions are to be taken away"),
@@ -53,9 +56,12 @@ class _Counted(WordEncoder):
         require_dimensions(self.vector_size)
         _require_fewer(self.components, self.vector_size)
         share = self.memory * _MEGABYTE // 2  # one for the counts, one for the tiles that they are put in
+        ids, offsets = corpus.ids, corpus.offsets
+        if sample:
+            ids, offsets = thinned(ids, offsets, keep_probabilities(corpus.counts, sample), self.seed, memory=share)
         counts = cooccurrence(
-            corpus.ids,
-            corpus.offsets,
+            ids,
+            offsets,
             len(corpus.counts),
             window=self.window,
             weighting=self.weighting or ("flat" if len(corpus.ids) >= _MANY else "harmonic"),
@@ -87,10 +93,12 @@ class GloVe(_Counted):
     `window` words on each side are neighbours, those before alone where `symmetric` is False; one d words away counts 1
     (`weighting` "flat"), 1 / d ("harmonic", as the authors') or (window - d + 1) / window ("linear"). None is harmonic below
     10,000 words and flat from there on, which was better for every larger text that was tried: it leaves no logarithms of
-    fractions to learn. `x_max`, `alpha` and `learning_rate` are those of `vicino.learning.glove.Recipe`; `epochs` None is as many
-    as meet 100 million pairs, from 10 to 1000. A word's vector is the sum of both that it has, as a word and as a context, or
-    the first alone without `sum_contexts`. Then the mean of all and their first `components` directions are taken away, which
-    tell how frequent words are (`without_common`).
+    fractions to learn. Occurrences of words that are more than the share `sample` of the text are left out at random, as in
+    `Word2Vec`, so that a window reaches further; None is 0.001 from 10,000 words on, and 0, which leaves out none, below.
+    `x_max`, `alpha` and `learning_rate` are those of `vicino.learning.glove.Recipe`; `epochs` None is as many as meet 100 million
+    pairs, from 10 to 1000. A word's vector is the sum of both that it has, as a word and as a context, or the first alone
+    without `sum_contexts`. Then the mean of all and their first `components` directions are taken away, which tell how frequent
+    words are (`without_common`).
 
     `min_count` None is 5 from a million words on and 1 below. Counting and learning take about `memory` megabytes, and what is
     more goes to the temporary folder; neither that nor `threads` change a digit. After `fit`, `nonzeros_` pairs were met, and
@@ -112,6 +120,7 @@ class GloVe(_Counted):
         symmetric: bool = True,
         min_count: int | None = None,
         max_vocab: int | None = None,
+        sample: float | None = None,
         x_max: float = 10.0,
         alpha: float = 0.75,
         learning_rate: float = 0.05,
@@ -130,6 +139,7 @@ class GloVe(_Counted):
         self.symmetric = symmetric
         self.min_count = min_count
         self.max_vocab = max_vocab
+        self.sample = sample
         self.x_max = x_max
         self.alpha = alpha
         self.learning_rate = learning_rate
@@ -149,7 +159,12 @@ class GloVe(_Counted):
 
     def _learn(self, corpus: Corpus) -> None:
         self._recipe(1)  # what cannot be is told before the text is counted
-        _, tiles = self._count(corpus, _TILE)
+        sample = self.sample
+        if sample is None:
+            sample = _SAMPLE if len(corpus.ids) >= _MANY else 0.0
+        if not (isinstance(sample, int | float) and 0 <= sample < math.inf):
+            raise InputError(f"sample={sample!r} cannot be", mend="give a share such as 0.001, or 0 to read every word")
+        _, tiles = self._count(corpus, _TILE, sample)
         embedding = glove.new_embedding(tiles.place, self.vector_size, self.seed)
         training = glove.train(tiles, embedding, self._recipe(len(tiles)), label=self._label())
         self._keep(embedding.vectors, embedding.contexts, training)

@@ -26,8 +26,8 @@ _LEAST_DIM = 64  # the library turns vectors by fast Hadamard transforms of at l
 class QuantisedGraph(Foreign):
     """`degree` links a node (a multiple of 32), `ef_construction` while building, `ef_search` while searching (`effort`).
 
-    The graph holds each vector in 8 bits a number; of the `ef_search` best by these, twice as many as were asked for, and at
-    least ten more, are rescored.
+    The graph holds each vector in 8 bits a number; of the `ef_search` best by these, a quarter more than were asked for, and at
+    least four more, are rescored.
     Not deterministic: the library turns the vectors at random and takes no seed. Two builds answer alike within what `ef_search`
     misses; an index that was saved answers as it did.
 
@@ -71,7 +71,7 @@ class QuantisedGraph(Foreign):
 
     def _candidates(self, queries: NDArray[np.float32], k: int, effort: int | None) -> NDArray[Any]:
         n = self.graph_.num_points
-        wanted = min(n, max(2 * k, k + 10))
+        wanted = min(n, k + max(4, k // 4))  # 8 bits a number hardly err: twice as many gave no better recall
         ef = min(n, max(wanted, effort or self.ef_search))
         rows, _ = self.graph_.search(_padded(queries), wanted, ef, num_threads=threads_for(len(queries)))
         return np.asarray(rows, dtype=np.int64)

@@ -27,7 +27,7 @@ from vicino.errors import EmptyInput, InputError, UnknownName
 from vicino.learning.bounds import require_members, require_offsets
 from vicino.learning.piles import Pile
 
-__all__ = ["Cooccurrence", "Weighting", "cooccurrence", "distance_weights", "in_turn"]
+__all__ = ["Cooccurrence", "Weighting", "cooccurrence", "distance_weights", "in_turn", "thinned"]
 
 Weighting = Literal["harmonic", "linear", "flat"]
 
@@ -146,6 +146,39 @@ def distance_weights(window: int, weighting: Weighting = "harmonic") -> NDArray[
     if weighting == "flat":
         return np.ones(window)
     raise UnknownName.among(str(weighting), get_args(Weighting), kind="weighting of neighbours")
+
+
+def thinned(
+    ids: NDArray[np.int32],
+    offsets: NDArray[np.int64],
+    keep: NDArray[np.float32],
+    seed: int,
+    *,
+    memory: int = MEMORY,
+    folder: str | os.PathLike[str] | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Sequences, as `cooccurrence` takes them, in which an occurrence of i is left with the probability `keep[i]`.
+
+    What stood around what went are neighbours then, as where `vicino.learning.skipgram.keep_probabilities` thins a text out.
+    The same `seed` leaves the same, whatever the memory; past `memory` bytes it goes to a file, as of `cooccurrence`. Levy,
+    Goldberg and Dagan 2015, "Improving distributional similarity with lessons learned from word embeddings" ("dirty"
+    subsampling).
+
+    >>> ids, offsets = thinned(np.array([0, 1, 0, 1], np.int32), np.array([0, 3, 4]), np.array([1, 0], np.float32), seed=0)
+    >>> ids.tolist(), offsets.tolist()
+    ([0, 0], [0, 2, 2])
+    """
+    random, places, left = np.random.default_rng(seed), np.empty_like(offsets), 0
+    with closing(Pile(np.int32, memory, folder)) as pile:
+        for begin in range(0, max(len(ids), 1), _BLOCK):
+            block = ids[begin : begin + _BLOCK]
+            stays = random.random(len(block), np.float32) < keep[block]
+            pile.add(block[stays])
+            first, last = np.searchsorted(offsets, [begin, begin + len(block) + 1])
+            before = np.concatenate([[0], np.cumsum(stays)])
+            places[first:last] = left + before[offsets[first:last] - begin]
+            left += int(before[-1])
+        return pile.whole(), places
 
 
 def in_turn(threads: int, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
