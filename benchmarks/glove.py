@@ -39,7 +39,7 @@ from vicino.learning.skipgram import keep_probabilities
 from vicino.learning.tiles import Tiles, tiled
 from words import DIM, MIN_COUNT, SETS, analogies, clock, peak_mb, similarity, texts, told
 
-WINDOW, X_MAX, ALPHA, RATE = 10, 10.0, 0.75, 0.05
+WINDOW, X_MAX, ALPHA, RATE = 10, 10.0, 0.75, 0.025
 SAMPLE = 1e-3  # GloVe's text is thinned out as skip-gram's is
 TILE, WHOLE = 1024, 1 << 16  # words in a tile, and in one that holds all pairs of them
 SHARD = 256  # of Swivel
