@@ -10,7 +10,7 @@ from tables import table
 _SETS = {
     "minilm": "Wikipedia paragraphs, all-MiniLM-L6-v2, cosine",
     "fashion": "ann-fashion-mnist-784, euclidean",
-    "million": "a million made vectors in clusters, euclidean",
+    "million": "a million made vectors in clusters, cosine",
 }
 
 

@@ -87,6 +87,8 @@ def test_frequent_words_of_larger_texts_are_thinned_out():
     few, many = sentences(), sentences() * 7
     assert space(few, None) == space(few, 0) != space(few, 1e-3)
     assert space(many, None) == space(many, 1e-3) != space(many, 0)
+    with pytest.raises(EmptyInput, match="sample=0"):
+        GloVe(sample=1e-12).fit(["a b", "b a"])
     pairs = [GloVe(vector_size=4, epochs=1, sample=sample).fit(many).nonzeros_ for sample in (0, 1e-5)]
     assert pairs[0] != pairs[1]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vicino.data.corpus import Corpus
 from vicino.encoders.named import saved_array
 from vicino.encoders.words import WordEncoder
-from vicino.errors import InputError
+from vicino.errors import EmptyInput, InputError
 from vicino.learning import glove, swivel
 from vicino.learning.bounds import require_dimensions
 from vicino.learning.cooccurrence import Cooccurrence, Weighting, cooccurrence, thinned
@@ -59,16 +59,21 @@ class _Counted(WordEncoder):
         ids, offsets = corpus.ids, corpus.offsets
         if sample:
             ids, offsets = thinned(ids, offsets, keep_probabilities(corpus.counts, sample), self.seed, memory=share)
-        counts = cooccurrence(
-            ids,
-            offsets,
-            len(corpus.counts),
-            window=self.window,
-            weighting=self.weighting or ("flat" if len(corpus.ids) >= _MANY else "harmonic"),
-            symmetric=self.symmetric,
-            memory=share,
-            threads=self.threads,
-        )
+        try:
+            counts = cooccurrence(
+                ids,
+                offsets,
+                len(corpus.counts),
+                window=self.window,
+                weighting=self.weighting or ("flat" if len(corpus.ids) >= _MANY else "harmonic"),
+                symmetric=self.symmetric,
+                memory=share,
+                threads=self.threads,
+            )
+        except EmptyInput as error:
+            if not sample:
+                raise
+            raise EmptyInput(f"sample={sample:g} left no words beside each other", mend="give sample=0") from error
         self.nonzeros_ = len(counts)
         return counts, tiled(counts, size, memory=share, threads=self.threads)
 
