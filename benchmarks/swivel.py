@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from glove import ALPHA, RATE, SHARD, WINDOW, X_MAX, arguments, contest, one, prepared
+from glove import ALPHA, RATE, SAMPLE, SHARD, WINDOW, X_MAX, arguments, contest, one, prepared
 from rounds import machine
 from words import DIM, MIN_COUNT
 
@@ -35,7 +35,7 @@ def main() -> None:
         "benchmark": "swivel",
         "machine": machine(),
         "parameters": parameters
-        | {"glove": {"x_max": X_MAX, "alpha": ALPHA, "learning_rate": RATE}}
+        | {"glove": {"x_max": X_MAX, "alpha": ALPHA, "learning_rate": RATE, "sample": SAMPLE}}
         | {"epochs": options.epochs, "threads": options.threads, "seeds": options.seeds},
         "results": results,
     }

@@ -194,8 +194,9 @@ def swivel(plain: dict[str, Any]) -> str:
             ]
         )
     return (
-        f"Swivel beside GloVe, {about['epochs']} epochs, {about['threads']} threads, {about['seeds']} seeds (medians), counting "
-        f"and learning together:\n\n{table(head, rows)}"
+        f"Swivel beside GloVe (rate {about['glove']['learning_rate']}, sample {about['glove'].get('sample', 0)}), "
+        f"{about['epochs']} epochs, {about['threads']} threads, {about['seeds']} seeds (medians), counting and learning "
+        f"together:\n\n{table(head, rows)}"
     )
 
 
