@@ -36,7 +36,7 @@ def folder(Disk, vectors, tmp_path_factory):
 
 def test_what_is_on_disk_is_not_in_memory(folder):
     opened = indexes.load(folder)
-    assert opened.path_.parent == folder
+    assert opened.folder_.parent == folder
     assert 0 < opened.nbytes < N * DIM * 4 / 2
 
 
@@ -68,7 +68,7 @@ print(" ".join(hits.ids.ravel()))
 
 def test_what_was_never_saved_leaves_nothing(Disk, vectors):
     index = Disk().build(vectors[:10])
-    where = index.path_.parent
+    where = index.folder_.parent
     assert where.is_dir()
     del index
     gc.collect()

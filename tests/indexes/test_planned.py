@@ -213,8 +213,6 @@ def family(request, need) -> str:
 
 def test_every_family_follows_and_is_kept(family, vectors, names, tmp_path):
     """It need only build, search and be saved. What is asked here any of them can do: find what is alone in its corner."""
-    if "cosine" not in INDEXES[family].similarities:
-        pytest.skip(f"{family} does not rank by cosine")
     most = {"effort": 1000, "restricted_effort": 1000} if "effort" in INDEXES[family].capabilities else {}
     index = Planned(index=family, worth=20, **most).build(vectors[:1500], names[:1500])
     index.add(vectors[1500:1600], names[1500:1600]).remove(names[:100] + names[1590:1600])

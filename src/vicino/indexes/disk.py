@@ -9,28 +9,25 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from os import PathLike
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vicino import artifacts
 from vicino.errors import ArtifactCorrupt, InputError
-from vicino.indexes.base import Index
-from vicino.indexes.on_disk import BLOCK, among, digests
+from vicino.indexes.on_disk import BLOCK, InFiles, among
 from vicino.vectors import top_k
 
 __all__ = ["Disk"]
 
 _AT_LEAST = 1000  # vectors; fewer are compared one by one
 _SAMPLE = 1 << 16  # vectors to learn codebooks from
-_TABLE = "table"
 
 
-class Disk(Index):
+class Disk(InFiles):
     """`nlist` lists, `m` codes of a byte a vector; the `nprobe` nearest lists are read (`effort` overrides it).
 
     Ten candidates for each answer are rescored, more with more effort. By default `nlist` is the square root of the number of
@@ -44,6 +41,7 @@ class Disk(Index):
 
     family: ClassVar[str] = "disk"
     capabilities: ClassVar[frozenset[str]] = frozenset({"effort", "disk"})
+    part: ClassVar[str] = "table"
 
     def __init__(
         self,
@@ -75,8 +73,8 @@ class Disk(Index):
         gone = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         try:
             some = np.flatnonzero(vectors.any(axis=1)) if self.similarity == "cosine" else np.arange(n)
-            self._write(folder / _TABLE, vectors, some, min(nlist, max(1, len(some))), m)
-            self._open(folder / _TABLE, n)
+            self._write(folder / self.part, vectors, some, min(nlist, max(1, len(some))), m)
+            self._open(folder / self.part, n, dim)
         except BaseException:
             gone()
             raise
@@ -128,12 +126,14 @@ class Disk(Index):
         codes.train(np.ascontiguousarray(some))
         return means.centroids, faiss.vector_to_array(codes.centroids).reshape(m, 256, dim // m)
 
-    def _open(self, path: Path, n: int) -> None:
+    def _open(self, folder: Path, n: int, dim: int) -> None:
         import lance
 
-        self.path_ = path
-        self.table_ = lance.dataset(path, index_cache_size_bytes=self.cache, metadata_cache_size_bytes=1 << 24)
+        self.folder_, self.files_ = folder, None
+        self.table_ = lance.dataset(folder, index_cache_size_bytes=self.cache, metadata_cache_size_bytes=1 << 24)
         self.width_ = int(self.table_.schema.field("vector").type.list_size)
+        if self.width_ < dim:
+            raise ValueError(f"its vectors have {self.width_} dimensions")
         self.zero_ = np.empty(0, dtype=np.int64)  # rows that the table lacks
         if self.table_.count_rows() < n:
             there = self.table_.to_table(columns=["row"])["row"].to_numpy()
@@ -183,7 +183,7 @@ class Disk(Index):
             return how(**what)
         except OSError as error:
             raise ArtifactCorrupt(
-                f"{self.path_} can no longer be read: {error}", mend="open the index again, or build it"
+                f"{self.folder_} can no longer be read: {error}", mend="open the index again, or build it"
             ) from error
 
     def _scores(self, distances: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -204,38 +204,10 @@ class Disk(Index):
         flat: NDArray[np.float32] = taken["vector"].combine_chunks().flatten().to_numpy()
         return flat.reshape(len(rows), -1)[:, : self.dim_]
 
-    def manifest(self) -> dict[str, Any]:
-        files = {} if self.ids_ is None else {"files": digests(self.path_)}
-        return super().manifest() | files
-
-    def save(self, path: str | PathLike[str]) -> Path:
-        ids = ["" if name is None else name for name in self._require_built()]
-        parts = {_TABLE: lambda folder: shutil.copytree(self.path_, folder)}
-        return artifacts.write(path, kind="index", data=self.manifest(), arrays={"ids": ids}, parts=parts)
-
-    @classmethod
-    def _from_artifact(cls, saved: artifacts.Artifact) -> Self:
-        folder = saved.path / _TABLE
-        if digests(folder) != saved.data.get("files"):
-            raise ArtifactCorrupt(f"{folder} is not what was written (a file differs)", mend="build the index again")
-        index = cls(**saved.data["params"])
-        index.ids_, index.dim_ = np.array(saved.arrays["ids"], dtype=object), int(saved.data["dim"])
-        try:
-            index._open(folder, len(index.ids_))
-        except (OSError, ValueError, KeyError) as error:
-            raise ArtifactCorrupt(f"{folder} cannot be opened: {error}", mend="build the index again") from error
-        return index
-
-    def _arrays(self) -> dict[str, Any]:
-        return {}
-
-    def _restore(self, arrays: Mapping[str, Any]) -> None:
-        """Nothing: all is in the files."""
-
     @property
     def nbytes(self) -> int:
         """The codes, as many as the cache takes; ids apart."""
-        codes = artifacts.folder_bytes(self.path_ / "_indices") if self.lists_ else 0
+        codes = artifacts.folder_bytes(self.folder_ / "_indices") if self.lists_ else 0
         return int(min(self.cache, codes))
 
 

@@ -13,10 +13,8 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -25,21 +23,20 @@ from numpy.typing import NDArray
 
 from vicino import artifacts
 from vicino.errors import ArtifactCorrupt, ArtifactError, InputError, MissingExtra
-from vicino.indexes.base import Index
 from vicino.indexes.foreign import require_readable, written_by
 from vicino.indexes.kept import Kept
-from vicino.indexes.on_disk import among, digests
+from vicino.indexes.on_disk import InFiles, among
 from vicino.indexes.threads import threads_for
 
 __all__ = ["DiskANN"]
 
 _AT_LEAST = 1000  # vectors; fewer are compared one by one
-_FOLDER, _GRAPH, _VECTORS = "files", "graph", "vectors.npy"
+_GRAPH, _VECTORS = "graph", "vectors.npy"
 _PUT = 1000  # rows that zvec takes at a time
 _WIDEST = 20_000  # dimensions that it takes, less one for products
 
 
-class DiskANN(Index):
+class DiskANN(InFiles):
     """`max_degree` links a node, `build_list_size` candidates while building, `list_size` while searching (`effort`).
 
     Memory holds ids and `m` codes of a byte a vector, by default one for four dimensions. The files hold every vector twice: in
@@ -54,6 +51,7 @@ class DiskANN(Index):
     """
 
     family: ClassVar[str] = "diskann"
+    part: ClassVar[str] = "files"
     capabilities: ClassVar[frozenset[str]] = frozenset({"effort", "disk", "unseeded"})
     package: ClassVar[str] = "zvec"
     steady: ClassVar[bool] = False
@@ -91,7 +89,7 @@ class DiskANN(Index):
             np.save(folder / _VECTORS, vectors)
             if len(vectors) >= _AT_LEAST:
                 self._write(zvec, folder / _GRAPH, vectors, m)
-            self._open(folder, digests(folder), temporary=True)
+            self._open(folder, *vectors.shape, temporary=True)
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, OSError | RuntimeError):
@@ -129,18 +127,16 @@ class DiskANN(Index):
         finally:
             made.close()
 
-    def _open(self, folder: Path, files: Mapping[str, str], *, temporary: bool = False) -> None:
-        """Take the place of what was open, if all can be opened. Raises OSError, RuntimeError, ValueError."""
+    def _open(self, folder: Path, n: int, dim: int, *, temporary: bool = False) -> None:
+        """Take the place of what was open, if all can be opened."""
         vectors = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-        if vectors.ndim != 2 or vectors.dtype != np.float32:
+        if vectors.shape != (n, dim) or vectors.dtype != np.float32:
             raise ValueError(f"{_VECTORS} holds {vectors.shape} {vectors.dtype}")
-        graph: Any = None
-        if len(vectors) >= _AT_LEAST:
-            graph = _opened(folder / _GRAPH, *vectors.shape)
+        graph: Any = _opened(folder / _GRAPH, n, dim) if n >= _AT_LEAST else None
         if self._end is not None:
             self._end()
         self._end = weakref.finalize(self, _close, graph, folder if temporary else None, os.getpid())
-        self.folder_, self.files_, self.graph_ = folder, files, graph
+        self.folder_, self.files_, self.graph_ = folder, None, graph
         self.kept_ = Kept.restored({"kept": vectors}, self.similarity)
 
     def _search(
@@ -182,37 +178,13 @@ class DiskANN(Index):
         return rows.reshape(places.shape)
 
     def manifest(self) -> dict[str, Any]:
-        files = {} if self.ids_ is None else {"files": dict(self.files_)}
-        return super().manifest() | written_by(self.package) | files
-
-    def save(self, path: str | PathLike[str]) -> Path:
-        ids = ["" if name is None else name for name in self._require_built()]
-        parts = {_FOLDER: lambda folder: shutil.copytree(self.folder_, folder)}
-        return artifacts.write(path, kind="index", data=self.manifest(), arrays={"ids": ids}, parts=parts)
+        return super().manifest() | written_by(self.package)
 
     @classmethod
     def _from_artifact(cls, saved: artifacts.Artifact) -> Self:
         _zvec()
         require_readable(saved, cls.package, steady=cls.steady)
-        folder = saved.path / _FOLDER
-        files = digests(folder)
-        if files != saved.data.get("files"):  # zvec dies of some files that are cut off
-            raise ArtifactCorrupt(f"{folder} is not what was written (a file differs)", mend="build the index again")
-        index = cls(**saved.data["params"])
-        index.ids_, index.dim_ = np.array(saved.arrays["ids"], dtype=object), int(saved.data["dim"])
-        try:
-            index._open(folder, files)
-            if index.kept_.values.shape != (len(index.ids_), index.dim_):
-                raise ValueError(f"it holds {index.kept_.values.shape} numbers")
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ArtifactCorrupt(f"{folder} cannot be opened: {error}", mend="build the index again") from error
-        return index
-
-    def _arrays(self) -> dict[str, Any]:
-        return {}
-
-    def _restore(self, arrays: Mapping[str, Any]) -> None:
-        """Nothing: all is in the files."""
+        return super()._from_artifact(saved)
 
     def _codes(self, dim: int) -> int:
         return min(1024, -(-dim // 4)) if self.m is None else self.m

@@ -1,20 +1,71 @@
-"""What indexes that lie in files share: exact search among rows that are read block by block, and what their files are."""
+"""What indexes that lie in files share: how they are kept and opened, and exact search among rows read block by block."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vicino import artifacts
+from vicino.errors import ArtifactCorrupt
+from vicino.indexes.base import Index
 from vicino.indexes.exact import Exact
 from vicino.vectors import top_k
 
-__all__ = ["BLOCK", "among", "digests"]
+__all__ = ["BLOCK", "InFiles", "among", "digests"]
 
 BLOCK = 1 << 14  # rows read or written at a time
+
+
+class InFiles(Index):
+    """An index that is searched where its files lie, in `folder_`: saved by copying them, opened if they are what was written."""
+
+    part: ClassVar[str]  # their folder in the folder of the saved index
+    folder_: Path
+    files_: Mapping[str, str] | None = None  # their digests, once they were needed
+
+    @abstractmethod
+    def _open(self, folder: Path, n: int, dim: int) -> None:
+        """Search these files of n vectors from now on. Raises KeyError, OSError, RuntimeError or ValueError."""
+
+    def manifest(self) -> dict[str, Any]:
+        if self.ids_ is None:
+            return super().manifest()
+        if self.files_ is None:
+            self.files_ = digests(self.folder_)
+        return super().manifest() | {"files": dict(self.files_)}
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        ids = ["" if name is None else name for name in self._require_built()]
+        parts = {self.part: lambda folder: shutil.copytree(self.folder_, folder)}
+        return artifacts.write(path, kind="index", data=self.manifest(), arrays={"ids": ids}, parts=parts)
+
+    @classmethod
+    def _from_artifact(cls, saved: artifacts.Artifact) -> Self:
+        folder = saved.path / cls.part
+        files = digests(folder)
+        if files != saved.data.get("files"):  # a library may die of a file that is cut off
+            raise ArtifactCorrupt(f"{folder} is not what was written (a file differs)", mend="build the index again")
+        index = cls(**saved.data["params"])
+        index.ids_, index.dim_ = np.array(saved.arrays["ids"], dtype=object), int(saved.data["dim"])
+        try:
+            index._open(folder, len(index.ids_), index.dim_)
+        except (KeyError, OSError, RuntimeError, ValueError) as error:
+            raise ArtifactCorrupt(f"{folder} cannot be opened: {error}", mend="build the index again") from error
+        index.files_ = files
+        return index
+
+    def _arrays(self) -> dict[str, Any]:
+        return {}
+
+    def _restore(self, arrays: Mapping[str, Any]) -> None:
+        """Nothing: all is in the files."""
 
 
 def among(
