@@ -39,10 +39,10 @@ from vicino.learning.skipgram import keep_probabilities
 from vicino.learning.tiles import Tiles, tiled
 from words import DIM, MIN_COUNT, SETS, analogies, clock, peak_mb, similarity, texts, told
 
-WINDOW, X_MAX, ALPHA, RATE = 10, 10.0, 0.75, 0.025
+WINDOW, X_MAX, ALPHA, RATE = 15, 10.0, 0.75, 0.025
 SAMPLE = 1e-3  # GloVe's text is thinned out as skip-gram's is
 TILE, WHOLE = 1024, 1 << 16  # words in a tile, and in one that holds all pairs of them
-SHARD = 256  # of Swivel
+SHARD, SWIVEL_WINDOW = 256, 10  # of Swivel
 ORACLE = 20_000, 6  # words and epochs
 
 
@@ -171,7 +171,7 @@ Course = Iterator[Any]  # first None, when all is ready; then after each epoch t
 
 
 def by_glove(corpus: Corpus, seed: int, threads: int, epochs: int, clocks: dict[str, float], size: int = TILE) -> Course:
-    _, tiles = counted(corpus, threads, clocks, size, "flat", seed)
+    _, tiles = counted(corpus, threads, clocks, size, "flat", WINDOW, seed)
     embedding = glove.new_embedding(tiles.place, DIM, seed)
     recipe = {"x_max": X_MAX, "alpha": ALPHA, "learning_rate": RATE, "epochs": 1, "threads": threads}
     few_tiles = toy()[1]
@@ -183,7 +183,7 @@ def by_glove(corpus: Corpus, seed: int, threads: int, epochs: int, clocks: dict[
 
 
 def by_swivel(corpus: Corpus, seed: int, threads: int, epochs: int, clocks: dict[str, float]) -> Course:
-    counts, tiles = counted(corpus, threads, clocks, SHARD, "harmonic")
+    counts, tiles = counted(corpus, threads, clocks, SHARD, "harmonic", SWIVEL_WINDOW)
     embedding = swivel.new_embedding(tiles.place, DIM, seed)
     few, few_tiles = toy()
     swivel.train(few, few_tiles, swivel.new_embedding(few_tiles.place, DIM, 0), swivel.Recipe(epochs=1))
@@ -201,7 +201,7 @@ def in_one_order(*arguments: Any) -> Course:
 
 def in_float64(corpus: Corpus, seed: int, threads: int, epochs: int, clocks: dict[str, float]) -> Course:
     """Nothing spared: float64, one random order of all nonzeros each epoch."""
-    counts, _ = counted(corpus, threads, clocks, WHOLE, "flat", seed)
+    counts, _ = counted(corpus, threads, clocks, WHOLE, "flat", WINDOW, seed)
     rows, random = counts.rows, np.random.default_rng(seed)
     W, C = ((random.random((counts.n, DIM)) - 0.5) / np.sqrt(DIM) for _ in range(2))
     b, c = np.zeros((2, counts.n))
@@ -258,11 +258,17 @@ COURSES: dict[str, Callable[..., Course]] = {
 
 
 def counted(
-    corpus: Corpus, threads: int, clocks: dict[str, float], size: int, weighting: Any, seed: int | None = None
+    corpus: Corpus,
+    threads: int,
+    clocks: dict[str, float],
+    size: int,
+    weighting: Any,
+    window: int,
+    seed: int | None = None,
 ) -> tuple[Cooccurrence, Tiles]:
     """The counts and their tiles; with a seed, of a text that is thinned out."""
     toy()  # compiles
-    ids, offsets, sizes = corpus.ids, corpus.offsets, {"window": WINDOW, "threads": threads, "memory": 1 << 29}
+    ids, offsets, sizes = corpus.ids, corpus.offsets, {"window": window, "threads": threads, "memory": 1 << 29}
     with clock("counting", clocks):
         if seed is not None:
             ids, offsets = thinned(ids, offsets, keep_probabilities(corpus.counts, SAMPLE), seed)

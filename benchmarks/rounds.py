@@ -17,6 +17,13 @@ PACKAGES = (
     *("vicino", "numpy", "scipy", "numba", "scikit-learn", "faiss-cpu"),
     *("torch", "transformers", "sentence-transformers", "bm25s"),
 )
+INSTRUCTIONS = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+)  # that make most of a difference; one name has several
 
 
 def alternate(contestants: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -39,7 +46,8 @@ def ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
 def machine() -> dict[str, object]:
     """What the numbers were measured on."""
     return {
-        "cpu": _cpu(),
+        "cpu": _of_cpu("model name") or platform.processor() or platform.machine(),
+        "instructions": [name for name in INSTRUCTIONS if name in _of_cpu("flags").split()],
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": platform.system(),
         "python": platform.python_version(),
@@ -47,12 +55,13 @@ def machine() -> dict[str, object]:
     }
 
 
-def _cpu() -> str:
+def _of_cpu(key: str) -> str:
+    """What the system tells of its first processor under a key; nothing where it does not."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 def _version(package: str) -> str | None:

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from glove import ALPHA, RATE, SAMPLE, SHARD, WINDOW, X_MAX, arguments, contest, one, prepared
+from glove import ALPHA, RATE, SAMPLE, SHARD, SWIVEL_WINDOW, WINDOW, X_MAX, arguments, contest, one, prepared
 from rounds import machine
 from words import DIM, MIN_COUNT
 
@@ -30,12 +30,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         corpora = prepared(options, Path(folder))
         results = [measured(corpora[size], options) for size in options.tokens]
-    parameters = {"dim": DIM, "window": WINDOW, "min_count": MIN_COUNT, "shard_size": SHARD}
+    parameters = {"dim": DIM, "window": SWIVEL_WINDOW, "min_count": MIN_COUNT, "shard_size": SHARD}
     report = {
         "benchmark": "swivel",
         "machine": machine(),
         "parameters": parameters
-        | {"glove": {"x_max": X_MAX, "alpha": ALPHA, "learning_rate": RATE, "sample": SAMPLE}}
+        | {"glove": {"window": WINDOW, "x_max": X_MAX, "alpha": ALPHA, "learning_rate": RATE, "sample": SAMPLE}}
         | {"epochs": options.epochs, "threads": options.threads, "seeds": options.seeds},
         "results": results,
     }

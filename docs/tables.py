@@ -194,7 +194,8 @@ def swivel(plain: dict[str, Any]) -> str:
             ]
         )
     return (
-        f"Swivel beside GloVe (rate {about['glove']['learning_rate']}, sample {about['glove'].get('sample', 0)}), "
+        f"Swivel (window {about['window']}) beside GloVe (window {about['glove']['window']}, rate "
+        f"{about['glove']['learning_rate']}, sample {about['glove']['sample']}), "
         f"{about['epochs']} epochs, {about['threads']} threads, {about['seeds']} seeds (medians), counting and learning "
         f"together:\n\n{table(head, rows)}"
     )

@@ -120,7 +120,7 @@ class GloVe(_Counted):
         self,
         *,
         vector_size: int = 100,
-        window: int = 10,
+        window: int = 15,
         weighting: Weighting | None = None,
         symmetric: bool = True,
         min_count: int | None = None,
