@@ -110,6 +110,11 @@ def _kept(plain: dict[str, Any]) -> list[str]:
     return ["", told + ", ".join(f"{one['median']:.1f} ms (p95 {one['p95']:.1f})" for one in times) + "."]
 
 
+def _best(machine: dict[str, Any]) -> str:
+    """The best instructions that a processor has."""
+    return str(machine["instructions"][-1]).upper()
+
+
 def words(plain: dict[str, Any]) -> str:
     """CPU seconds and quality of word vectors, beside gensim's."""
     about = plain["parameters"]
@@ -120,7 +125,7 @@ def words(plain: dict[str, Any]) -> str:
         rows.append(
             [
                 {"sg": "skip-gram", "cbow": "CBOW", "fasttext": "FastText"}[one["family"]],
-                f"{one['tokens'] / 1e6:.1f} M",
+                f"{one['tokens'] / 1e6:.1f} M" + " \\*" * ("machine" in one),
                 f"{ours['learning_cpu'][0]:.0f} / {theirs['learning_cpu'][0]:.0f}",
                 span(times["learning_cpu"]),
                 f"{times['whole_wall']['median']:.1f} times faster",
@@ -128,11 +133,13 @@ def words(plain: dict[str, Any]) -> str:
                 *(f"{ours[name][0]:.3f} / {theirs[name][0]:.3f}" for name in ("wordsim353", "men", "analogies")),
             ]
         )
+    elsewhere = {_best(one["machine"]) for one in plain["results"] if "machine" in one}
     return (
         f"{about['dim']} dimensions, window {about['window']}, {about['negative']} negatives, {about['epochs']} epochs, the rate "
         f"from {about['alpha']['sg']} on both sides (CBOW {about['vicino_alpha']['cbow']} and {about['alpha']['cbow']}, of which "
         "two threads of gensim make the same mean), the same words of Wikipedia, "
         f"{about['threads']} threads each, in turn, {about['seeds']} seeds (medians; vicino / gensim):\n\n{table(head, rows)}"
+        + "".join(f"\n\n\\* On another processor, with {each}; the others on one with AVX-512." for each in elsewhere)
     )
 
 
@@ -162,8 +169,9 @@ def glove(plain: dict[str, Any]) -> str:
         for name in ("glove", "one order, float32", "one order, float64")
     }
     return (
-        f"GloVe, {about['dim']} dimensions, window {about['window']}, {about['threads']} threads, {about['seeds']} seeds "
-        f"(medians; the best epoch of each):\n\n{table(head, rows)}\n\n"
+        f"GloVe, {about['dim']} dimensions, window {about['window']}, {about['threads']} threads (of a processor with "
+        f"{_best(plain['machine'])}), {about['seeds']} seeds (medians; the best epoch of each):\n\n"
+        f"{table(head, rows)}\n\n"
         f"The shortcuts, on the smallest text, WordSim-353: float32 in tiles {best['glove']:.3f}, in one random order "
         f"{best['one order, float32']:.3f}, float64 in one random order {best['one order, float64']:.3f}. A plain numpy AdaGrad "
         f"costs the same in each of {len(oracle['costs'])} epochs, to {oracle['largest_relative_difference']:.1%}, and "
