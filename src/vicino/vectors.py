@@ -28,7 +28,6 @@ __all__ = [
     "int8_steps",
     "nearness",
     "normalise",
-    "principal_axes",
     "product_codebooks",
     "quantisation_loss",
     "quantise",
@@ -197,17 +196,6 @@ def truncate(vectors: Float32, dim: int) -> Float32:
             f"vectors of {vectors.shape[1]} dimensions cannot be cut to {dim}", mend=f"choose 1 to {vectors.shape[1]}"
         )
     return np.ascontiguousarray(vectors[:, :dim])
-
-
-def principal_axes(vectors: Float32) -> Float32:
-    """The directions of vectors (n, d), as columns (d, d) at right angles, those that carry most of their squared length first.
-
-    Vectors that are turned onto them (`vectors @ axes`) keep all their products, and lose least where they are truncated.
-
-    >>> abs(principal_axes(np.array([[1.0, 3.0], [-1.0, 3.0]], dtype=np.float32))).tolist()
-    [[0.0, 1.0], [1.0, 0.0]]
-    """
-    return np.ascontiguousarray(np.linalg.eigh((vectors.T @ vectors).astype(np.float64))[1][:, ::-1], dtype=np.float32)
 
 
 def quantise(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vicino.errors import DimensionMismatch
 from vicino.indexes.exact import Exact
 from vicino.indexes.rescored import Rescored
-from vicino.vectors import normalise, principal_axes
+from vicino.vectors import normalise
 
 __all__ = ["Truncated"]
 
@@ -66,7 +66,7 @@ class Truncated(Rescored):
             if self.similarity == "euclidean":  # only distances bear moving the origin
                 self.centre_ = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
                 sample = sample - self.centre_
-            self.axes_ = principal_axes(sample)[:, :dims].copy()
+            self.axes_ = np.linalg.eigh((sample.T @ sample).astype(np.float64))[1][:, ::-1][:, :dims].astype(np.float32)
         self.front_ = np.concatenate([self._front(vectors[at : at + _BLOCK]) for at in range(0, n, _BLOCK)])
 
     def _front(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

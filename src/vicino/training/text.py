@@ -13,8 +13,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from vicino import artifacts
 from vicino.data.lint import Lint
 from vicino.encoders.base import Encoder
@@ -29,18 +27,14 @@ from vicino.training.material import Material, divide
 from vicino.training.outcome import Outcome
 from vicino.training.questions import Questions
 from vicino.training.recipe import TextRecipe
-from vicino.training.remining import Learner
 from vicino.training.unlabelled import LESSONS, network_to_train
-from vicino.vectors import principal_axes
 
 if TYPE_CHECKING:
-    from vicino.data.examples import Examples
     from vicino.training.towers import Model
 
 __all__ = ["Lesson", "train_text"]
 
 _QUERIES = "queries.jsonl"  # what was generated
-_TURNED = 2048  # examples by which the principal axes are found
 
 
 class Lesson(Protocol):
@@ -120,8 +114,6 @@ def train_text(
     done("mining negatives")
     if dry_run:
         return plan(network, batches, lesson.loss, recipe.settings)
-    if recipe.dims:
-        _turn(model, encoder, parts.learn, workplace / "turned", seed=recipe.seed)
     plain = {name: value for name, value in recipe.to_json().items() if name != "threads"}  # which may change
     about = {
         "data": str(Path(data).resolve()),
@@ -169,18 +161,6 @@ def _opened(encoder: Transformer, recipe: TextRecipe) -> Model:
     from vicino.training.towers import Towers
 
     return Towers(model, encoder.trainable(limit=recipe.limit, dropout=recipe.dropout))
-
-
-def _turn(model: Model, base: Transformer, learn: Examples, layer: Path, *, seed: int = 0) -> None:
-    """Turn the vectors of a model onto the principal axes of what it will learn from, so that its first dimensions hold the most
-    from the start: no cosine changes (see `Trainable.turn`)."""
-    some = learn.subset(np.random.default_rng(seed).permutation(len(learn))[:_TURNED])
-    now = Learner(model, base)
-    asked = now.encode_query(list(some.anchors), normalize_embeddings=True)
-    told = now.encode_document(list(some.positives), normalize_embeddings=True)
-    axes = principal_axes(np.concatenate([asked, told]))
-    for tower in {model.tower("query"), model.tower("document")}:
-        tower.turn(axes, layer)
 
 
 def _written(model: Model, folder: Path) -> Path:
