@@ -91,7 +91,7 @@ def test_what_forgets_other_data_is_rejected(ciphered, base, tmp_path):
 def test_what_was_interrupted_goes_on_to_the_same_weights(ciphered, base, tmp_path, monkeypatch):
     from vicino.training import ranking
 
-    changes = {**LEARN, "base": base, "controls": [], "epochs": 3}
+    changes = {**LEARN, "base": base, "controls": [], "epochs": 3, "dims": [8]}
     whole = workbench.train_text(ciphered(), tmp_path / "whole", **changes)
     loss, calls = ranking.ranking_loss, []
 
@@ -241,6 +241,25 @@ def test_the_first_dimensions_learn_too_where_they_are_asked_to(ciphered, base, 
 
     matryoshka, plain = (sum(place_of_the_answer(seed, dims) for seed in (3, 4)) for dims in ([4], []))
     assert matryoshka < 0.9 * plain
+
+
+def test_a_turn_of_the_vectors_puts_most_into_the_first_dimensions(ciphered, base, tmp_path, sentence_transformers):
+    nothing = LEARN | {"epochs": 1, "learning_rate": 1e-12, "dims": [8]}
+    found = workbench.train_text(ciphered(n=120), tmp_path / "model", base=base, controls=[], **nothing)
+    texts = [json.loads(line)["question"] for line in ciphered().read_text().splitlines()]
+    opened, begun = (Transformer(model=str(each), precision="float32") for each in (found.path, base))
+    after, before = (each.encode(texts, normalize_embeddings=True) for each in (opened, begun))
+    np.testing.assert_allclose(after @ after.T, before @ before.T, atol=1e-4)
+    by_all = before @ before.T
+
+    def off(vectors):
+        """How far the cosines by eight dimensions are from those by all."""
+        few = normalise(np.ascontiguousarray(vectors[:, :8]))
+        return np.abs(few @ few.T - by_all).mean()
+
+    assert off(after) < 0.8 * off(before)
+    theirs = sentence_transformers.SentenceTransformer(str(found.path), device="cpu")
+    np.testing.assert_allclose(opened.encode(texts[:9]), theirs.encode(texts[:9]), atol=1e-5)
 
 
 def test_pairs_with_scores_teach_cosines(ciphered, base, tmp_path):

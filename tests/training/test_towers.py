@@ -131,6 +131,7 @@ def test_no_negatives_and_the_first_dimensions_too(ciphered, base, tmp_path):
     found = workbench.train_text(ciphered(n=120), tmp_path / "model", **changes)
     assert found.run.steps > 2
     assert np.isfinite(found.run.losses).all()
+    assert encoders.load(found.path).dim == Transformer(model=base).dim
 
 
 @pytest.fixture(scope="module")

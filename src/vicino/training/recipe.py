@@ -34,9 +34,10 @@ class TextRecipe(Recipe):
     with the model as it is each `remine` epochs; none that is nearer than `relative` of the answer's nearness.
 
     `towers` are "shared", one network for queries and documents, or "separate", one for each; both begin as the base.
-    `temperature` divides cosines; `limit` cuts texts, for speed, to so many tokens; `dims` has the first so many dimensions learn
-    as well (Matryoshka), `margin` leaves out candidates that are nearly as near as the answer. The rest is for
-    `vicino.learning.loop.Settings`. Raises InputError where a value cannot be.
+    `temperature` divides cosines; `limit` cuts texts, for speed, to so many tokens; `margin` leaves out candidates that are
+    nearly as near as the answer. `dims` has the first so many dimensions learn as well (Matryoshka), onto which the vectors are
+    turned in the end (`vicino.learning.turning`). The rest is for `vicino.learning.loop.Settings`. Raises InputError where a
+    value cannot be.
 
     Of texts without labels, `way` makes pairs of their titles and sentences ("pairs"), or learns from them as they are: "simcse"
     or "tsdae" (see `vicino.training.unlabelled`). simcse learns by dropout: where none is given, by the network's own. `queries`

@@ -13,7 +13,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vicino import artifacts
+import numpy as np
+
+from vicino import artifacts, progress
 from vicino.data.lint import Lint
 from vicino.encoders.base import Encoder
 from vicino.encoders.transformer import Transformer
@@ -30,11 +32,14 @@ from vicino.training.recipe import TextRecipe
 from vicino.training.unlabelled import LESSONS, network_to_train
 
 if TYPE_CHECKING:
+    from vicino.encoders.base import Role
+    from vicino.training.material import Parts
     from vicino.training.towers import Model
 
 __all__ = ["Lesson", "train_text"]
 
 _QUERIES = "queries.jsonl"  # what was generated
+_TURNED = 2048  # examples by which vectors are turned
 
 
 class Lesson(Protocol):
@@ -135,6 +140,9 @@ def train_text(
     done("training")
     if run.ended == "interrupted":
         raise KeyboardInterrupt
+    if recipe.dims:
+        _turn(model, encoder, parts, recipe, workplace / "turn")
+        done("turning")
     written = str(_written(model, workplace / "model"))
     tuned = TwoTowers(model=written) if recipe.towers == "separate" else Transformer(model=written)
     check = lesson.check(tuned)
@@ -161,6 +169,24 @@ def _opened(encoder: Transformer, recipe: TextRecipe) -> Model:
     from vicino.training.towers import Towers
 
     return Towers(model, encoder.trainable(limit=recipe.limit, dropout=recipe.dropout))
+
+
+def _turn(model: Model, base: Transformer, parts: Parts, recipe: TextRecipe, layer: Path) -> None:
+    """Turn the vectors of a model that has learnt: no cosine changes, and the first `dims` of them rank best."""
+    from vicino.learning.turning import turn_to_front
+
+    some = parts.learn.subset(np.random.default_rng(recipe.seed).permutation(len(parts.learn))[:_TURNED])
+    roles: tuple[Role, Role] = (None, None) if parts.of_cosines else ("query", "document")
+    sides = []
+    with progress.task("Turning the vectors", total=len(roles) + 1, unit="steps") as work:
+        for role, texts in zip(roles, (some.anchors, some.positives), strict=True):
+            tower = model.tower(role)
+            sides.append(tower.vectors(tower.ids(list(texts), base.prompt(role))))
+            work.advance()
+        axes = turn_to_front(sides[0], sides[1], recipe.dims, temperature=recipe.temperature, seed=recipe.seed)
+        for tower in {model.tower(role) for role in roles}:
+            tower.turn(axes, layer)
+        work.advance()
 
 
 def _written(model: Model, folder: Path) -> Path:

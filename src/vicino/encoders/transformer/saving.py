@@ -13,12 +13,15 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vicino import artifacts
 from vicino.encoders.transformer.folder import POOLINGS, VOCABULARY, Dense, ModelFolder, Pooling, Step
 from vicino.encoders.transformer.routes import CONFIG, ROUTES, RouterFolder
 from vicino.errors import ArtifactCorrupt
 
-__all__ = ["bind_towers", "check_files", "file_stamps", "save_stamped", "write_folder"]
+__all__ = ["bind_towers", "check_files", "file_stamps", "save_stamped", "write_folder", "write_turn"]
 
 _COPIED = ("config.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors.index.json", *VOCABULARY)
 _PACKAGE = "sentence_transformers.models"  # the old class paths: every version of sentence-transformers knows them
@@ -61,6 +64,18 @@ def bind_towers(towers: RouterFolder, target: Path) -> None:
     _write(target / CONFIG, {"types": types, "structure": structure, "parameters": {"default_route": towers.default}})
     _write(target / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": f"{_PACKAGE}.Router"}])
     _write_settings(towers.document, target)
+
+
+def write_turn(axes: NDArray[np.float32], target: Path) -> Dense:
+    """Write a layer that gives vectors @ `axes` (d, d) into an empty folder."""
+    from safetensors.numpy import save_file
+
+    width = len(axes)
+    linear = {"bias": False, "activation_function": "torch.nn.modules.linear.Identity"}
+    _write(target / "config.json", {"in_features": width, "out_features": width, **linear})
+    weights = target / "model.safetensors"
+    save_file({"linear.weight": np.ascontiguousarray(axes.T)}, weights)
+    return Dense(weights, width, "Identity", residual=False)
 
 
 def _places(folder: ModelFolder) -> list[tuple[Step, str]]:

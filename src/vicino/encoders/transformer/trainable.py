@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ from torch import Tensor, nn
 from vicino.encoders.base import Role
 from vicino.encoders.transformer import heads, opening
 from vicino.encoders.transformer.acceleration import IDLE, UnusualAttention, pieces, unpadded_mask
-from vicino.encoders.transformer.folder import Dense, ModelFolder
+from vicino.encoders.transformer.folder import Dense, ModelFolder, Normalize
 from vicino.encoders.transformer.network import in_batches
-from vicino.encoders.transformer.saving import write_folder
+from vicino.encoders.transformer.saving import write_folder, write_turn
 from vicino.encoders.transformer.tokenising import Ids, Tokenizer, padded
 from vicino.learning.devices import autocast, usual_precision
 
@@ -78,6 +79,13 @@ class Trainable(nn.Module):
             for step in self.steps:
                 found = step(found)
         return found
+
+    def turn(self, axes: NDArray[np.float32], layer: Path) -> None:
+        """Give vectors @ `axes` (d, d) from now on, through one more dense layer, which is written to the folder `layer`."""
+        layer.mkdir(parents=True, exist_ok=True)
+        step, at = write_turn(axes, layer), len(self.folder.steps) - isinstance(self.folder.steps[-1], Normalize)
+        self.folder = replace(self.folder, steps=(*self.folder.steps[:at], step, *self.folder.steps[at:]))
+        self.steps.insert(at - 1, _Dense(step))
 
     def vectors(self, ids: list[Ids]) -> NDArray[np.float32]:
         """What `forward` gives, (n, d), without gradients or dropout: to look how good it is as it learns."""
