@@ -9,12 +9,15 @@ and parts that were run at other times are joined.
   fold. The base is first adapted to the documents (it learns from their own titles and sentences what the ranking fused with BM25
   knows; no question of SciFact and no label is seen), and then learns from the other folds' questions. Every question is asked
   once of a model that learnt nothing near it. nDCG@10 alone, and fused with BM25 (weight .3).
+- maps: the base, reading 512 tokens of a document where it reads 256 as it comes, stays; linear maps of its vectors learn from
+  SciFact's documents alone what the fused ranking knows (no question and no label is seen). All questions, alone and fused.
 - reranked: the first of these folds (half an hour of a core): a cross-encoder learns from the other folds' questions, and reads
   again the first documents that BM25 and the adapted base find together; alone, and where their score stays half of the end's.
 - published: the train split taught, the test split asked: all of it, and what no trained question gives away.
 - stsb: cosines of pairs, by Spearman on its test split, and what Cranfield loses by it.
 - conala: sentences that ask for Python, and the lines that do it. Beside the defaults, at the first seed, what each of them is
-  worth (hard negatives, their denoising, Matryoshka), and what a reranker adds to BM25 and the base.
+  worth (hard negatives, their denoising, Matryoshka), and what a reranker adds to BM25 and the base. What Matryoshka keeps by
+  few dimensions, at all seeds.
 - shuffled: the answers of CoNaLa dealt out anew; the gate must reject it.
 
 Intervals are percentile bootstraps of each question's mean over seeds. What is drawn are whole groups of questions that share an
@@ -45,12 +48,14 @@ from vicino.data.splits import folds, group_queries
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.crossing import CrossEncoder
 from vicino.evaluation.tasks import RetrievalTask
+from vicino.indexes.exact import Exact
 from vicino.learning.loop import fit
 from vicino.metrics.significance import bootstrap_interval
 from vicino.metrics.similarity import paired_cosine, spearman
 from vicino.retrieval import from_recipe, parse
 from vicino.retrieval.fused import combine, pool
 from vicino.training.candidates import values
+from vicino.training.mapped import Mapped
 from vicino.training.material import Material, Parts, gather, task_of
 from vicino.training.outcome import Outcome
 from vicino.training.ranking import Ranking
@@ -68,6 +73,8 @@ ADAPT: dict[str, Any] = {"way": "distil", "epochs": 2, "batch_size": 64, "learni
 TEACH: dict[str, Any] = {}
 RERANK: dict[str, Any] = {"negatives": 5, "depth": 30}
 BLENDS = (0.0, 0.5)  # the first stage's share of the score: none, and half; the latter was settled before anything was measured
+MAPS: dict[str, Any] = {"way": "maps", "towers": "separate"}
+READS = 512  # tokens of a document, where it is mapped
 ABLATIONS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "in-batch negatives only": {"negatives": 0},
@@ -82,6 +89,7 @@ Values = NDArray[np.float64]
 def main() -> None:
     parts = {
         "folds": cross_validated,
+        "maps": mapped,
         "reranked": reranked_fold,
         "published": published,
         "stsb": similarity,
@@ -113,6 +121,7 @@ def main() -> None:
                     "folds": FOLDS,
                     "bm25_weighs": LEXICAL,
                     "adapting": ADAPT,
+                    "mapping": TextRecipe.of(**MAPS).to_json(),
                     "teaching": TextRecipe.of(**TEACH).to_json(),
                 },
                 "results": results,
@@ -167,7 +176,11 @@ class Bench(Units):
 
     def fused(self, dense: Searchable, task: RetrievalTask, k: int) -> Hits:
         """The k best of BM25 and of vectors together."""
-        pools = pool([each(task.queries, DEPTH) for each in (self.lexical, dense.search)], "convex", floors=[0.0, -1.0])
+        return self.with_words(dense.search(task.queries, DEPTH), task, k)
+
+    def with_words(self, dense: Hits, task: RetrievalTask, k: int) -> Hits:
+        """The k best of BM25 and of what vectors found."""
+        pools = pool([self.lexical(task.queries, DEPTH), dense], "convex", floors=[0.0, -1.0])
         return combine(pools, np.array([LEXICAL, 1 - LEXICAL]), k)
 
     def adapted(self, seed: int) -> Searchable:
@@ -268,6 +281,45 @@ def of_fold(bench: Bench, number: int, seed: int) -> dict[str, Any]:
     task = task_of("scifact", bench.whole.subset(np.isin(np.array(bench.whole.query_ids), list(held))))
     found = {way: each.tolist() for way, each in bench.found(dense, task).items()}
     return {"ids": [one.id for one in task.queries], **found}
+
+
+def mapped(bench: Bench) -> dict[str, Any]:
+    """Linear maps of the base's vectors, learnt from the documents alone."""
+    reader = Transformer(max_seq_length=READS)
+    whole, asked = Searchable(reader, bench.task.documents), reader.encode_query([one.text for one in bench.task.queries])
+    longer = bench.unit("longer", lambda: {way: each.tolist() for way, each in bench.found(whole, bench.task).items()})
+    known: list[Searchable] = []
+
+    def learnt(seed: int) -> dict[str, Any]:
+        from vicino.training.maps import Maps
+
+        recipe = TextRecipe.of(seed=seed, **MAPS)
+        material = gather(bench.data / "scifact" / "corpus.jsonl", unlabelled=True, seed=seed)
+        if not known or list(known[0].documents) != list(material.judge.documents):
+            known[:] = [Searchable(reader, material.judge.documents)]
+        lesson, maps = Mapped(material, reader, recipe, dense=known[0]), Maps(reader.dim, shared=False)
+        model = reader.trainable(limit=recipe.limit)
+        run = fit(
+            maps, lesson.batches(model, bench.work), lesson.loss, recipe.settings, evaluate=lesson.chooser(model), label="maps"
+        )
+        print(f"  {lesson.told}; chosen by: {run.metrics}; {run.seconds:.0f} s", file=sys.stderr)
+        index = Exact(similarity="cosine").build(maps.vectors(whole.vectors, "document"), [one.id for one in whole.documents])
+        dense = index.search(maps.vectors(normalise(asked), "query"), DEPTH)
+        best = Hits(dense.ids[:, :10], dense.scores[:, :10])
+        found = {"alone": best, "fused": bench.with_words(dense, bench.task, 10)}
+        return {way: values(hits, bench.task).tolist() for way, hits in found.items()} | {"seconds": run.seconds}
+
+    units = [bench.unit(f"maps-{seed}", lambda s=seed: learnt(s)) for seed in bench.seeds]
+    report: dict[str, Any] = {"questions": len(bench.task.queries), "seeds": len(bench.seeds), "reads": READS}
+    groups, before = bench.task.groups, plain(bench)
+    for way in ("alone", "fused"):
+        start = np.array(before[way])
+        report[way] = {
+            "longer": contrast(start, [np.array(longer[way])], groups),
+            "mapped": contrast(start, [np.array(unit[way]) for unit in units], groups),
+        }
+    report["seconds"] = [round(unit["seconds"]) for unit in units]
+    return report
 
 
 def reranked_fold(bench: Bench) -> dict[str, Any]:
@@ -417,6 +469,12 @@ def code(bench: Bench) -> dict[str, Any]:
             kept: round(float(narrow.mean()), 4),
             "share_kept": round(float(narrow.mean() / after.mean()), 4),
         }
+    taught = [bench.unit(f"code-Matryoshka-{s}", lambda s=s: of_code(bench, s, **ABLATIONS["Matryoshka"])) for s in bench.seeds]
+    report["matryoshka"] = {
+        "ndcg@10": [round(float(np.mean(unit["after"])), 4) for unit in taught],
+        kept: [round(float(np.mean(unit["after_narrow"])), 4) for unit in taught],
+        "share_kept": [round(float(np.mean(unit["after_narrow"]) / np.mean(unit["after"])), 4) for unit in taught],
+    }
     report["reranker"] = bench.unit(f"code-reranker-{first}", lambda: reranker(bench, first))
     return report
 

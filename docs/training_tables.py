@@ -23,6 +23,8 @@ def finetune(plain: dict[str, Any]) -> str:
         about = f"{folds['questions']:,} questions in {folds['groups']} groups, {plain['parameters']['folds']} folds"
         about += f", seeds: {folds['seeds']}"
         parts.append(f"{about}:\n\n{table(head, rows)}")
+    if "maps" in found:
+        parts.append(_mapped(found["maps"]))
     if "reranked" in found:
         parts.append(_reranked(found["reranked"]))
     if "published" in found:
@@ -40,6 +42,17 @@ def finetune(plain: dict[str, Any]) -> str:
     if "shuffled" in found:
         parts.append(f"CoNaLa with its answers dealt out anew: *{found['shuffled']['verdict']}*.")
     return "\n\n".join(parts)
+
+
+def _mapped(found: dict[str, Any]) -> str:
+    rows = []
+    for way, told in (("alone", "MiniLM"), ("fused", "fused with BM25, weight .3")):
+        longer, mapped = found[way]["longer"], found[way]["mapped"]
+        rows.append([told, mean(longer["before"]), ""])
+        rows.append([f"{told}, reading {found['reads']} tokens", mean(longer["after"]), gain(longer["gain"])])
+        rows.append([f"{told}, and mapped", mean(mapped["after"]), gain(mapped["gain"])])
+    about = f"Maps of vectors learnt from the documents alone (`--way maps`), the same {found['questions']:,} questions, seeds: "
+    return f"{about}{found['seeds']}:\n\n{table(['', 'nDCG@10', 'gain'], rows)}"
 
 
 def _reranked(found: dict[str, Any]) -> str:
@@ -77,6 +90,9 @@ def _conala(found: dict[str, Any]) -> str:
         beside = "" if name == "defaults" else gain(one["beside_defaults"])
         narrow = f"{one[kept.removeprefix('base_')]:.3f} ({100 * one['share_kept']:.1f} %)"
         rows.append([f"taught: {name}", mean(one["ndcg@10"]), beside, narrow])
+    if (narrow := found.get("matryoshka")) is not None:
+        share = ", ".join(f"{100 * one:.1f}" for one in narrow["share_kept"])
+        rows[-1][-1] += f"; at seeds 0 to {len(narrow['share_kept']) - 1}: {share} %"
     if (rr := found.get("reranker")) is not None:
         check = rr["gate"]["gain"]
         rows.append(["BM25 + MiniLM, the first 50", f"{check['before']:.3f}", "", ""])

@@ -11,7 +11,7 @@ import torch
 from vicino import workbench
 from vicino.data.records import Hits
 from vicino.retrieval.fused import combine, pool
-from vicino.training.distilled import TopicalBatches, _Teacher, distilling_loss, topics
+from vicino.training.distilled import Teacher, TopicalBatches, distilling_loss, topics
 from vicino.training.recipe import TextRecipe
 from vicino.vectors import normalise
 
@@ -24,12 +24,12 @@ def random() -> np.random.Generator:
 
 
 @pytest.fixture
-def teacher(random) -> _Teacher:
+def teacher(random) -> Teacher:
     """Of twelve questions about documents of the same numbers, of which BM25 found eight for each."""
     asked, answers = (normalise(random.normal(size=(12, 4)).astype(np.float32)) for _ in range(2))
     found = np.sort([random.permutation(12)[:8] for _ in range(12)], axis=1)
     scores = random.uniform(1, 9, size=(12, 8)).astype(np.float32)
-    return _Teacher(np.arange(12), asked, answers, found, scores, temperature=0.05)
+    return Teacher(asked, answers, found, scores, temperature=0.05)
 
 
 def test_the_teacher_ranks_as_convex_fusion_does(teacher):
@@ -41,7 +41,7 @@ def test_the_teacher_ranks_as_convex_fusion_does(teacher):
     order = np.argsort(-cosines, axis=1)
     dense = Hits(ids(order), np.take_along_axis(cosines, order, 1))
     fused = combine(pool([lexical, dense], "convex", floors=[0.0, -1.0]), np.array([0.3, 0.7]), 12)
-    logits = teacher.logits(rows)
+    logits = teacher.logits(rows, rows)
     np.testing.assert_array_equal(ids(np.argsort(-logits, axis=1))[:, :8], fused.ids[:, :8])
     ours = (np.sort(logits, axis=1)[:, ::-1] * 0.05 + 1) * 0.7 / (cosines.max(axis=1, keepdims=True) + 1)  # not sharpened
     np.testing.assert_allclose(ours[:, :8], fused.scores[:, :8], atol=1e-5)
@@ -61,7 +61,7 @@ def test_documents_of_a_batch_are_near_each_other(random):
 
 def test_batches_depend_on_epoch_and_seed_alone(teacher):
     texts = [(np.array([row]), np.array([row, row])) for row in range(12)]
-    batches = TopicalBatches(texts, teacher.answers, teacher, 5)
+    batches = TopicalBatches(texts, np.arange(12), teacher, 5)
     assert len(batches) == 2
 
     def drawn(*of: int) -> list[list[int]]:
@@ -71,7 +71,7 @@ def test_batches_depend_on_epoch_and_seed_alone(teacher):
     assert drawn(0, 1) != drawn(1, 1)
     batch = next(batches.epoch(0, 1))
     rows = np.array(drawn(0, 1)[0])
-    np.testing.assert_array_equal(batch["teacher"], teacher.logits(rows))
+    np.testing.assert_array_equal(batch["teacher"], teacher.logits(rows, rows))
 
 
 def test_the_loss_is_nothing_where_the_student_says_the_same(teacher):
@@ -79,7 +79,7 @@ def test_the_loss_is_nothing_where_the_student_says_the_same(teacher):
     batch = {"teacher": torch.from_numpy((teacher.asked @ teacher.answers.T / 0.05)[:, rows])}
     vectors = torch.from_numpy(np.concatenate([teacher.asked, teacher.answers], axis=1))
     assert float(distilling_loss(None, batch, vectors, recipe=TextRecipe())) == pytest.approx(0, abs=1e-5)
-    batch = {"teacher": torch.from_numpy(teacher.logits(rows))}
+    batch = {"teacher": torch.from_numpy(teacher.logits(rows, rows))}
     assert float(distilling_loss(None, batch, vectors, recipe=TextRecipe())) > 0.1
     assert float(distilling_loss(None, batch, vectors, recipe=TextRecipe(dims=(2,)))) > 0.1
 

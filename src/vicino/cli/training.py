@@ -77,7 +77,7 @@ def text(
     split: Part = "train",
     unlabelled: Unlabelled = False,
     way: Annotated[
-        str | None, typer.Option(help="How to learn from --unlabelled texts: pairs (default), simcse, or tsdae.")
+        str | None, typer.Option(help="How to learn from --unlabelled texts: pairs (default), distil, maps, simcse, or tsdae.")
     ] = None,
     queries: Annotated[
         str | None,

@@ -22,7 +22,7 @@ from vicino.data.sentences import sentence_spans, word_count
 from vicino.data.splits import sample
 from vicino.errors import EmptyInput, MissingExtra
 
-__all__ = ["KnownItems", "Withheld", "asked_by_docs", "gathered", "known_items", "normalised"]
+__all__ = ["KnownItems", "Withheld", "asked_by_docs", "asking_sentences", "gathered", "known_items", "normalised"]
 
 _PLACES = {  # kind -> how the note names it
     "title": "titles",
@@ -185,6 +185,17 @@ def asked_by_docs(function: Document, docs: str) -> Withheld:
     """A function as known item of the first sentence of its documentation, where that has words enough."""
     query = first_sentence(docs)
     return Withheld(function, query, "docstring") if _fits(query, "docstring") else Withheld(function)
+
+
+def asking_sentences(document: Document) -> list[str]:
+    """The sentences that stand in a document and have words enough to ask for it, in their order; none of source code.
+
+    >>> asking_sentences(Document("1", "Near means alike in every map. So it is.", title="On maps"))
+    ['Near means alike in every map.']
+    """
+    if language_of_document(document) in LANGUAGES:
+        return []
+    return [" ".join(document.text[start:end].split()) for start, end, _ in _sentences(document.text)]
 
 
 def _withhold_sentences(made: list[Withheld], places: list[int], seed: int) -> None:

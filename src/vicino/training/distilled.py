@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino.data.records import Hits, Query
+from vicino.data.records import Query
 from vicino.learning.loop import Batches, InParts
 from vicino.training.batches import parted
 from vicino.training.ranking import Ranking
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from vicino.training.towers import Model
 
-__all__ = ["Distilled", "TopicalBatches", "distilling_loss", "topics"]
+__all__ = ["LEXICAL", "Distilled", "Teacher", "TopicalBatches", "distilling_loss", "topics"]
 
-_LEXICAL = 0.3  # BM25's weight in the ranking that teaches
+LEXICAL = 0.3  # BM25's weight in the ranking that teaches
 _RANKED = 200  # documents that BM25 scores for each question; others have the score of the last
 
 Float32 = NDArray[np.float32]
@@ -46,15 +46,28 @@ class Distilled(Ranking):
 
     def batches(self, model: Model, folder: Path) -> Batches:  # noqa: ARG002 - nothing is kept
         """Questions and the documents that they were taken out of, with what the teacher needs to score any of a batch."""
-        learn, documents = self.material.learn, self.material.judge.documents
-        numbers = {one.id: number for number, one in enumerate(documents)}
-        own = np.array([numbers[name] for name in learn.document_ids or ()], dtype=np.int64)
-        queries = [Query(name, text) for name, text in zip(learn.query_ids or (), learn.anchors, strict=True)]
-        words = _scores(self._lexical(queries, min(_RANKED, len(documents))), numbers)
-        asked, answers = normalise(self._dense.asked(queries)), normalise(self._dense.vectors[own])
-        self.told = f"{len(learn):,} questions, for which the base and BM25 (weight {_LEXICAL:g}) score documents of their topics"
-        teacher = _Teacher(own, asked, answers, *words, temperature=self.recipe.temperature)
-        return TopicalBatches(list(zip(*self.pairs(model), strict=True)), answers, teacher, self.recipe.batch_size)
+        learn = self.material.learn
+        own = self.numbers(learn.document_ids or ())
+        self.told = f"{len(learn):,} questions, for which the base and BM25 (weight {LEXICAL:g}) score documents of their topics"
+        teacher = self.teacher(learn.anchors, self.recipe.temperature)
+        return TopicalBatches(list(zip(*self.pairs(model), strict=True)), own, teacher, self.recipe.batch_size)
+
+    def numbers(self, names: Sequence[str]) -> Rows:
+        """The places of documents, by their ids."""
+        places = {one.id: place for place, one in enumerate(self.material.judge.documents)}
+        return np.array([places[name] for name in names], dtype=np.int64)
+
+    def teacher(self, questions: Sequence[str], temperature: float) -> Teacher:
+        """What BM25 and the base say of some questions and all documents."""
+        documents = self.material.judge.documents
+        queries = [Query(str(number), text) for number, text in enumerate(questions)]
+        hits = self._lexical(queries, min(_RANKED, len(documents)))
+        found = np.full(hits.ids.shape, -1, dtype=np.int64)
+        there = hits.ids != None  # noqa: E711 - of each
+        found[there] = self.numbers(hits.ids[there].tolist())
+        scores = np.where(there, hits.scores, 0).astype(np.float32)
+        asked, answers = normalise(self._dense.asked(queries)), normalise(self._dense.vectors)
+        return Teacher(asked, answers, found, scores, temperature=temperature)
 
     @property
     def loss(self) -> InParts:
@@ -65,11 +78,12 @@ class Distilled(Ranking):
 class TopicalBatches:
     """Batches of (question, document) rows whose documents are near each other, with the teacher's logits (b, b).
 
-    `vectors` (n, d) are the documents'; topics differ from epoch to epoch. What is left over is left out for an epoch.
+    `own` (n,) says which document each row's is to the teacher. Topics differ from epoch to epoch. What is left over is left out
+    for an epoch.
     """
 
-    def __init__(self, texts: Sequence[tuple[Ids, Ids]], vectors: Float32, teacher: _Teacher, batch_size: int) -> None:
-        self.texts, self.vectors, self.teacher = texts, vectors, teacher
+    def __init__(self, texts: Sequence[tuple[Ids, Ids]], own: Rows, teacher: Teacher, batch_size: int) -> None:
+        self.texts, self.own, self.teacher = texts, own, teacher
         self.batch_size = min(batch_size, len(texts))
 
     def __len__(self) -> int:
@@ -81,10 +95,11 @@ class TopicalBatches:
         import torch
 
         random = np.random.default_rng([seed, number])
-        parts = topics(self.vectors, self.batch_size, random)
+        parts = topics(self.teacher.answers[self.own], self.batch_size, random)
         for place in random.permutation(len(parts)).tolist():
             rows = parts[place]
-            yield {"texts": [self.texts[row] for row in rows], "teacher": torch.from_numpy(self.teacher.logits(rows))}
+            logits = torch.from_numpy(self.teacher.logits(rows, self.own[rows]))
+            yield {"texts": [self.texts[row] for row in rows], "teacher": logits}
 
 
 def topics(vectors: Float32, size: int, random: np.random.Generator) -> list[Rows]:
@@ -110,34 +125,30 @@ def topics(vectors: Float32, size: int, random: np.random.Generator) -> list[Row
     return found
 
 
-class _Teacher:
+class Teacher:
     """What BM25 and the base say of questions and documents: convex fusion (Bruch, Gai and Ingber 2023) of cosines, scaled from
-    -1, and BM25's scores, scaled from 0, each to the best found; sharpened until cosines weigh what they weigh in the student."""
+    -1, and BM25's scores, scaled from 0, each to the best found; sharpened until cosines weigh what they weigh in a student of
+    this temperature.
 
-    def __init__(self, own: Rows, asked: Float32, answers: Float32, found: Rows, scores: Float32, *, temperature: float) -> None:
-        self.own, self.asked, self.answers, self.temperature = own, asked, answers, temperature
-        self.found, self.scores = found, scores  # (n, k): documents in ascending order, and BM25's scores of them
+    `asked` (q, d) and `answers` (n, d) are the base's vectors, of length one; `found` (q, k) are the documents that BM25 found,
+    -1 for none, and `scores` (q, k) what it gave them.
+    """
 
-    def logits(self, rows: Rows) -> Float32:
-        """Of each of these questions for each of their documents, (b, b)."""
-        cosines = self.asked[rows] @ self.answers[rows].T
+    def __init__(self, asked: Float32, answers: Float32, found: Rows, scores: Float32, *, temperature: float) -> None:
+        order = np.argsort(found, axis=1)
+        self.asked, self.answers, self.temperature = asked, answers, temperature
+        self.found, self.scores = (np.take_along_axis(each, order, axis=1) for each in (found, scores))
+
+    def logits(self, questions: Rows, documents: Rows) -> Float32:
+        """Of each of these questions for each of these documents, (b, c)."""
+        cosines = self.asked[questions] @ self.answers[documents].T
         words = np.empty_like(cosines)
-        wanted = self.own[rows]
-        for place, row in enumerate(rows.tolist()):
-            at = np.minimum(np.searchsorted(self.found[row], wanted), self.found.shape[1] - 1)
-            there = self.found[row][at] == wanted
-            words[place] = np.where(there, self.scores[row][at], self.scores[row].min()) / max(self.scores[row].max(), 1e-9)
+        for place, (found, scores) in enumerate(zip(self.found[questions], self.scores[questions], strict=True)):
+            at = np.minimum(np.searchsorted(found, documents), len(found) - 1)
+            words[place] = np.where(found[at] == documents, scores[at], scores.min()) / max(scores.max(), 1e-9)
         best = cosines.max(axis=1, keepdims=True)
-        weight = _LEXICAL / (1 - _LEXICAL) * (best + 1)
+        weight = LEXICAL / (1 - LEXICAL) * (best + 1)
         return np.asarray((cosines + weight * words) / self.temperature, dtype=np.float32)
-
-
-def _scores(hits: Hits, numbers: dict[str, int]) -> tuple[Rows, Float32]:
-    """Documents in ascending order, (n, k), and their scores; -1 and 0 for none."""
-    found = np.array([[-1 if name is None else numbers[name] for name in row] for row in hits.ids], dtype=np.int64)
-    order = np.argsort(found, axis=1)
-    scores = np.where(found < 0, 0, hits.scores).astype(np.float32)
-    return np.take_along_axis(found, order, 1), np.take_along_axis(scores, order, 1)
 
 
 def distilling_loss(_network: Any, batch: Any, *vectors: Tensor, recipe: TextRecipe) -> Tensor:

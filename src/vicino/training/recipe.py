@@ -14,7 +14,7 @@ __all__ = ["TextRecipe"]
 
 # What each parameter must be, and what to give instead.
 _RULES = {
-    "way": one_of("pairs", "distil", "simcse", "tsdae"),
+    "way": one_of("pairs", "distil", "maps", "simcse", "tsdae"),
     "towers": one_of("shared", "separate"),
     "mine": one_of("hybrid", "dense", "bm25", "none"),
     "negatives": count(0, "give negatives=1, or 0"),
@@ -25,6 +25,7 @@ _RULES = {
     "limit": or_none(count(3, "give limit=256, or None for all that the model reads")),
     "dropout": or_none(dropout("give dropout=0.1, or None for the network's own")),
 }
+_OF_WAY: dict[str, dict[str, Any]] = {"maps": {"batch_size": 256, "learning_rate": 1e-3, "limit": None}}  # other defaults
 _DIM = count(1, "give dims=64, or several in brackets")
 
 
@@ -40,15 +41,17 @@ class TextRecipe(Recipe):
     value cannot be.
 
     Of texts without labels, `way` makes pairs of their titles and sentences ("pairs"), or learns from them as they are: "simcse"
-    or "tsdae" (see `vicino.training.unlabelled`). simcse learns by dropout: where none is given, by the network's own. `queries`
-    is a function that writes queries for texts, or its name: pairs are then made of these (see `vicino.training.questions`).
+    or "tsdae" (see `vicino.training.unlabelled`), or what BM25 and the base rank together: "distil", or "maps", which leaves the
+    network as it is and is done in minutes (see `vicino.training.mapped`; `of` has a batch, a rate and a limit of its own for
+    it). simcse learns by dropout: where none is given, by the network's own. `queries` is a function that writes queries for
+    texts, or its name: pairs are then made of these (see `vicino.training.questions`).
     """
 
     epochs: int = 3
     batch_size: int = 32
     small_batch: int | None = None
     learning_rate: float = 3e-5
-    way: Literal["pairs", "distil", "simcse", "tsdae"] = "pairs"
+    way: Literal["pairs", "distil", "maps", "simcse", "tsdae"] = "pairs"
     queries: str | Callable[[list[str]], Any] | None = None
     towers: Literal["shared", "separate"] = "shared"
     temperature: float = 0.05
@@ -71,7 +74,7 @@ class TextRecipe(Recipe):
     def _require_way(self) -> None:
         if self.way == "tsdae" and (self.dims or self.small_batch is not None):
             raise InputError("tsdae learns neither dims nor by a small_batch", mend="leave dims and small_batch out")
-        if self.way in ("simcse", "tsdae") and self.queries is not None:
+        if self.way in ("simcse", "tsdae", "maps") and self.queries is not None:
             raise InputError(f"queries make pairs, from which {self.way} does not learn", mend="leave queries out, or way")
         if self.way in ("simcse", "tsdae") and self.towers == "separate":
             raise InputError(f"{self.way} knows no queries and documents to separate", mend="leave towers out, or way")
@@ -83,7 +86,8 @@ class TextRecipe(Recipe):
         """From plain data; `dims` may be a single number. Raises UnknownName for what is no parameter, and what the constructor
         raises."""
         dims = params.get("dims", ())
-        return super().of(**{**params, "dims": (dims,) if isinstance(dims, int) else tuple(dims)})
+        usual = _OF_WAY.get(str(params.get("way")), {})
+        return super().of(**{**usual, **params, "dims": (dims,) if isinstance(dims, int) else tuple(dims)})
 
     def to_json(self) -> dict[str, Any]:
         """The parameters as plain data."""

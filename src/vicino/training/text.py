@@ -109,7 +109,7 @@ def train_text(
     asked = None if recipe.queries is None else Questions(recipe.queries, kept, earlier=target / _QUERIES)
     encoder = Transformer() if base == "minilm" else Transformer(model=base)
     model = _opened(encoder, recipe)
-    network = network_to_train(model, recipe)  # it may be that it cannot: that is told before anything long, or paid for
+    network: Any = network_to_train(model, recipe)  # it may be that it cannot: that is told before anything long, or paid for
     parts = divide(Path(data), columns=columns, split=split, unlabelled=unlabelled, questions=asked, seed=recipe.seed)
     done("reading")
     teach = LESSONS[recipe.way]
@@ -140,6 +140,8 @@ def train_text(
     done("training")
     if run.ended == "interrupted":
         raise KeyboardInterrupt
+    if recipe.way == "maps":
+        network.put_on(model, workplace / "maps")
     if recipe.dims:
         _turn(model, encoder, parts, recipe, workplace / "turn")
         done("turning")
@@ -185,7 +187,7 @@ def _turn(model: Model, base: Transformer, parts: Parts, recipe: TextRecipe, lay
             work.advance()
         axes = turn_to_front(sides[0], sides[1], recipe.dims, temperature=recipe.temperature, seed=recipe.seed)
         for tower in {model.tower(role) for role in roles}:
-            tower.turn(axes, layer)
+            tower.follow(axes, layer)
         work.advance()
 
 

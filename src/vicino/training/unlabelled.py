@@ -17,6 +17,7 @@ from vicino.encoders.transformer import Transformer
 from vicino.errors import EmptyInput, InputError
 from vicino.learning.loop import Batches, Loss
 from vicino.training.distilled import Distilled
+from vicino.training.mapped import Mapped
 from vicino.training.material import Material
 from vicino.training.ranking import Ranking
 from vicino.training.recipe import TextRecipe
@@ -90,11 +91,17 @@ class Denoising(_Texts):
         return lambda whole: choose(whole.encoder)
 
 
-LESSONS: dict[str, type[Ranking]] = {"pairs": Ranking, "distil": Distilled, "simcse": Contrast, "tsdae": Denoising}
+LESSONS: dict[str, type[Ranking]] = {
+    "pairs": Ranking,
+    "distil": Distilled,
+    "maps": Mapped,
+    "simcse": Contrast,
+    "tsdae": Denoising,
+}
 
 
 def network_to_train(model: Model, recipe: TextRecipe) -> nn.Module:
-    """What a way of learning trains: the model, or one that holds it as its `encoder`.
+    """What a way of learning trains: the model, one that holds it as its `encoder`, or maps of its vectors.
 
     Raises InputError where the model cannot learn that way: without any dropout, or without a decoder of its architecture.
     """
@@ -102,6 +109,10 @@ def network_to_train(model: Model, recipe: TextRecipe) -> nn.Module:
         from vicino.encoders.transformer.autoencoder import AutoEncoder
 
         return AutoEncoder(model.tower("document"), dropout=recipe.dropout, seed=recipe.seed)
+    if recipe.way == "maps":
+        from vicino.training.maps import Maps
+
+        return Maps(model.tower("document").folder.width, shared=recipe.towers == "shared")
     if recipe.way == "simcse":
         _require_dropout(model.tower("document"))
     return model

@@ -66,9 +66,9 @@ def train_text(
 ) -> Outcome | Plan:
     """Fine-tune a sentence encoder on pairs, triplets, labelled pairs, judged retrieval, or `unlabelled` texts.
 
-    See `vicino.training.text`. `recipe` are the parameters of `TextRecipe`, such as epochs=2; of unlabelled texts, way="simcse"
-    or "tsdae", or queries=FUNCTION (a list of str -> for each a list of queries). `controls` None takes STS-B and
-    Cranfield where VICINO_DATA holds them. Raises MissingExtra without torch, and what `vicino.training.text.train_text` raises.
+    See `vicino.training.text`. `recipe` are the parameters of `TextRecipe`, such as epochs=2; of unlabelled texts, way="distil",
+    "maps", "simcse" or "tsdae", or queries=FUNCTION (a list of str -> for each a list of queries). `controls` None takes STS-B
+    and Cranfield where VICINO_DATA holds them. Raises MissingExtra without torch, and what `train_text` there raises.
     """
     from vicino.encoders.transformer.opening import require_torch
 

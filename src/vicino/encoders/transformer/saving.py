@@ -21,7 +21,7 @@ from vicino.encoders.transformer.folder import POOLINGS, VOCABULARY, Dense, Mode
 from vicino.encoders.transformer.routes import CONFIG, ROUTES, RouterFolder
 from vicino.errors import ArtifactCorrupt
 
-__all__ = ["bind_towers", "check_files", "file_stamps", "save_stamped", "write_folder", "write_turn"]
+__all__ = ["bind_towers", "check_files", "file_stamps", "save_stamped", "write_folder", "write_linear"]
 
 _COPIED = ("config.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors.index.json", *VOCABULARY)
 _PACKAGE = "sentence_transformers.models"  # the old class paths: every version of sentence-transformers knows them
@@ -66,15 +66,15 @@ def bind_towers(towers: RouterFolder, target: Path) -> None:
     _write_settings(towers.document, target)
 
 
-def write_turn(axes: NDArray[np.float32], target: Path) -> Dense:
-    """Write a layer that gives vectors @ `axes` (d, d) into an empty folder."""
+def write_linear(matrix: NDArray[np.float32], target: Path) -> Dense:
+    """Write a layer that gives vectors @ `matrix` (d, d) into an empty folder."""
     from safetensors.numpy import save_file
 
-    width = len(axes)
+    width = len(matrix)
     linear = {"bias": False, "activation_function": "torch.nn.modules.linear.Identity"}
     _write(target / "config.json", {"in_features": width, "out_features": width, **linear})
     weights = target / "model.safetensors"
-    save_file({"linear.weight": np.ascontiguousarray(axes.T)}, weights)
+    save_file({"linear.weight": np.ascontiguousarray(matrix.T)}, weights)
     return Dense(weights, width, "Identity", residual=False)
 
 

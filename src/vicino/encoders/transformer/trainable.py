@@ -27,7 +27,7 @@ from vicino.encoders.transformer import heads, opening
 from vicino.encoders.transformer.acceleration import IDLE, UnusualAttention, pieces, unpadded_mask
 from vicino.encoders.transformer.folder import Dense, ModelFolder, Normalize
 from vicino.encoders.transformer.network import in_batches
-from vicino.encoders.transformer.saving import write_folder, write_turn
+from vicino.encoders.transformer.saving import write_folder, write_linear
 from vicino.encoders.transformer.tokenising import Ids, Tokenizer, padded
 from vicino.learning.devices import autocast, usual_precision
 
@@ -80,10 +80,10 @@ class Trainable(nn.Module):
                 found = step(found)
         return found
 
-    def turn(self, axes: NDArray[np.float32], layer: Path) -> None:
-        """Give vectors @ `axes` (d, d) from now on, through one more dense layer, which is written to the folder `layer`."""
+    def follow(self, matrix: NDArray[np.float32], layer: Path) -> None:
+        """Give vectors @ `matrix` (d, d) from now on, through one more dense layer, which is written to the folder `layer`."""
         layer.mkdir(parents=True, exist_ok=True)
-        step, at = write_turn(axes, layer), len(self.folder.steps) - isinstance(self.folder.steps[-1], Normalize)
+        step, at = write_linear(matrix, layer), len(self.folder.steps) - isinstance(self.folder.steps[-1], Normalize)
         self.folder = replace(self.folder, steps=(*self.folder.steps[:at], step, *self.folder.steps[at:]))
         self.steps.insert(at - 1, _Dense(step))
 
