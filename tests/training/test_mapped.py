@@ -55,7 +55,7 @@ def test_maps_begin_as_nothing_and_a_shared_one_is_one():
         assert len(list(maps.parameters())) == 2 - shared
 
 
-def test_titles_ask_and_sentences_do():
+def test_titles_ask_and_sentences_do(monkeypatch):
     documents = [
         Document("a", "Wings lift when air flows past them. No. Gliders have long and narrow wings."),
         Document("b", "Tea steeps in water that is hot."),
@@ -71,6 +71,8 @@ def test_titles_ask_and_sentences_do():
     assert len(set(found[4:])) == len(found) - 4 == 4  # of nine
     assert found == mapped.questions(material, 0)
     assert found != mapped.questions(material, 1)
+    monkeypatch.setattr(mapped, "_ASKING", 5)
+    assert len(set(mapped.questions(material, 0)) & set(found)) == 5
 
 
 def test_a_batch_ranks_all_documents_or_many_drawn_anew(monkeypatch):
@@ -123,6 +125,16 @@ def test_the_weights_of_the_network_stay_and_dims_turn_what_was_mapped(notes, ba
         np.testing.assert_array_equal(after[name], value.astype(np.float32))
     layers = sorted(each.name for each in found.path.glob("*_Dense"))
     assert len(layers) == 2  # a map, and a turn
+
+
+def test_the_plan_and_what_cannot_be_mapped(notes, base, tmp_path):
+    given = LEARN | {"way": "maps", "unlabelled": True, "controls": []}
+    plan = workbench.train_text(notes, tmp_path / "m", base=base, dry_run=True, **given)
+    assert plan.trained == Transformer(model=base).dim ** 2
+    cut = Transformer(model=base, truncate_dim=8).save(tmp_path / "cut")
+    with pytest.raises(InputError, match="8 of its"):
+        workbench.train_text(notes, tmp_path / "m", base=str(cut), **given)
+    assert not (tmp_path / "m").exists()
 
 
 def test_what_was_interrupted_goes_on_to_the_same_maps(notes, base, tmp_path, monkeypatch):

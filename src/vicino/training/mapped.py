@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino.data.known_items import asking_sentences
+from vicino.errors import InputError
 from vicino.indexes.exact import Exact
 from vicino.training.candidates import values
 from vicino.training.distilled import LEXICAL, Distilled, Teacher
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Mapped", "questions"]
 
 _SENTENCES = 4  # of a document, that ask
+_ASKING = 50_000  # titles and sentences at most
 _SOFTER = 2.0  # the teacher's temperature, in the student's: BM25 doubles the spread of its scores
 _RANKED = 8192  # documents at most that a batch's questions rank
 
@@ -46,7 +48,14 @@ class Mapped(Distilled):
     """
 
     def batches(self, model: Model, folder: Path) -> Batches:  # noqa: ARG002 - nothing is kept
-        """What asks, with what the teacher needs to score any document for it."""
+        """What asks, with what the teacher needs to score any document for it.
+
+        Raises InputError for a base that gives some of its dimensions only.
+        """
+        width = model.tower("document").folder.width
+        if self.base.dim != width:
+            what = f"{self.base.model} gives {self.base.dim} of its {width} dimensions, and maps are for all"
+            raise InputError(what, mend="train a base whose vectors are not cut, or way=distil")
         asking = questions(self.material, self.recipe.seed)
         self.told = (
             f"{len(asking):,} titles and sentences, for which the base and BM25 (weight {LEXICAL:g}) score all documents; "
@@ -81,14 +90,15 @@ class Mapped(Distilled):
 
 
 def questions(material: Material, seed: int) -> list[str]:
-    """What was taken out of documents to learn from, and of each document some sentences, which the seed chooses."""
+    """What was taken out of documents to learn from, and of each document some sentences, which the seed chooses; of very many,
+    some."""
     documents: Sequence[Document] = material.judge.documents
     found = list(material.learn.anchors)
     for one in documents:
         sentences = asking_sentences(one)
         random.Random(f"{seed} {one.id}").shuffle(sentences)
         found += sentences[:_SENTENCES]
-    return found
+    return found if len(found) <= _ASKING else random.Random(seed).sample(found, _ASKING)
 
 
 class _Batches:

@@ -25,7 +25,9 @@ _RULES = {
     "limit": or_none(count(3, "give limit=256, or None for all that the model reads")),
     "dropout": or_none(dropout("give dropout=0.1, or None for the network's own")),
 }
-_OF_WAY: dict[str, dict[str, Any]] = {"maps": {"batch_size": 256, "learning_rate": 1e-3, "limit": None}}  # other defaults
+_OF_WAY: dict[str, dict[str, Any]] = {  # whose defaults are others: maps are small, and their scores finer than bfloat16
+    "maps": {"batch_size": 256, "learning_rate": 1e-3, "limit": None, "precision": "float32"},
+}
 _DIM = count(1, "give dims=64, or several in brackets")
 
 
@@ -42,8 +44,7 @@ class TextRecipe(Recipe):
 
     Of texts without labels, `way` makes pairs of their titles and sentences ("pairs"), or learns from them as they are: "simcse"
     or "tsdae" (see `vicino.training.unlabelled`), or what BM25 and the base rank together: "distil", or "maps", which leaves the
-    network as it is and is done in minutes (see `vicino.training.mapped`; `of` has a batch, a rate and a limit of its own for
-    it). simcse learns by dropout: where none is given, by the network's own. `queries` is a function that writes queries for
+    network as it is and is done in minutes (see `vicino.training.mapped`; `of` has defaults of its own for it). simcse learns by dropout: where none is given, by the network's own. `queries` is a function that writes queries for
     texts, or its name: pairs are then made of these (see `vicino.training.questions`).
     """
 
