@@ -38,6 +38,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 from rounds import machine
 from units import Units
@@ -50,12 +51,14 @@ from vicino.encoders.transformer.crossing import CrossEncoder
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.indexes.exact import Exact
 from vicino.learning.loop import fit
+from vicino.learning.turning import turn_to_front
 from vicino.metrics.significance import bootstrap_interval
 from vicino.metrics.similarity import paired_cosine, spearman
 from vicino.retrieval import from_recipe, parse
 from vicino.retrieval.fused import combine, pool
 from vicino.training.candidates import values
 from vicino.training.mapped import Mapped
+from vicino.training.maps import Maps
 from vicino.training.material import Material, Parts, gather, task_of
 from vicino.training.outcome import Outcome
 from vicino.training.ranking import Ranking
@@ -291,8 +294,6 @@ def mapped(bench: Bench) -> dict[str, Any]:
     known: list[Searchable] = []
 
     def learnt(seed: int) -> dict[str, Any]:
-        from vicino.training.maps import Maps
-
         recipe = TextRecipe.of(seed=seed, **MAPS)
         material = gather(bench.data / "scifact" / "corpus.jsonl", unlabelled=True, seed=seed)
         if not known or list(known[0].documents) != list(material.judge.documents):
@@ -473,7 +474,9 @@ def code(bench: Bench) -> dict[str, Any]:
     report["matryoshka"] = {
         "ndcg@10": [round(float(np.mean(unit["after"])), 4) for unit in taught],
         kept: [round(float(np.mean(unit["after_narrow"])), 4) for unit in taught],
-        "share_kept": [round(float(np.mean(unit["after_narrow"]) / np.mean(unit["after"])), 4) for unit in taught],
+        "share_kept": [share(unit, "after_narrow") for unit in taught],
+        "before_the_turn": [share(unit, "unturned_narrow") for unit in taught],
+        "without_matryoshka_turned": share(usual[0], "turned_narrow"),
     }
     report["reranker"] = bench.unit(f"code-reranker-{first}", lambda: reranker(bench, first))
     return report
@@ -490,12 +493,25 @@ def of_code(bench: Bench, seed: int, **changes: Any) -> dict[str, Any]:
             dense = Searchable(encoder, task.documents)
             report[name] = values(dense.search(task.queries, 10), task).tolist()
             report[f"{name}_narrow"] = values(narrowed(dense, task, NARROW), task).tolist()
+        if changes.get("dims"):
+            turn = load_file(found.path / "2_Dense" / "model.safetensors")["linear.weight"]  # back
+            report["unturned_narrow"] = values(narrowed(dense, task, NARROW, turn), task).tolist()
+        else:
+            learn = gather(source, seed=seed).learn
+            turn = turn_to_front(encoder.encode(list(learn.anchors)), encoder.encode(list(learn.positives)), [NARROW], seed=seed)
+            report["turned_narrow"] = values(narrowed(dense, task, NARROW, turn), task).tolist()
         return report
 
 
-def narrowed(dense: Searchable, task: RetrievalTask, dim: int) -> Hits:
-    """The ten nearest by the first `dim` dimensions."""
-    documents, asked = (normalise(each[:, :dim]) for each in (dense.vectors, dense.asked(task.queries)))
+def share(unit: dict[str, Any], name: str) -> float:
+    """What few dimensions keep of what all find once a model has learnt."""
+    return round(float(np.mean(unit[name]) / np.mean(unit["after"])), 4)
+
+
+def narrowed(dense: Searchable, task: RetrievalTask, dim: int, turn: NDArray[np.float32] | None = None) -> Hits:
+    """The ten nearest by the first `dim` dimensions, of turned vectors where there is a turn."""
+    sides = [each if turn is None else each @ turn for each in (dense.vectors, dense.asked(task.queries))]
+    documents, asked = (normalise(each[:, :dim]) for each in sides)
     scores = asked @ documents.T
     best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
     ids = np.array([one.id for one in dense.documents], dtype=object)

@@ -44,8 +44,9 @@ class TextRecipe(Recipe):
 
     Of texts without labels, `way` makes pairs of their titles and sentences ("pairs"), or learns from them as they are: "simcse"
     or "tsdae" (see `vicino.training.unlabelled`), or what BM25 and the base rank together: "distil", or "maps", which leaves the
-    network as it is and is done in minutes (see `vicino.training.mapped`; `of` has defaults of its own for it). simcse learns by dropout: where none is given, by the network's own. `queries` is a function that writes queries for
-    texts, or its name: pairs are then made of these (see `vicino.training.questions`).
+    network as it is and is done in minutes (see `vicino.training.mapped`; `of` has defaults of its own for it). simcse learns by
+    dropout: where none is given, by the network's own. `queries` is a function that writes queries for texts, or its name: pairs
+    are then made of these (see `vicino.training.questions`).
     """
 
     epochs: int = 3
