@@ -308,7 +308,7 @@ def mapped(bench: Bench) -> dict[str, Any]:
         dense = index.search(maps.vectors(normalise(asked), "query"), DEPTH)
         best = Hits(dense.ids[:, :10], dense.scores[:, :10])
         found = {"alone": best, "fused": bench.with_words(dense, bench.task, 10)}
-        return {way: values(hits, bench.task).tolist() for way, hits in found.items()} | {"seconds": run.seconds}
+        return {way: values(hits, bench.task).tolist() for way, hits in found.items()} | {"learnt_in": run.seconds}
 
     units = [bench.unit(f"maps-{seed}", lambda s=seed: learnt(s)) for seed in bench.seeds]
     report: dict[str, Any] = {"questions": len(bench.task.queries), "seeds": len(bench.seeds), "reads": READS}
@@ -319,7 +319,7 @@ def mapped(bench: Bench) -> dict[str, Any]:
             "longer": contrast(start, [np.array(longer[way])], groups),
             "mapped": contrast(start, [np.array(unit[way]) for unit in units], groups),
         }
-    report["seconds"] = [round(unit["seconds"]) for unit in units]
+    report["learnt_in"] = [round(unit["learnt_in"]) for unit in units]  # seconds
     return report
 
 

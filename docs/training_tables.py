@@ -52,7 +52,8 @@ def _mapped(found: dict[str, Any]) -> str:
         rows.append([f"{told}, reading {found['reads']} tokens", mean(longer["after"]), gain(longer["gain"])])
         rows.append([f"{told}, and mapped", mean(mapped["after"]), gain(mapped["gain"])])
     about = f"Maps of vectors learnt from the documents alone (`--way maps`), the same {found['questions']:,} questions, seeds: "
-    return f"{about}{found['seeds']}:\n\n{table(['', 'nDCG@10', 'gain'], rows)}"
+    about += f"{found['seeds']}; learnt in {', '.join(map(str, found['learnt_in']))} s"
+    return f"{about}:\n\n{table(['', 'nDCG@10', 'gain'], rows)}"
 
 
 def _reranked(found: dict[str, Any]) -> str:
