@@ -109,9 +109,7 @@ def _turned(found: dict[str, Any]) -> str:
     alone = f"{100 * found['without_matryoshka_turned']:.1f}"
     return (
         f"By few dimensions, seeds 0 to {len(found['share_kept']) - 1}: Matryoshka keeps {turned} % of what all find; before the "
-        f"vectors were turned, {before} %. A turn of what learnt without Matryoshka keeps {alone} %. These, and the row of "
-        "Matryoshka, are of a processor with AVX2 in float32, where the defaults have .812; all other rows are of one with "
-        "AVX-512 in bfloat16."
+        f"vectors were turned, {before} %. A turn of what learnt without Matryoshka keeps {alone} %.{found.get('note', '')}"
     )
 
 

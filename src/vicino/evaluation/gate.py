@@ -173,7 +173,7 @@ def decide(
         advice += where_worse
     else:
         reasons.append(f"no difference that {gain.n:,} held-out examples can show, {gain}")
-        least = "" if gain.detectable is None else f" (only a gain of {gain.detectable:.3f} would show on so few)"
+        least = "" if not gain.detectable else f" (only a gain of {gain.detectable:.3f} would show on so few)"
         advice += [f"hold out more examples, or judge more{least}", *where_unsure]
     fallen = [check for check in controls if check.difference.mean < -tolerance]
     reasons += [f"worse by more than {tolerance:g} on other data, {check}" for check in fallen]

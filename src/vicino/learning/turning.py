@@ -6,6 +6,7 @@ A turn changes no product of vectors and no distance: it only decides what is lo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -53,11 +54,7 @@ def turn_to_front(left: Float32, right: Float32, dims: Sequence[int], *, tempera
     for _ in range(_STEPS):
         rows = torch.from_numpy(random.permutation(len(left))[:_AT_ONCE])
         asked, told = (each[rows] for each in sides)
-        whole = asked @ told.T / temperature
-
-        def loss(asked: Tensor, told: Tensor, whole: Tensor = whole) -> Tensor:
-            return distil_scores(functional.normalize(asked) @ functional.normalize(told).T / temperature, whole)
-
+        loss = partial(_divergence, whole=asked @ told.T, temperature=temperature)
         turn = torch.linalg.qr(free)[0]
         adam.zero_grad()
         matryoshka(loss, asked @ turn, told @ turn, dims=dims).backward()  # type: ignore[no-untyped-call]
@@ -65,3 +62,9 @@ def turn_to_front(left: Float32, right: Float32, dims: Sequence[int], *, tempera
         falling.step()
     with torch.no_grad():
         return np.ascontiguousarray(torch.linalg.qr(free)[0].numpy())
+
+
+def _divergence(asked: Tensor, told: Tensor, *, whole: Tensor, temperature: float) -> Tensor:
+    """How far the cosines of cut vectors are from those of the whole."""
+    cosines = functional.normalize(asked) @ functional.normalize(told).T
+    return distil_scores(cosines / temperature, whole / temperature)
