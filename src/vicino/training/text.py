@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -40,6 +41,11 @@ __all__ = ["Lesson", "train_text"]
 
 _QUERIES = "queries.jsonl"  # what was generated
 _TURNED = 2048  # examples by which vectors are turned
+_OF_TEXTS = partial(  # of texts alone there are no pairs to look at
+    decide,
+    where_worse=("lower the learning rate, or train for fewer epochs",),
+    where_unsure=("give more texts, or questions with what answers them",),
+)
 
 
 class Lesson(Protocol):
@@ -148,7 +154,8 @@ def train_text(
     written = str(_written(model, workplace / "model"))
     tuned = TwoTowers(model=written) if recipe.towers == "separate" else Transformer(model=written)
     check = lesson.check(tuned)
-    gate = decide(check, [control(each, (encoder, tuned), seed=recipe.seed) for each in controls])
+    verdict = _OF_TEXTS if unlabelled else decide
+    gate = verdict(check, [control(each, (encoder, tuned), seed=recipe.seed) for each in controls])
     done("judging")
     scores = {**lesson.scores, "after": check.after}
     found = Outcome(target, lesson.found, lesson.judged_by, lesson.metric, lesson.told, run, gate, scores, seconds)
