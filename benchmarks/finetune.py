@@ -10,10 +10,12 @@ and parts that were run at other times are joined.
   knows; no question of SciFact and no label is seen), and then learns from the other folds' questions. Every question is asked
   once of a model that learnt nothing near it. nDCG@10 alone, and fused with BM25 (weight .3).
 - maps: the base, reading 512 tokens of a document where it reads 256 as it comes, stays; linear maps of its vectors learn from
-  SciFact's documents alone what the fused ranking knows (no question and no label is seen). All questions, alone and fused.
+  SciFact's documents alone what the fused ranking knows (no question and no label is seen). All questions, alone, fused, and
+  fused and read again: the base's own tokens are compared (late interaction), and have half of the end's score.
 - reranked: the first of these folds (half an hour of a core): a cross-encoder learns from the other folds' questions, and reads
   again the first documents that BM25 and the adapted base find together; alone, and where their score stays half of the end's.
-- published: the train split taught, the test split asked: all of it, and what no trained question gives away.
+- published: the train split taught, all of it and until its end, whatever it gives away; the test split asked: all of it, and
+  what no trained question gives away. Beside BM25's usual weight, the one that is best for the other fifths of the questions.
 - stsb: cosines of pairs, by Spearman on its test split, and what Cranfield loses by it.
 - conala: sentences that ask for Python, and the lines that do it. Beside the defaults, at the first seed, what each of them is
   worth (hard negatives, their denoising, Matryoshka), and what a reranker adds to BM25 and the base. What Matryoshka keeps by
@@ -31,7 +33,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,7 @@ from vicino import progress
 from vicino.data.examples import Examples, joined, read_examples
 from vicino.data.records import Hits, Judgement, Query
 from vicino.data.splits import folds, group_queries
+from vicino.encoders.rerankers import LateInteraction
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.crossing import CrossEncoder
 from vicino.evaluation.tasks import RetrievalTask
@@ -74,10 +77,13 @@ LEXICAL = 0.3  # BM25's weight
 NARROW = 64  # dimensions that Matryoshka keeps
 ADAPT: dict[str, Any] = {"way": "distil", "epochs": 2, "batch_size": 64, "learning_rate": 6e-5, "limit": 160}
 TEACH: dict[str, Any] = {}
+PUBLISHED: dict[str, Any] = {"epochs": 5, "learning_rate": 5e-5}
+WEIGHTS = tuple(place / 20 for place in range(1, 11))  # of BM25, from which the other questions choose
 RERANK: dict[str, Any] = {"negatives": 5, "depth": 30}
 BLENDS = (0.0, 0.5)  # the first stage's share of the score: none, and half; the latter was settled before anything was measured
 MAPS: dict[str, Any] = {"way": "maps", "towers": "separate"}
 READS = 512  # tokens of a document, where it is mapped
+READ_AGAIN = 50  # answers of a fused ranking
 ABLATIONS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "in-batch negatives only": {"negatives": 0},
@@ -126,6 +132,7 @@ def main() -> None:
                     "adapting": ADAPT,
                     "mapping": TextRecipe.of(**MAPS).to_json(),
                     "teaching": TextRecipe.of(**TEACH).to_json(),
+                    "published": PUBLISHED,
                 },
                 "results": results,
             },
@@ -181,10 +188,17 @@ class Bench(Units):
         """The k best of BM25 and of vectors together."""
         return self.with_words(dense.search(task.queries, DEPTH), task, k)
 
-    def with_words(self, dense: Hits, task: RetrievalTask, k: int) -> Hits:
+    def with_words(self, dense: Hits, task: RetrievalTask, k: int, weight: float = LEXICAL) -> Hits:
         """The k best of BM25 and of what vectors found."""
         pools = pool([self.lexical(task.queries, DEPTH), dense], "convex", floors=[0.0, -1.0])
-        return combine(pools, np.array([LEXICAL, 1 - LEXICAL]), k)
+        return combine(pools, np.array([weight, 1 - weight]), k)
+
+    def weighed(self, dense: Hits, task: RetrievalTask) -> Values:
+        """nDCG@10 of each question, fused by the weight that is best for the questions of the other fifths."""
+        each = np.array([values(self.with_words(dense, task, 10, weight), task) for weight in WEIGHTS])
+        of = folds([{str(one)} for one in task.groups], 5, 0)
+        best = [each[:, of != number].mean(axis=1).argmax() for number in range(5)]
+        return np.asarray(each[np.array(best)[of], np.arange(len(of))])
 
     def adapted(self, seed: int) -> Searchable:
         """SciFact's documents with vectors of the base that learnt from them, without questions or labels."""
@@ -194,9 +208,9 @@ class Bench(Units):
             train_text(source, place, recipe=TextRecipe.of(seed=seed, **ADAPT), unlabelled=True)
         return Searchable(Transformer(model=str(place)), self.task.documents)
 
-    def taught(self, parts: Parts, seed: int) -> Searchable:
-        """SciFact's documents with vectors of a model that learnt from `parts.learn`."""
-        recipe, start = TextRecipe.of(seed=seed, **TEACH), self.adapted(seed)
+    def taught(self, parts: Parts, start: Searchable, recipe: TextRecipe, *, choose: bool = True) -> Searchable:
+        """SciFact's documents with vectors of a model that learnt from `parts.learn`, as `parts.choose` has it best, or until the
+        end."""
         encoder = start.encoder
         if not isinstance(encoder, Transformer):
             raise TypeError("only a transformer is taught")
@@ -204,7 +218,8 @@ class Bench(Units):
         model = encoder.trainable(limit=recipe.limit, dropout=recipe.dropout)
         with tempfile.TemporaryDirectory() as folder:
             batches = lesson.batches(model, Path(folder))
-            run = fit(model, batches, lesson.loss, recipe.settings, evaluate=lesson.chooser(model), label="training")
+            chooser = lesson.chooser(model) if choose else None
+            run = fit(model, batches, lesson.loss, recipe.settings, evaluate=chooser, label="training")
             print(f"  chosen by: {run.metrics}; {run.examples_per_second:.1f} examples/s", file=sys.stderr)
             place = Path(folder) / "model"
             place.mkdir()
@@ -280,7 +295,8 @@ def after_adapting(bench: Bench, seed: int) -> dict[str, Any]:
 
 def of_fold(bench: Bench, number: int, seed: int) -> dict[str, Any]:
     held = fold(bench, number, seed)
-    dense = bench.taught(cut(bench.whole, bench.data / "scifact", held, seed), seed)
+    parts, recipe = cut(bench.whole, bench.data / "scifact", held, seed), TextRecipe.of(seed=seed, **TEACH)
+    dense = bench.taught(parts, bench.adapted(seed), recipe)
     task = task_of("scifact", bench.whole.subset(np.isin(np.array(bench.whole.query_ids), list(held))))
     found = {way: each.tolist() for way, each in bench.found(dense, task).items()}
     return {"ids": [one.id for one in task.queries], **found}
@@ -306,9 +322,11 @@ def mapped(bench: Bench) -> dict[str, Any]:
         print(f"  {lesson.told}; chosen by: {run.metrics}; {run.seconds:.0f} s", file=sys.stderr)
         index = Exact(similarity="cosine").build(maps.vectors(whole.vectors, "document"), [one.id for one in whole.documents])
         dense = index.search(maps.vectors(normalise(asked), "query"), DEPTH)
-        best = Hits(dense.ids[:, :10], dense.scores[:, :10])
-        found = {"alone": best, "fused": bench.with_words(dense, bench.task, 10)}
-        return {way: values(hits, bench.task).tolist() for way, hits in found.items()} | {"learnt_in": run.seconds}
+        first = bench.with_words(dense, bench.task, READ_AGAIN)
+        again, longer_again = read_again([first, bench.fused(whole, bench.task, READ_AGAIN)], bench.task, LateInteraction(reader))
+        found = {"alone": dense, "fused": first, "read again": again, "longer, read again": longer_again}
+        best = {way: Hits(hits.ids[:, :10], hits.scores[:, :10]) for way, hits in found.items()}
+        return {way: values(hits, bench.task).tolist() for way, hits in best.items()} | {"learnt_in": run.seconds}
 
     units = [bench.unit(f"maps-{seed}", lambda s=seed: learnt(s)) for seed in bench.seeds]
     report: dict[str, Any] = {"questions": len(bench.task.queries), "seeds": len(bench.seeds), "reads": READS}
@@ -319,8 +337,27 @@ def mapped(bench: Bench) -> dict[str, Any]:
             "longer": contrast(start, [np.array(longer[way])], groups),
             "mapped": contrast(start, [np.array(unit[way]) for unit in units], groups),
         }
+    start = np.array(before["fused"])
+    report["read again"] = {
+        "longer": contrast(start, [np.array(units[0]["longer, read again"])], groups),
+        "mapped": contrast(start, [np.array(unit["read again"]) for unit in units], groups),
+    }
     report["learnt_in"] = [round(unit["learnt_in"]) for unit in units]  # seconds
     return report
+
+
+def read_again(firsts: Sequence[Hits], task: RetrievalTask, reranker: LateInteraction) -> list[Hits]:
+    """Rankings with half of their scores from a reranker, which reads each pair once for all of them."""
+    texts, contents = {one.id: one.text for one in task.queries}, {one.id: one.content for one in task.documents}
+    names = [[(query.id, name) for row, query in enumerate(task.queries) for name in first.ids[row]] for first in firsts]
+    pairs = list(dict.fromkeys(pair for each in names for pair in each))
+    scores = reranker.predict([(texts[asked], contents[name]) for asked, name in pairs])
+    known, found = dict(zip(pairs, scores, strict=True)), []
+    for first, each in zip(firsts, names, strict=True):
+        read = in_order(Hits(first.ids, np.array([known[pair] for pair in each], dtype=np.float32).reshape(first.ids.shape)))
+        pools = pool([first, read], "convex", floors=[0.0, None])
+        found.append(combine(pools, np.array([reranker.blend, 1 - reranker.blend]), first.ids.shape[1]))
+    return found
 
 
 def reranked_fold(bench: Bench) -> dict[str, Any]:
@@ -395,13 +432,17 @@ def published(bench: Bench) -> dict[str, Any]:
     found = parts.looked_at()
     clean_ids = set(parts.clean(found).query_ids or ())
     clean = np.array([one.id in clean_ids for one in test.queries])
-    ids = [one.id for one in bench.task.queries]
-    base = plain(bench)
-    rows = [ids.index(one.id) for one in test.queries]
+
+    def weighed_too(dense: Searchable) -> dict[str, Any]:
+        found = {way: each.tolist() for way, each in bench.found(dense, test).items()}
+        return found | {"weighed": bench.weighed(dense.search(test.queries, DEPTH), test).tolist()}
+
+    base = bench.unit("published-base", lambda: weighed_too(bench.dense))
 
     def taught(seed: int) -> dict[str, Any]:
-        dense = bench.taught(cut(bench.whole, source, held, seed), seed)
-        return {way: each.tolist() for way, each in bench.found(dense, test).items()}
+        whole = replace(parts, learn=bench.whole.subset(~np.isin(np.array(bench.whole.query_ids), list(held))))
+        dense = bench.taught(whole, bench.dense, TextRecipe.of(seed=seed, **PUBLISHED), choose=False)
+        return weighed_too(dense)
 
     units = [bench.unit(f"published-{seed}", lambda s=seed: taught(s)) for seed in bench.seeds]
     report: dict[str, Any] = {
@@ -411,8 +452,8 @@ def published(bench: Bench) -> dict[str, Any]:
         "seeds": len(bench.seeds),
     }
     groups = test.groups
-    for way in ("alone", "fused"):
-        before = np.array(base[way])[rows]
+    for way in ("alone", "fused", "weighed"):
+        before = np.array(base[way])
         after = [np.array(unit[way]) for unit in units]
         report[way] = {
             "all": contrast(before, after, groups),

@@ -31,7 +31,7 @@ def test_images_are_whole_and_asked_by_a_file():
     assert images.require_question(Path("a.png")) == "a.png"
     assert texts.require_question("wings") == "wings"
     assert texts.require_question("wings", reranked=True) == "wings"
-    with pytest.raises(InputError, match="cross-encoder reads texts"):
+    with pytest.raises(InputError, match="a reranker reads texts"):
         images.require_question(Path("a.png"), reranked=True)
     with pytest.raises(InputError, match="images is not asked"):
         images.require_question("wings")

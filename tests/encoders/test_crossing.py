@@ -13,7 +13,8 @@ import pytest
 import vicino
 from vicino import artifacts
 from vicino.data.records import Document, Query
-from vicino.encoders.transformer.crossing import KIND, CrossEncoder, open_cross_encoder, trainable_pairs
+from vicino.encoders.rerankers import open_reranker
+from vicino.encoders.transformer.crossing import KIND, CrossEncoder, trainable_pairs
 from vicino.encoders.transformer.pair_folder import is_cross_encoder
 from vicino.errors import ArtifactCorrupt, ArtifactError, InputError, UnknownName, UnreadableSource
 
@@ -186,10 +187,10 @@ def test_a_saved_one_scores_alike_to_the_bit_and_keeps_its_id(crossing, pairs, t
     opened = vicino.load(model.save(tmp_path / "saved"))
     assert isinstance(opened, CrossEncoder)
     np.testing.assert_array_equal(opened.predict(pairs), model.predict(pairs))
-    assert opened.id == model.id == open_cross_encoder(tmp_path / "saved").id
+    assert opened.id == model.id == open_reranker(tmp_path / "saved").id
     assert CrossEncoder(model=str(crossing("bert with types"))).id != model.id  # another limit
     shutil.copytree(tmp_path / "saved", tmp_path / "moved")
-    assert open_cross_encoder(tmp_path / "moved").id == model.id
+    assert open_reranker(tmp_path / "moved").id == model.id
     assert is_cross_encoder(tmp_path / "saved")
 
 
@@ -200,11 +201,11 @@ def test_damage_is_noticed(crossing, tmp_path):
         for harm in (whole[:-3], whole[:30] + bytes([whole[30] ^ 1]) + whole[31:], b""):
             file.write_bytes(harm)
             with pytest.raises(ArtifactError):
-                open_cross_encoder(folder)
+                open_reranker(folder)
         file.write_bytes(whole)
     (folder / "config.json").unlink()
     with pytest.raises(ArtifactCorrupt, match=r"config\.json is missing"):
-        open_cross_encoder(folder)
+        open_reranker(folder)
 
 
 def _changed(folder: Path, file: str, **changes: object) -> None:

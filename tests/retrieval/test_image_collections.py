@@ -95,7 +95,7 @@ def test_words_and_images_are_not_mixed(photos, tmp_path):
     workbench.ingest(photos, "photos", recipe="pixels(size=8)")
     with pytest.raises(InputError, match="--image FILE"):
         workbench.search("photos", "a cat")
-    with pytest.raises(InputError, match="cross-encoder reads texts"):
+    with pytest.raises(InputError, match="a reranker reads texts"):
         workbench.search("photos", photos / "cat" / "0.png", rerank="any/model")
     with pytest.raises(InputError, match="there is no file"):
         workbench.search("photos", tmp_path / "absent.png")

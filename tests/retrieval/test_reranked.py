@@ -11,6 +11,7 @@ import pytest
 import vicino
 from vicino import cli, retrieval, workbench
 from vicino.data.records import Document, Recipe
+from vicino.encoders.rerankers import LateInteraction
 from vicino.encoders.transformer.crossing import CrossEncoder
 from vicino.errors import ArtifactCorrupt, InputError, NotFitted, UnknownName, VicinoError
 from vicino.evaluation.tasks import RetrievalTask
@@ -238,3 +239,31 @@ def test_options_without_effect_are_refused(options, named, capsys):
     assert int(ended.value.code or 0) == 2
     assert f"error: {options[0]}" in (told := capsys.readouterr().err)
     assert named in told.partition("→")[2]
+
+
+def test_an_encoders_tokens_rerank_and_leave_the_first_stage_one_half(checkpoint, documents, tmp_path):
+    encoder = str(checkpoint("bert"))
+    made = from_recipe(parse(f"bm25>{encoder}(depth=6)")).build(documents)
+    assert isinstance(made.reranker_, LateInteraction)
+    found = made.search(QUERIES, k=6, explain=True)
+    half = from_recipe(parse(f"bm25>{encoder}(depth=6,blend=0.5)")).build(documents)
+    assert half.search(QUERIES, k=6).ids.tolist() == found.ids.tolist()
+    assert half.identity() == made.identity()
+    contents = {one.id: one.content for one in documents}
+    for row, query in enumerate(QUERIES):
+        first = dict(made.parts[0].search(query, 6).top())
+        read = dict(zip(first, made.reranker_.predict([(query, contents[name]) for name in first]), strict=True))
+        low, high = min(read.values()), max(read.values())
+        expected = {name: (first[name] / max(first.values()) + (read[name] - low) / (high - low)) / 2 for name in first}
+        assert dict(found.top(row)) == pytest.approx(expected, abs=1e-5)
+    lines = list(reasons(found.why[0][0]))
+    assert lines[0].endswith("blended with 0.5 of the first stage")
+    opened = retrieval.load(made.save(tmp_path / "kept"))
+    assert opened.search(QUERIES, k=6).top() == found.top()
+    assert opened.identity() == made.identity()
+
+
+def test_the_name_of_an_encoder_reranks_and_that_of_another_is_refused():
+    assert parse("bm25+minilm>minilm").params == {"reranker": "minilm"}
+    with pytest.raises(UnknownName, match="no reranker 'lsa'"):
+        parse("bm25+minilm>lsa")

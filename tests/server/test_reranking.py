@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import vicino
+from vicino.encoders.rerankers import open_reranker
 from vicino.encoders.transformer.crossing import CrossEncoder
 
 QUERY = "how do wings lift"
@@ -30,6 +31,16 @@ def test_a_cross_encoders_order_is_its_own(serving, tmp_path, tiny, crossing, te
     assert [one["index"] for one in first["results"]] == order[:2]
     assert [one["document"]["text"] for one in first["results"]] == [texts[place] for place in order[:2]]
     assert "document" not in plain["results"][0] or plain["results"][0]["document"] is None
+
+
+def test_an_encoder_that_is_served_as_a_reranker_compares_tokens(serving, tmp_path, tiny, checkpoint, texts):
+    with serving(home=tmp_path, encoders=[tiny], rerankers=[f"late={checkpoint('bert')}"]) as client:
+        plain = client.post("/v1/rerank", json={"query": QUERY, "documents": texts, "model": "late"}).json()
+    assert plain["scoring"] == "late-interaction"
+    scores = open_reranker(checkpoint("bert")).predict([(QUERY, text) for text in texts])
+    found = {one["index"]: one["relevance_score"] for one in plain["results"]}
+    np.testing.assert_allclose([found[place] for place in range(len(texts))], np.clip(scores, 0, 1), atol=1e-5)
+    assert [one["relevance_score"] for one in plain["results"]] == sorted(found.values(), reverse=True)
 
 
 def test_an_encoder_ranks_by_its_similarity_and_says_so(client, tiny, texts):

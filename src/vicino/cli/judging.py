@@ -115,7 +115,10 @@ def compare(
         str | None, typer.Option(metavar="TIME", help="For the full study: end within 90s, 30m or 2h, the telling ones first.")
     ] = None,
     rerank: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="For the full study: a cross-encoder to read the first answers again.")
+        str | None,
+        typer.Option(
+            metavar="FOLDER", help="For the full study: a reranker (minilm, a folder, a hub name) for the first answers."
+        ),
     ] = None,
     seeds: Annotated[int | None, typer.Option(metavar="N", help="Learn what is learnt with chance N times over.")] = None,
     margin: Annotated[

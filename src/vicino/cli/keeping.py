@@ -95,7 +95,10 @@ def search(
         int | None, typer.Option(metavar="TOKENS", help="Print the best passages, with sources, within this many tokens.")
     ] = None,
     rerank: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="A cross-encoder (a folder, a hub name) that reads the best again.")
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="What reads the best again: minilm, token by token, or a cross-encoder (a folder, a hub name)."
+        ),
     ] = None,
     depth: Annotated[int | None, typer.Option(help="How many passages --rerank reads (default: 100).")] = None,
     as_json: AsJson = False,

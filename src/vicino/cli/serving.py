@@ -22,7 +22,8 @@ def serve(
         typer.Option(metavar="[NAME=]WHAT", help="A model of /v1/embeddings: minilm, a folder, a hub name. May be repeated."),
     ] = None,
     reranker: Annotated[
-        list[str] | None, typer.Option(metavar="[NAME=]WHAT", help="A cross-encoder's folder or hub name. May be repeated.")
+        list[str] | None,
+        typer.Option(metavar="[NAME=]WHAT", help="A reranker: late=minilm, a folder or a hub name. May be repeated."),
     ] = None,
     host: Annotated[
         str, typer.Option(help="Where to listen; beyond this machine only with a key: vicino keys add.")

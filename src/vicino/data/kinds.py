@@ -38,12 +38,12 @@ class Kind:
         return self.cut or cut
 
     def require_question(self, question: str | Path, *, reranked: bool = False) -> str:
-        """The question as encoders take it; `reranked` says that a cross-encoder is to read it with the answers.
+        """The question as encoders take it; `reranked` says that a reranker is to read it with the answers.
 
-        Raises InputError for words where a file is wanted, and the other way, and for a cross-encoder of what is no text.
+        Raises InputError for words where a file is wanted, and the other way, and for a reranker of what is no text.
         """
         if reranked and self.by_file:
-            raise InputError(f"a cross-encoder reads texts, and this is a collection of {self.name}", mend="leave out --rerank")
+            raise InputError(f"a reranker reads texts, and this is a collection of {self.name}", mend="leave out --rerank")
         if isinstance(question, Path) != self.by_file:
             asked = "a file: --image FILE" if self.by_file else 'words: vicino search NAME "..."'
             raise InputError(f"this collection of {self.name} is not asked so", mend=f"ask it by {asked}")

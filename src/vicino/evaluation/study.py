@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 FAMILIES = ("minilm", "bm25", "lsa", "tfidf", "mean-of-words", "doc2vec")
 RERANKING = "Does reading the first again help, and how many?"
 TOO_SHORT = " There was no time for a family that makes vectors, so that nothing else was asked: give more by --budget."
-UNREAD = "Not asked, for want of a cross-encoder: make one by vicino train reranker DATA OUT, and give its folder as --rerank."
+UNREAD = "Not asked, for want of a reranker: give --rerank minilm, or the folder of one by vicino train reranker DATA OUT."
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def study(
     """Ask every question of `vicino.evaluation.factors.factors_of`, and put the answers together; the first metric decides.
 
     `families` are candidates' names; the first that makes vectors and can be measured is the default of all other questions. A
-    run file may stand among them. `budget` is in seconds. `reranker` is a cross-encoder, a folder or a hub name. `settings` are
+    run file may stand among them. `budget` is in seconds. `reranker` is minilm, a folder or a hub name. `settings` are
     the fields of `Settings`. One failing candidate does not stop the others. Within a budget that leaves no time for any family
     that makes vectors, the lexical one is measured all the same, and stands for the default. The combination is scored on each
     query by what the other folds chose, so that choosing it gains it nothing.

@@ -13,6 +13,7 @@ from vicino.catalog import Catalog, Entry, call, split
 from vicino.data.chunking import CHUNKERS
 from vicino.data.records import Recipe
 from vicino.encoders import ENCODERS
+from vicino.encoders.rerankers import reads_tokens
 from vicino.encoders.transformer.pair_folder import is_cross_encoder
 from vicino.errors import ArtifactCorrupt, InputError, UnknownName
 from vicino.indexes import INDEXES
@@ -32,7 +33,7 @@ RETRIEVERS = Catalog(
         "cut": Entry("vicino.retrieval.cut:Cut", "documents by their pieces: sentences, paragraphs, windows"),
         "exemplar-svm": Entry("vicino.retrieval.exemplar:ExemplarSVM", "an SVM of the query against the collection"),
         "exemplar-lda": Entry("vicino.retrieval.exemplar:ExemplarLDA", "the same in closed form, by the covariance"),
-        "reranked": Entry("vicino.retrieval.reranked:Reranked", "the best of another, read again by a cross-encoder", "torch"),
+        "reranked": Entry("vicino.retrieval.reranked:Reranked", "the best of another, read again by a reranker", "torch"),
     },
 )
 
@@ -65,10 +66,10 @@ def parse(name: str, *, analyzer: str = "words") -> Recipe:
     overlap=50,pool=top3)`. `minilm:svm` and `minilm:lda` rank by a classifier of the query against the collection:
     `minilm@paragraph:svm(C=1)`. An index takes its parameters by name: `minilm(index=int8,keep=int8)`.
 
-    `bm25+minilm>rr/` has a cross-encoder (a folder, or a hub name) read the
-    first hundred again, `bm25>rr/(depth=50,blend=0.2)` fewer, and counting the first stage for a fifth; a cross-encoder's folder
-    alone reranks bm25+minilm. `analyzer` ("words" or "code") says how text is cut where nothing else is said. Raises UnknownName
-    or InputError.
+    `bm25+minilm>rr/` has a cross-encoder (a folder, or a hub name) read the first hundred again, `bm25>rr/(depth=50,blend=0.2)`
+    fewer, and counting the first stage for a fifth; `bm25+minilm>minilm` has an encoder compare them token by token. A
+    cross-encoder's folder alone reranks bm25+minilm. `analyzer` ("words" or "code") says how text is cut where nothing else is
+    said. Raises UnknownName or InputError.
 
     >>> parse("bm25(k1=0.9)").params, parse("bm25+lsa:tuned").params
     ({'k1': 0.9}, {'method': 'convex'})
@@ -149,8 +150,9 @@ def _reranked(first: str, text: str, analyzer: str) -> Recipe:
     name, params = call(text)
     if not first:
         raise InputError(f"{text!r} has nothing to rerank", mend=f"name a first stage: 'bm25>{text}'")
-    if not Path(name).is_dir() and "/" not in name:
-        raise UnknownName(f"there is no cross-encoder {name!r}", mend="give a folder (vicino train reranker), or a hub name")
+    if not Path(name).is_dir() and "/" not in name and not reads_tokens(name):
+        mend = "give minilm, a folder (vicino train reranker), or a hub name"
+        raise UnknownName(f"there is no reranker {name!r}", mend=mend)
     stage = parse(first, analyzer=analyzer)
     if stage.params.get("method") == "convex" and not stage.params.get("weights"):
         mend = "save the winner of a comparison without the reranker, and rerank that: 'winner/>rr/'"

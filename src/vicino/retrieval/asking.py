@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from vicino.encoders.transformer.crossing import CrossEncoder
+from vicino.encoders.rerankers import Reranker
 from vicino.errors import InputError, UnknownName
 from vicino.retrieval import Retriever, tracing
 from vicino.retrieval.dense import Dense
@@ -73,7 +73,7 @@ class Answer:
     next_offset: int | None
 
 
-def ask(stored: Stored, asking: Asking, *, reranker: CrossEncoder | None = None) -> Answer:
+def ask(stored: Stored, asking: Asking, *, reranker: Reranker | None = None) -> Answer:
     """The documents that answer, best first.
 
     Pages are cut from one ranking; a fused one may change a little where a page reaches beyond what its parts were asked for at
@@ -113,7 +113,7 @@ def _milliseconds(trace: tracing.Trace) -> dict[str, float]:
     return found
 
 
-def view(stored: Stored, asking: Asking, reranker: CrossEncoder | None = None) -> Retriever:
+def view(stored: Stored, asking: Asking, reranker: Reranker | None = None) -> Retriever:
     """The retriever that is meant, over what a collection that was refreshed holds. Raises InputError and UnknownName."""
     _require_sound(asking)
     made = _first_stage(stored, asking)

@@ -10,7 +10,7 @@ import numpy as np
 
 from vicino.data.filters import And, Compare
 from vicino.data.records import Document, Hits
-from vicino.encoders.transformer.crossing import CrossEncoder
+from vicino.encoders.rerankers import Reranker
 from vicino.errors import InputError, UnknownName
 from vicino.retrieval import Retriever, tracing
 from vicino.retrieval.asking import Asking, view
@@ -57,7 +57,7 @@ class Missing:
 
 
 def why_not(
-    stored: Stored, asking: Asking, document: str, *, source: str | None = None, reranker: CrossEncoder | None = None
+    stored: Stored, asking: Asking, document: str, *, source: str | None = None, reranker: Reranker | None = None
 ) -> Missing:
     """Follow one document through a search that is made as `ask` makes it.
 

@@ -1,4 +1,4 @@
-"""Reranked retrieval: the first documents of any retriever, read again together with the query by a cross-encoder.
+"""Reranked retrieval: the first documents of any retriever, read again by a cross-encoder, or token by token by an encoder.
 
 The first stage finds, of millions, the `depth` that may answer; the second reads these, and orders them (Nogueira and Cho 2019,
 "Passage re-ranking with BERT"). What the first stage did not find stays unfound: a reranker cannot mend its recall.
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vicino import artifacts, progress
 from vicino.data.records import Document, Hits, Recipe
 from vicino.encoders.base import Truncation
-from vicino.encoders.transformer.crossing import CrossEncoder, open_cross_encoder
+from vicino.encoders.rerankers import Reranker, open_reranker
 from vicino.errors import ArtifactCorrupt, InputError, NotFitted
 from vicino.retrieval.base import Passages, Retriever
 from vicino.retrieval.fused import combine, pool
@@ -26,22 +26,22 @@ from vicino.spaces import fingerprint
 
 __all__ = ["Reranked"]
 
-_AT_ONCE = 64  # queries whose candidates' texts are in memory together
-
 
 class Reranked(Retriever):
-    """`parts` is one retriever, whose first `depth` answers the cross-encoder `reranker` (a folder or a hub name) orders anew.
+    """`parts` is one retriever, whose first `depth` answers `reranker` orders anew: a cross-encoder, or an encoder whose tokens
+    are compared with the query's (see `vicino.encoders.rerankers.open_reranker` for the names of both).
 
-    `blend` is the share of the first stage's score in the end, both being scaled to 0..1 for each query (as in convex fusion);
-    without one the reranker alone decides, and scores are its logits. What stands beyond `depth` follows in the first stage's
-    order, each a step of 1 below the one before it. Texts are kept in memory; of a collection, they are read for each search.
+    `blend` is the share of the first stage's score in the end, both being scaled to 0..1 for each query (as in convex fusion); at
+    0, which None says of a cross-encoder, the reranker alone decides, and scores are its own. An encoder's tokens leave the first
+    stage one half. What stands beyond `depth` follows in the first stage's order, each a step of 1 below the one before it. Texts
+    are kept in memory; of a collection, they are read for each search.
 
-    Raises InputError for parameters that cannot be, and what opening the cross-encoder raises.
+    Raises InputError for parameters that cannot be, and what opening the reranker raises.
     """
 
     family: ClassVar[str] = "reranked"
 
-    def __init__(self, *, parts: Sequence[Retriever], reranker: str, depth: int = 100, blend: float = 0.0) -> None:
+    def __init__(self, *, parts: Sequence[Retriever], reranker: str, depth: int = 100, blend: float | None = None) -> None:
         self.parts = parts
         self.reranker = reranker
         self.depth = depth
@@ -51,9 +51,13 @@ class Reranked(Retriever):
     passages_: Passages | None = None  # where texts are, of a collection
 
     @cached_property
-    def reranker_(self) -> CrossEncoder:
-        """The cross-encoder, opened when first needed."""
-        return open_cross_encoder(self.reranker)
+    def reranker_(self) -> Reranker:
+        """The reranker, opened when first needed."""
+        return open_reranker(self.reranker)
+
+    @property
+    def _blend(self) -> float:
+        return self.reranker_.blend if self.blend is None else self.blend
 
     @property
     def recipe(self) -> Recipe:
@@ -78,8 +82,8 @@ class Reranked(Retriever):
         return made
 
     def identity(self) -> str:
-        """By content: where the cross-encoder lies is no part of it, what it holds is."""
-        return fingerprint([self.family, self.depth, self.blend, self.reranker_.id, [part.identity() for part in self.parts]])
+        """By content: where the reranker lies is no part of it, what it holds is."""
+        return fingerprint([self.family, self.depth, self._blend, self.reranker_.id, [part.identity() for part in self.parts]])
 
     def clone(self) -> Self:
         """An unbuilt copy with an unbuilt first stage of its own."""
@@ -92,7 +96,7 @@ class Reranked(Retriever):
     def _require_sound(self) -> None:
         if len(self.parts) != 1:
             raise InputError(f"{len(self.parts)} first stages cannot be reranked", mend="name one, such as bm25+minilm>rr/")
-        if self.depth < 1 or not 0 <= self.blend <= 1:
+        if self.depth < 1 or not 0 <= (self.blend or 0) <= 1:
             what = f"depth {self.depth} and blend {self.blend} cannot be"
             raise InputError(
                 what, mend="give depth 1 or more, and blend from 0 (the reranker alone) to 1 (the first stage alone)"
@@ -151,7 +155,7 @@ class Reranked(Retriever):
         found = self._first.search(queries, max(k, self.depth), explain=explain, allow=allow)
         near = Hits(found.ids[:, : self.depth], found.scores[:, : self.depth])
         read = self._read(queries, near)
-        best = read if not self.blend else self._blended(near, read)
+        best = read if not self._blend else self._blended(near, read)
         ids, scores = _followed(best, found, k)
         if not explain:
             return Hits(ids, scores, found.complete, how=found.how)
@@ -159,11 +163,11 @@ class Reranked(Retriever):
         return Hits(ids, scores, found.complete, why, found.how)
 
     def _read(self, queries: list[str], near: Hits) -> Hits:
-        """What the cross-encoder makes of the candidates, best first; ties keep the first stage's order."""
+        """What the reranker makes of the candidates, best first; ties keep the first stage's order."""
         scores = np.full(near.ids.shape, -np.inf, dtype=np.float32)
         with progress.task("Reranking", total=len(queries), unit="queries") as work:
-            for start in range(0, len(queries), _AT_ONCE):
-                rows = range(start, min(start + _AT_ONCE, len(queries)))
+            for start in range(0, len(queries), self.reranker_.at_once):
+                rows = range(start, min(start + self.reranker_.at_once, len(queries)))
                 asked = [(row, place) for row in rows for place in range(len(near.top(row)))]
                 texts = self._texts({str(near.ids[at]) for at in asked})
                 missing = {str(near.ids[at]) for at in asked} - texts.keys()
@@ -179,7 +183,7 @@ class Reranked(Retriever):
 
     def _blended(self, near: Hits, read: Hits) -> Hits:
         pools = pool([near, read], "convex", floors=[self._first.floor, None])
-        return combine(pools, np.array([self.blend, 1 - self.blend]), near.ids.shape[1])
+        return combine(pools, np.array([self._blend, 1 - self._blend]), near.ids.shape[1])
 
     def _explain(self, row: int, answers: list[tuple[str, float]], found: Hits, read: Hits) -> list[dict[str, Any]]:
         """For each answer: how both stages rank and score it, and the first stage's own reasons."""
@@ -191,7 +195,7 @@ class Reranked(Retriever):
             place, own = first[name]
             why = found.why[row][place - 1] if found.why else None
             told = {"rank": place, "score": own, "why": why}
-            reasons.append({"reranker": self.reranker, "rank": rank, "score": score, "blend": self.blend, "first": told})
+            reasons.append({"reranker": self.reranker, "rank": rank, "score": score, "blend": self._blend, "first": told})
         return reasons
 
     # Kept -------------------------------------------------------------------------------------------------------------
@@ -210,7 +214,7 @@ class Reranked(Retriever):
         recipe, arrays = Recipe.from_json(saved.data["recipe"]), saved.arrays
         made = cls.of(parts=[load(saved.path / "part-0")], **recipe.params)
         made._require_sound()
-        made.reranker_ = CrossEncoder.load(saved.path / "reranker")
+        made.reranker_ = open_reranker(saved.path / "reranker")
         made.ids_ = made._first._require_built()
         ids, texts = arrays.get("ids"), arrays.get("texts")
         if not (isinstance(ids, list) and isinstance(texts, list)) or len(ids) != len(texts) or set(ids) != set(made.ids_):

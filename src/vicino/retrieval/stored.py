@@ -78,7 +78,7 @@ def leaves(retriever: Retriever) -> Iterator[Retriever]:
 class Stored:
     """A collection that answers. Opening costs nothing; the first search reads the collection, later ones only what changed.
 
-    With `rerank`, a cross-encoder's folder or hub name, the first `depth` passages that its recipe finds are ordered anew by it:
+    With `rerank`, what `open_reranker` takes, the first `depth` passages that its recipe finds are ordered anew by it:
     nothing is indexed for it.
     """
 

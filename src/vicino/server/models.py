@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from vicino import encoders
 from vicino.data.text import Analyzer
 from vicino.encoders import Encoder
-from vicino.encoders.transformer.crossing import CrossEncoder, open_cross_encoder
+from vicino.encoders.rerankers import Reranker, open_reranker
 from vicino.errors import InputError, UnknownName, VicinoError
 from vicino.server.batching import Batcher, Kind
 from vicino.server.failures import Refused
@@ -184,28 +184,28 @@ class ServedEncoder:
 
 @dataclass(eq=False)
 class ServedReranker:
-    """A cross-encoder under a name; one request at a time has it."""
+    """A reranker under a name; one request at a time has it."""
 
     name: str
     what: str
     created: int = field(default_factory=lambda: int(time.time()))
-    _made: CrossEncoder | None = None
+    _made: Reranker | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def open(self) -> CrossEncoder:
-        """The cross-encoder, loaded. Raises what loading raises."""
+    def open(self) -> Reranker:
+        """The reranker, loaded. Raises what loading raises."""
         with self._lock:
             if self._made is None:
-                made = open_cross_encoder(self.what)
+                made = open_reranker(self.what)
                 made.predict([("one two", "two three")])
                 self._made = made
         return self._made
 
     def score(self, query: str, documents: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Scores from 0 to 1, (n,), and the places of the documents, best first, (n,)."""
-        logits = self.open().predict([(query, document) for document in documents], logits=True)
-        shares = 0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))  # whatever the activation: 0 to 1, in the same order
-        return shares, np.argsort(-logits, kind="stable")
+        made = self.open()
+        scores = made.predict([(query, document) for document in documents], logits=True)
+        return made.shares(scores), np.argsort(-scores, kind="stable")
 
     def to_json(self) -> dict[str, Any]:
         """A line of /v1/models."""

@@ -171,7 +171,7 @@ class Ranked(BaseModel):
 
 
 class Reranking(BaseModel):
-    """Best first. `scoring` says what the scores are: a cross-encoder's, from 0 to 1, or an encoder's similarity."""
+    """Best first. `scoring` says what the scores are: a reranker's, from 0 to 1, or an encoder's similarity."""
 
     id: str
     object: Literal["list"] = "list"

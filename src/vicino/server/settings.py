@@ -19,7 +19,7 @@ class Settings:
     """What to serve, where, and the limits that keep memory and time bounded.
 
     `home` holds the collections, the studies and the keys. `collections` are the names to serve, None for all there are.
-    `encoders` and `rerankers` are what `vicino.encoders.make` and `open_cross_encoder` take, each as it is or as "NAME=WHAT";
+    `encoders` and `rerankers` are what `vicino.encoders.make` and `open_reranker` take, each as it is or as "NAME=WHAT";
     without any encoder, those of the collections that learnt nothing from them, else minilm. `allow_hosts` are the names in a
     `Host` header that are right beside those of the loopback, `origins` whose pages may ask.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vicino.encoders.transformer.network import Arithmetic
     from vicino.encoders.transformer.pairs import PairNetwork, TrainablePairs
 
-__all__ = ["KIND", "CrossEncoder", "open_cross_encoder", "trainable_pairs"]
+__all__ = ["KIND", "CrossEncoder", "as_pairs", "read_either", "trainable_pairs"]
 
 KIND = "reranker"  # what a saved folder's manifest says that it holds
 
@@ -55,6 +55,10 @@ class CrossEncoder(Parameterised):
     >>> CrossEncoder(model="cross-encoder/ms-marco-MiniLM-L6-v2")
     CrossEncoder(model='cross-encoder/ms-marco-MiniLM-L6-v2')
     """
+
+    family: ClassVar[str] = "cross-encoder"
+    blend: ClassVar[float] = 0.0  # the first stage's usual share of the score
+    at_once: ClassVar[int] = 64  # queries whose candidates are best scored together
 
     _origin: Path | None = None  # the saved folder that this was loaded from
     _read: PairFolder | None = None
@@ -80,7 +84,7 @@ class CrossEncoder(Parameterised):
     def id(self) -> str:
         """Names by content what decides the scores: weights, vocabulary, network, limit. Precision and device do not."""
         if self._id is None:
-            self._id = fingerprint({"family": "cross-encoder", **self._folder.identity()})
+            self._id = fingerprint({"family": self.family, **self._folder.identity()})
         return self._id
 
     @property
@@ -99,7 +103,7 @@ class CrossEncoder(Parameterised):
         They are those of sentence-transformers' `predict`, after the activation that the model names; with `logits`, before it:
         the same order, without the ties that a sigmoid makes of the best ones. Raises InputError for what is not a pair.
         """
-        listed = [_pair(row, pair) for row, pair in enumerate(pairs)]
+        listed = as_pairs(pairs)
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}", mend="give at least 1")
         if not listed:
@@ -113,6 +117,10 @@ class CrossEncoder(Parameterised):
         best = np.argsort(-scores, kind="stable")[:k]
         shown = _ACTIVATE[self._folder.activation](scores)
         return [(int(place), float(shown[place])) for place in best]
+
+    def shares(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
+        """From logits, scores from 0 to 1 in the same order, whatever the activation is."""
+        return _sigmoid(logits)
 
     def save(self, path: str | PathLike[str], *, record: Mapping[str, Any] | None = None) -> Path:
         """Write a folder that vicino and sentence-transformers' `CrossEncoder` open, whole or not at all.
@@ -162,13 +170,6 @@ class CrossEncoder(Parameterised):
         return self._opened
 
 
-def open_cross_encoder(name: str | PathLike[str]) -> CrossEncoder:
-    """A cross-encoder from a folder that vicino saved, any other folder, or a hub name. Raises what `CrossEncoder` raises."""
-    if (Path(name) / artifacts.MANIFEST).is_file():
-        return CrossEncoder.load(name)
-    return CrossEncoder(model=str(name))
-
-
 def trainable_pairs(base: str, *, limit: int | None, dropout: float | None, seed: int) -> TrainablePairs:
     """A cross-encoder to be taught: `base` is one already, or an encoder of text, which then gets a new last layer, by `seed`.
 
@@ -177,7 +178,7 @@ def trainable_pairs(base: str, *, limit: int | None, dropout: float | None, seed
     opening.require_torch()
     from vicino.encoders.transformer.pairs import TrainablePairs
 
-    path = find(base, read=_read_any)
+    path = find(base, read=read_either)
     if is_cross_encoder(path):
         return TrainablePairs(read_pair_folder(path), limit=limit, dropout=dropout)
     folder = PairFolder.of(read_folder(path))
@@ -185,9 +186,14 @@ def trainable_pairs(base: str, *, limit: int | None, dropout: float | None, seed
     return TrainablePairs(folder, limit=limit, dropout=dropout, seed=seed)
 
 
-def _read_any(path: Path) -> Any:
+def read_either(path: Path) -> Any:
     """A cross-encoder's folder, or an encoder's."""
     return read_pair_folder(path) if is_cross_encoder(path) else read_folder(path)
+
+
+def as_pairs(pairs: Iterable[Any]) -> list[tuple[str, str]]:
+    """The texts of pairs of a query and a document, each a str or a record. Raises InputError for what is not a pair."""
+    return [_pair(row, pair) for row, pair in enumerate(pairs)]
 
 
 def _pair(row: int, pair: Any) -> tuple[str, str]:

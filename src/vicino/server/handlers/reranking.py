@@ -25,7 +25,7 @@ __all__ = ["rerank"]
 async def rerank(body: RerankRequest, served: Served = Depends(served_of)) -> dict[str, Any]:
     """Documents in the order of how well they answer, best first.
 
-    With a cross-encoder scores are from 0 to 1; where `model` is an encoder they are the similarity of its vectors, and
+    With a reranker scores are from 0 to 1; where `model` is an encoder they are the similarity of its vectors, and
     `scoring` says so. Texts over the model's limit lose their ends.
     """
     texts = [one if isinstance(one, str) else one.text for one in body.documents]
@@ -34,7 +34,7 @@ async def rerank(body: RerankRequest, served: Served = Depends(served_of)) -> di
     name = body.model or next(iter(served.models), "")
     if name in served.rerankers:
         scores, order = await served.run(served.rerankers[name].score, body.query, texts)
-        scoring, tokens = "cross-encoder", 0
+        scoring, tokens = served.rerankers[name].open().family, 0
     else:
         scores, order, tokens = await _by_vectors(served, name, body.query, texts)
         scoring = served.encoder(name).encoder.space.similarity

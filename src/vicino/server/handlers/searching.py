@@ -8,7 +8,7 @@ from fastapi import Depends, Query
 from starlette.responses import JSONResponse, Response
 
 from vicino.data.kinds import kind_of
-from vicino.encoders.transformer.crossing import CrossEncoder
+from vicino.encoders.rerankers import Reranker
 from vicino.errors import InputError
 from vicino.retrieval.asking import Asking, ask, view
 from vicino.retrieval.stored import Stored
@@ -77,7 +77,7 @@ def asking_of(served: Served, body: SearchRequest) -> Asking:
     return Asking(**{name: getattr(body, name) for name in wanted})
 
 
-def reranker_of(served: Served, name: str | None) -> CrossEncoder | None:
+def reranker_of(served: Served, name: str | None) -> Reranker | None:
     """A reranker that is served, opened. Raises Refused, a 404."""
     if name is None:
         return None
