@@ -88,7 +88,8 @@ def _published(found: dict[str, Any]) -> str:
             ("given away", "what train gives away", found["questions"] - found["clean"]),
         )
     ]
-    return f"SciFact's own splits, the train split learnt whole and to the end, seeds: {found['seeds']}:\n\n{table(['', 'before', 'after', 'gain'], rows)}"
+    about = f"SciFact's own splits, the train split learnt whole and to the end, seeds: {found['seeds']}"
+    return f"{about}:\n\n{table(['', 'before', 'after', 'gain'], rows)}"
 
 
 def _conala(found: dict[str, Any]) -> str:
