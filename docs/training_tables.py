@@ -52,7 +52,7 @@ def _mapped(found: dict[str, Any]) -> str:
         rows.append([f"{told}, reading {found['reads']} tokens", mean(longer["after"]), gain(longer["gain"])])
         rows.append([f"{told}, and mapped", mean(mapped["after"]), gain(mapped["gain"])])
     told = "fused with BM25, reranked by the base's tokens"
-    for key, how in (("longer", f"reading {found['reads']} tokens"), ("mapped", "and mapped")) if "read again" in found else ():
+    for key, how in (("longer", f"reading {found['reads']} tokens"), ("mapped", "and mapped")):
         again = found["read again"][key]
         rows.append([f"{told}, {how}", mean(again["after"]), gain(again["gain"])])
     about = f"Maps of vectors learnt from the documents alone (`--way maps`), the same {found['questions']:,} questions, seeds: "
