@@ -64,10 +64,10 @@ class LateInteraction:
 
         A text that has no token scores 0. Raises InputError for what is not a pair.
         """
-        scores, found = np.zeros(0, dtype=np.float32), as_pairs(pairs)
+        found = as_pairs(pairs)
+        scores = np.zeros(len(found), dtype=np.float32)
         if not found:
             return scores
-        scores = np.zeros(len(found), dtype=np.float32)
         queries, asking = list(dict.fromkeys(query for query, _ in found)), defaultdict[str, list[int]](list)
         for row, (_, document) in enumerate(found):
             asking[document].append(row)
