@@ -86,9 +86,7 @@ def test_its_answers_are_near_to_exact_ones(DiskANN, similarity, vectors, querie
     index = DiskANN(similarity=similarity).build(vectors)
     hits, expected = index.search(queries, effort=200), exact.search(queries)
     assert recall(hits, expected) >= 0.97
-    found = hits.ids[:, 0] == expected.ids[:, 0]  # what is near to exact may miss a best one
-    assert found.mean() >= 0.9
-    np.testing.assert_allclose(hits.scores[found, 0], expected.scores[found, 0], rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(hits.scores[:, 0], expected.scores[:, 0], rtol=1e-4, atol=1e-3)
     assert index.search(queries, effort=N).ids.tolist() == expected.ids.tolist()
 
 
