@@ -295,6 +295,8 @@ def ours(name: str, efforts: Sequence[int | None], **params: Any) -> Callable[[s
 # Ours by their names and what they keep; "million" are those that the made set of a million is for.
 CONTESTANTS: dict[str, Callable[[str], Contestant]] = {
     "vicino quantised-graph": ours("quantised-graph", GRAPH),
+    "vicino hnsw-sq": ours("hnsw-sq", GRAPH, m=M, ef_construction=EF_CONSTRUCTION),
+    "vicino hnsw-sq int8": ours("hnsw-sq", GRAPH, m=M, ef_construction=EF_CONSTRUCTION, keep="int8"),
     "vicino ivf-pq": ours("ivf-pq", LISTS),
     "vicino ivf-pq int8": ours("ivf-pq", LISTS, keep="int8"),
     "vicino diskann": ours("diskann", LISTED),
@@ -314,7 +316,10 @@ CONTESTANTS: dict[str, Callable[[str], Contestant]] = {
     "sqlite-vec": SqliteVec,
 }
 SLOW = frozenset({"vicino diskann", "lancedb IVF-PQ", "pgvector HNSW", "sqlite-vec"})  # asked fewer questions, one a call
-MILLION = ("vicino quantised-graph", "vicino ivf-pq", "vicino ivf-pq int8", "hnswlib", "faiss HNSW", "faiss IVF-PQ")
+MILLION = (
+    *("vicino quantised-graph", "vicino hnsw-sq", "vicino hnsw-sq int8", "vicino ivf-pq", "vicino ivf-pq int8"),
+    *("hnswlib", "faiss HNSW", "faiss IVF-PQ"),
+)
 WRAPPED = {  # ours, and the bare library with the same settings
     "vicino hnsw": "faiss HNSW",
     "vicino ivf-pq": "faiss IVF-PQ",

@@ -75,6 +75,14 @@ def test_approximate_indexes_give_the_neighbours_they_gave(folder, expected, nam
         assert near == {found: pytest.approx(score, abs=1e-5) for found, score in answers if score > 1e-3}
 
 
+def test_a_graph_is_walked_as_it_was(folder, expected, need):
+    need(indexes.INDEXES.entry("hnsw-sq"))
+    index = indexes.load(folder / "hnsw-sq")
+    hits = index.search(indexes.load(folder / "exact").vectors_, 3)
+    for row, answers in enumerate(expected["hnsw-sq"]):
+        assert hits.top(row) == [(name, pytest.approx(score, abs=1e-5)) for name, score in answers]
+
+
 @pytest.mark.parametrize("name", ["lexical", "dense", "fused", "cut", "exemplar-lda"])
 def test_retrievers_give_the_answers_they_gave(folder, expected, name):
     retriever = retrieval.load(folder / name)

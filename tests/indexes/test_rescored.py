@@ -14,7 +14,7 @@ from vicino.indexes.exact import Exact
 from vicino.indexes.kept import Kept
 from vicino.indexes.kept_kernels import unit
 
-CODED = ("int8", "binary", "truncated", "ivf-pq", "quantised-graph")
+CODED = ("int8", "binary", "truncated", "ivf-pq", "quantised-graph", "hnsw-sq")
 SIMILARITIES = ("cosine", "dot", "euclidean")
 N, DIM = 3000, 48
 
@@ -66,6 +66,8 @@ def test_int8_takes_a_quarter_to_keep(family, vectors):
     whole, lean = (family(keep=keep).build(vectors).nbytes for keep in ("float32", "int8"))
     if family.family == "int8":
         assert lean == N * DIM + 2 * DIM * 4
+    elif family.family == "hnsw-sq":  # its codes are all that is left
+        assert whole - lean == N * DIM * 4
     else:
         assert whole - lean == N * DIM * 3 - 2 * DIM * 4
 
@@ -103,6 +105,7 @@ def test_another_precision_is_named(family, vectors):
         ("ivf-pq", {"nlist": N + 1}, InputError),
         ("ivf-pq", {"m": 0}, InputError),
         ("ivf-pq", {"m": DIM + 1}, InputError),
+        ("hnsw-sq", {"m": 1}, InputError),
         ("quantised-graph", {"degree": 0}, InputError),
         ("quantised-graph", {"degree": 48}, InputError),
         ("quantised-graph", {"ef_construction": 0}, InputError),

@@ -17,6 +17,7 @@ INDEXES = Catalog(
     {
         "exact": Entry("vicino.indexes.exact:Exact", "compares with every vector; always right"),
         "hnsw": Entry("vicino.indexes.hnsw:HNSW", "a layered graph of neighbours (Malkov and Yashunin 2018)", "store"),
+        "hnsw-sq": Entry("vicino.indexes.hnsw_sq:HNSWSQ", "HNSW over one byte a number (scalar quantised), rescored", "store"),
         "ivf-pq": Entry("vicino.indexes.ivf_pq:IVFPQ", "short codes in lists (Jégou et al. 2011), rescored", "store"),
         "quantised-graph": Entry("vicino.indexes.quantised_graph:QuantisedGraph", "SymphonyQG (Gou et al. 2025), fast", "fast"),
         "int8": Entry("vicino.indexes.int8:Int8", "a scan over one byte a number, rescored"),

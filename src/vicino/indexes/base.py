@@ -38,8 +38,8 @@ class Index(Parameterised, ABC):
     _places: _Places | None = None
 
     @abstractmethod
-    def _build(self, vectors: Any) -> None:
-        """Take the checked vectors in (unit rows where the similarity is cosine)."""
+    def _build(self, vectors: Any) -> NDArray[np.int64] | None:
+        """Take the checked vectors in (unit rows where the similarity is cosine); the order they are put in, if another."""
 
     @abstractmethod
     def _search(
@@ -74,8 +74,8 @@ class Index(Parameterised, ABC):
         if n == 0:
             raise EmptyInput("there are no vectors to index", mend="give at least one")
         names = _names([str(row) for row in range(n)] if ids is None else ids, n)
-        self._build(checked)
-        self.ids_, self.dim_ = names, dim
+        order = self._build(checked)
+        self.ids_, self.dim_ = names if order is None else names[order], dim
         return self
 
     def add(self, vectors: Any, ids: Sequence[str]) -> Self:

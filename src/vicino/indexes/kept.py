@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 
 from vicino.errors import InputError
 from vicino.indexes.exact import Exact
-from vicino.indexes.kept_kernels import best  # not at each search: a hundredth of one
+from vicino.indexes.graph_kernels import Layers, walk
+from vicino.indexes.kept_kernels import LINE, best  # not at each search: a hundredth of one
 from vicino.vectors import int8_steps
 
-__all__ = ["Kept"]
+__all__ = ["Kept", "aligned"]
 
 _BLOCK = 1 << 16  # rows quantised at a time
 
@@ -52,19 +54,25 @@ class Kept:
         if precision != "int8":
             raise InputError(f"vectors cannot be kept as {precision!r}", mend="choose float32 or int8")
         ranges = np.stack([vectors.min(axis=0), vectors.max(axis=0)])
-        values, steps = np.empty(vectors.shape, dtype=np.int8), int8_steps(ranges)
+        values, steps = _in_lines(vectors.shape, np.int8), int8_steps(ranges)
         for begin in range(0, len(vectors), _BLOCK):
             values[begin : begin + _BLOCK] = np.rint((vectors[begin : begin + _BLOCK] - ranges[0]) / steps - 128)
         return cls(values, similarity, ranges)
 
     def nearest(self, queries: NDArray[np.float32], candidates: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """The k best of each query's `candidates` (q, c; -1 for none): rows (q, k), scores (q, k), best first."""
-        euclidean = self.similarity == "euclidean"
-        offsets = np.zeros(len(queries), dtype=np.float32)
-        if self.ranges is not None:
-            offsets = queries @ self._zero
-            queries = queries - self._zero if euclidean else queries * self._scale
-        return best(self.values, queries, offsets, self._scale, euclidean, candidates, k)
+        offsets = np.zeros(len(queries), dtype=np.float32) if self.ranges is None else queries @ self._zero
+        return best(self.values, self._ready(queries), offsets, self._scale, self.similarity == "euclidean", candidates, k)
+
+    def along(self, queries: NDArray[np.float32], graph: Layers, ef: int, k: int) -> NDArray[Any]:
+        """The k best of the `ef` best that a walk along the links of a graph finds for each query: rows (q, k), -1 for none."""
+        return walk(self.values, self._scale, self.similarity == "euclidean", graph, self._ready(queries), ef, k)
+
+    def _ready(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the values are compared with."""
+        if self.ranges is None:
+            return queries
+        return queries - self._zero if self.similarity == "euclidean" else queries * self._scale
 
     def among(self, queries: NDArray[np.float32], rows: NDArray[np.int64] | None, k: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """The k best of these rows, all of them looked at; of all there are where `rows` is None."""
@@ -82,9 +90,26 @@ class Kept:
     @classmethod
     def restored(cls, arrays: Mapping[str, Any], similarity: str) -> Self:
         """Put back what `arrays` gave."""
-        return cls(arrays["kept"], similarity, arrays.get("kept_ranges"))
+        ranges = arrays.get("kept_ranges")
+        return cls(arrays["kept"] if ranges is None else aligned(arrays["kept"]), similarity, ranges)
 
     @property
     def nbytes(self) -> int:
         """The memory that it holds."""
         return int(self.values.nbytes + (0 if self.ranges is None else self.ranges.nbytes))
+
+
+def aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy of which row 0 begins where a line of memory does."""
+    made = _in_lines(array.shape, array.dtype)
+    made[...] = array
+    return made
+
+
+def _in_lines(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Room for an array that begins where a line of memory does, so that its rows lie in no more lines than they must."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    room = np.empty(size + LINE, dtype=np.uint8)
+    start = -room.ctypes.data % LINE
+    made: NDArray[Any] = room[start : start + size].view(dtype).reshape(shape)
+    return made

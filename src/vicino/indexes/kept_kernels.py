@@ -15,14 +15,14 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["best", "unit"]
+__all__ = ["LINE", "best", "compiled", "fetch", "unit"]
 
 Array = NDArray[Any]
 
 _AHEAD = 2  # candidates that are on their way while one is scored
-_LINE = 64  # bytes that a processor fetches at once
+LINE = 64  # bytes that a processor fetches at once
 
-_fast = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})  # infinities stay what they are
+compiled = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})  # infinities stay what they are
 
 
 def _fetching(_: Any, address: Any) -> Any:
@@ -38,10 +38,10 @@ def _fetching(_: Any, address: Any) -> Any:
     return types.void(address), generate
 
 
-_fetch: Any = intrinsic(_fetching)
+fetch: Any = intrinsic(_fetching)
 
 
-@_fast
+@compiled
 def unit(vectors: Array) -> Array:
     """Rows divided by their Euclidean length, as a copy; zero rows stay zero. (n, d) float32."""
     made = np.empty_like(vectors)
@@ -54,7 +54,7 @@ def unit(vectors: Array) -> Array:
     return made
 
 
-@_fast
+@compiled
 def _product(vector: Array, query: Array) -> np.float32:
     total = np.float32(0)
     for column in range(len(query)):
@@ -62,7 +62,7 @@ def _product(vector: Array, query: Array) -> np.float32:
     return total
 
 
-@_fast
+@compiled
 def _distance(vector: Array, query: Array, scale: Array) -> np.float32:
     """The squared distance of `query` and of `vector` times `scale`."""
     total = np.float32(0)
@@ -72,7 +72,7 @@ def _distance(vector: Array, query: Array, scale: Array) -> np.float32:
     return total
 
 
-@_fast
+@compiled
 def best(
     vectors: Array, queries: Array, offsets: Array, scale: Array, euclidean: bool, candidates: Array, k: int
 ) -> tuple[Array, Array]:
@@ -91,8 +91,8 @@ def best(
             later = some[at + _AHEAD] if at + _AHEAD < len(some) else -1
             if later >= 0 and later != candidate + _AHEAD:  # a processor sees by itself that all are read in order
                 start = vectors.ctypes.data + later * vectors.strides[0]
-                for address in range(start, start + vectors.strides[0], _LINE):
-                    _fetch(address)
+                for address in range(start, start + vectors.strides[0], LINE):
+                    fetch(address)
             if candidate < 0:
                 continue
             if euclidean:

@@ -74,15 +74,15 @@ class Planned(Index):
         self._name()
         return self
 
-    def _build(self, vectors: NDArray[np.float32]) -> None:
+    def _build(self, vectors: NDArray[np.float32]) -> NDArray[np.int64] | None:
         inner = INDEXES[self.index].of(**{"similarity": self.similarity, **(self.index_params or {})})
         inner._require_similarity()
         few = len(vectors) <= self.worth
-        if not few:
-            inner._build(vectors)
+        order = None if few else inner._build(vectors)
         self.inner_, self.recall_ = None if few else inner, None
         self.alive_, self._gone = np.ones(0 if few else len(vectors), dtype=bool), 0
         self.fresh_ = self._beside(vectors if few else vectors[:0])
+        return order
 
     def _beside(self, vectors: NDArray[np.float32]) -> Exact:
         fresh = Exact(similarity=self.similarity)

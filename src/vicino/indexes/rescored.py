@@ -51,12 +51,13 @@ class Rescored(Index):
     def _code_bytes(self) -> int:
         """The memory of the codes."""
 
-    def _build(self, vectors: NDArray[np.float32]) -> None:
+    def _build(self, vectors: NDArray[np.float32]) -> NDArray[np.int64] | None:
         kept = Kept.of(vectors, self.similarity, self.keep)
         coded = len(vectors) >= self.at_least
         if coded:
             self._learn(vectors)
         self.kept_, self.coded_ = kept, coded
+        return None
 
     def _check(self, vectors: Any, dim: int | None) -> Any:
         if self.similarity != "cosine" or hasattr(vectors, "tocsr"):

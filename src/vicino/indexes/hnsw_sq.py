@@ -1,0 +1,157 @@
+"""hnsw-sq: HNSW over codes of one byte a number. FAISS makes the graph, a compiled walk of ours answers, the best are rescored.
+
+Malkov and Yashunin 2018, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
+graphs". A walk looks at hundreds of vectors that lie anywhere in memory: a quarter of the bytes is less to wait for, and rows are
+put near to those that they link to (Cuthill and McKee 1969, "Reducing the Bandwidth of Sparse Symmetric Matrices"; that it helps:
+Coleman et al. 2022, "Graph Reordering for Cache-Efficient Near Neighbor Search").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vicino.errors import ArtifactCorrupt
+from vicino.indexes.graph_kernels import Layers
+from vicino.indexes.hnsw import HNSW
+from vicino.indexes.kept import Kept, aligned
+from vicino.indexes.rescored import Rescored
+from vicino.indexes.threads import threads_for
+
+__all__ = ["HNSWSQ"]
+
+
+class HNSWSQ(Rescored):
+    """`m` links a node, `ef_construction` candidates while building, `ef_search` while searching (`effort` overrides it).
+
+    The walk compares codes of one byte a number (scalar quantisation); of its best a quarter more than were asked for, and at
+    least four more, are rescored. With `keep="int8"` the vectors are given up and the codes are all that is kept: some 0.3 of
+    HNSW's memory. The same vectors give the same graph.
+
+    >>> HNSWSQ().build([[1.0, 0.0], [0.0, 1.0]], ["east", "north"]).search([[1.0, 2.0]], k=1).top()
+    [('north', 0.8944271802902222)]
+    """
+
+    family: ClassVar[str] = "hnsw-sq"
+    at_least: ClassVar[int] = 100
+
+    def __init__(
+        self, *, similarity: str = "cosine", keep: str = "float32", m: int = 16, ef_construction: int = 200, ef_search: int = 64
+    ) -> None:
+        self.similarity = similarity
+        self.keep = keep
+        self.m = m
+        self.ef_construction = ef_construction
+        self.ef_search = ef_search
+
+    codes_: Kept | None = None  # None where they are all that is kept
+
+    def _build(self, vectors: NDArray[np.float32]) -> NDArray[np.int64] | None:
+        if len(vectors) < self.at_least:
+            return super()._build(vectors)
+        made = HNSW(similarity=self.similarity, m=self.m, ef_construction=self.ef_construction)
+        made._build(vectors)
+        graph, order = _near_their_links(_layers(made.graph_.hnsw))
+        del made  # it holds the vectors too
+        super()._build(vectors[order])
+        self.graph_ = graph
+        return order
+
+    def _learn(self, vectors: NDArray[np.float32]) -> None:
+        self.codes_ = None if self.keep == "int8" else Kept.of(vectors, self.similarity, "int8")
+
+    def _candidates(self, queries: NDArray[np.float32], k: int, effort: int | None) -> NDArray[Any]:
+        codes = self._walked
+        wanted = min(len(self.graph_.links), k + max(4, k // 4))
+        ef = max(wanted, effort or self.ef_search)
+        threads = threads_for(len(queries))
+        if threads == 1:
+            return codes.along(queries, self.graph_, ef, wanted)
+        with ThreadPoolExecutor(threads) as pool:
+            parts = pool.map(lambda some: codes.along(some, self.graph_, ef, wanted), np.array_split(queries, threads))
+            return np.concatenate(list(parts))
+
+    def _codes(self) -> dict[str, Any]:
+        codes = {} if self.codes_ is None else self.codes_.arrays()
+        return self.graph_._asdict() | {f"codes_{name}": array for name, array in codes.items()}
+
+    def _recall_codes(self, arrays: Mapping[str, Any]) -> None:
+        codes = {name.removeprefix("codes_"): array for name, array in arrays.items() if name.startswith("codes_")}
+        try:
+            graph = Layers(*(aligned(arrays[name]) for name in Layers._fields))
+            self.codes_ = None if self.keep == "int8" else Kept.restored(codes, self.similarity)
+        except KeyError as error:
+            raise ArtifactCorrupt(f"the saved graph lacks {error}", mend="build the index again") from error
+        _require_whole(graph, self._walked, self.kept_.values.shape)
+        self.graph_ = graph
+
+    @property
+    def _walked(self) -> Kept:
+        return self.kept_ if self.codes_ is None else self.codes_
+
+    @property
+    def _code_bytes(self) -> int:
+        return sum(array.nbytes for array in self.graph_) + (0 if self.codes_ is None else self.codes_.nbytes)
+
+
+def _layers(hnsw: Any) -> Layers:
+    """The graph that FAISS made: its links lie row by row, of each those of the lowest layer first."""
+    import faiss
+
+    heights, flat = faiss.vector_to_array(hnsw.levels), faiss.vector_to_array(hnsw.neighbors)
+    starts = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
+    widths = faiss.vector_to_array(hnsw.cum_nneighbor_per_level)
+    entry = np.array([hnsw.entry_point], dtype=np.int32)
+
+    def links(rows: NDArray[Any], layer: int) -> NDArray[np.int32]:
+        found: NDArray[np.int32] = flat[starts[rows, None] + np.arange(widths[layer], widths[layer + 1])]
+        return found
+
+    tall = [np.flatnonzero(heights > layer).astype(np.int32) for layer in range(1, heights.max())]
+    places = np.full(len(heights) + 1, -1, dtype=np.int32)  # in the layer below; the last is that of row -1
+    layers: list[tuple[NDArray[np.int32], ...]] = []
+    total = sum(map(len, tall))
+    for layer, there in enumerate(tall, 1):
+        rows = np.concatenate([entry, there[there != entry]])
+        down = places[rows]
+        total -= len(rows)
+        places[:] = -1
+        places[rows] = np.arange(total, total + len(rows))
+        layers.append((rows, places[links(rows, layer)], down))
+    if not layers:
+        none = np.full((1, 1), -1, dtype=np.int32)
+        layers.append((entry, none, none[0]))
+    return Layers(links(np.arange(len(heights)), 0), *(np.concatenate(each[::-1]) for each in zip(*layers, strict=True)))
+
+
+def _near_their_links(graph: Layers) -> tuple[Layers, NDArray[np.int64]]:
+    """The same graph of rows in another order, and that order: near to each other are those that link to each other."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
+    n = len(graph.links)
+    there = graph.links >= 0
+    ends = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+    linked = csr_array((np.ones(ends[-1], dtype=np.int8), graph.links[there], ends), shape=(n, n))
+    order = reverse_cuthill_mckee(linked, symmetric_mode=False).astype(np.int64)
+    place = np.full(n + 1, -1, dtype=np.int32)  # the last is that of row -1
+    place[order] = np.arange(n)
+    return graph._replace(links=aligned(place[graph.links[order]]), rows=place[graph.rows]), order
+
+
+def _require_whole(graph: Layers, codes: Kept, shape: tuple[int, ...]) -> None:
+    """Raise ArtifactCorrupt where a walk among (n, d) codes would leave the arrays, or never end."""
+    links, rows, across, down = graph
+    n, p = shape[0], len(rows)
+    fits = links.shape == (n, *links.shape[1:2]) and across.shape == (p, *across.shape[1:2]) and down.shape == rows.shape == (p,)
+    typed = all(array.dtype == np.int32 and array.size for array in graph)
+    if not (fits and typed and links.max() < n and 0 <= rows.min() <= rows.max() < n and across.max() < p > down.max()):
+        raise ArtifactCorrupt("the saved graph links to rows that are not there", mend="build the index again")
+    if ((down >= 0) & (down <= np.arange(p))).any():
+        raise ArtifactCorrupt("the saved graph has layers in no order", mend="build the index again")
+    if codes.values.shape != shape or codes.values.dtype != np.int8 or codes.ranges is None or codes.ranges.shape != (2, shape[1]):
+        raise ArtifactCorrupt("the saved codes are not those of the vectors", mend="build the index again")
