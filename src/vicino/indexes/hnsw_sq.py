@@ -153,5 +153,6 @@ def _require_whole(graph: Layers, codes: Kept, shape: tuple[int, ...]) -> None:
         raise ArtifactCorrupt("the saved graph links to rows that are not there", mend="build the index again")
     if ((down >= 0) & (down <= np.arange(p))).any():
         raise ArtifactCorrupt("the saved graph has layers in no order", mend="build the index again")
-    if codes.values.shape != shape or codes.values.dtype != np.int8 or codes.ranges is None or codes.ranges.shape != (2, shape[1]):
+    ranged = codes.ranges is not None and codes.ranges.shape == (2, *shape[1:])
+    if not (ranged and codes.values.shape == shape and codes.values.dtype == np.int8):
         raise ArtifactCorrupt("the saved codes are not those of the vectors", mend="build the index again")
