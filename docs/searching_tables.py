@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from seeing_tables import TABLES
-from tables import table
+from tables import best_instructions, table
 
 _SETS = {
     "minilm": "Wikipedia paragraphs, all-MiniLM-L6-v2, cosine",
@@ -22,7 +22,9 @@ def ann(plain: dict[str, Any]) -> str:
         about += f"{plain['rounds']} rounds; questions a second at recall@10 of .95 and .99, and [how many times hnswlib's]"
         head = ["", "all at once: .95", ".99", "one a call: .95", ".99", "build s", "memory MB"]
         rows = [_row(each, one) for each, one in sorted(found["contestants"].items(), key=_speed, reverse=True)]
-        parts.append(f"{about}:\n\n{table(head, rows)}")
+        elsewhere = {best_instructions(one["machine"]) for one in found["contestants"].values() if "machine" in one}
+        told = [f"\n\n\\* On another processor, with {each}; the others on one with AVX-512." for each in elsewhere]
+        parts.append(f"{about}:\n\n{table(head, rows)}" + "".join(told))
         over = [f"{each} {one['batch']['median']:.2f} / {one['single']['median']:.2f}" for each, one in found["overhead"].items()]
         if over:
             parts.append(f"vicino's whole call by the bare library's, all at once / one a call: {', '.join(over)}.")
@@ -35,7 +37,8 @@ def _speed(row: tuple[str, dict[str, Any]]) -> float:
 
 def _row(name: str, one: dict[str, Any]) -> list[str]:
     cells = [_at(one, recall, way) for way in ("batch", "single") for recall in ("0.95", "0.99")]
-    return [name, *cells, f"{one['build_seconds']:.0f}", f"{max(one['rss'], one['bytes'] or 0) / 1e6:.0f}"]
+    built, held = one["build_seconds"], max(one["rss"], one["bytes"] or 0)
+    return [name + " \\*" * ("machine" in one), *cells, f"{built:.0f}", f"{held / 1e6:.0f}"]
 
 
 def _at(one: dict[str, Any], recall: str, way: str) -> str:

@@ -110,7 +110,7 @@ def _kept(plain: dict[str, Any]) -> list[str]:
     return ["", told + ", ".join(f"{one['median']:.1f} ms (p95 {one['p95']:.1f})" for one in times) + "."]
 
 
-def _best(machine: dict[str, Any]) -> str:
+def best_instructions(machine: dict[str, Any]) -> str:
     """The best instructions that a processor has."""
     return str(machine["instructions"][-1]).upper()
 
@@ -133,7 +133,7 @@ def words(plain: dict[str, Any]) -> str:
                 *(f"{ours[name][0]:.3f} / {theirs[name][0]:.3f}" for name in ("wordsim353", "men", "analogies")),
             ]
         )
-    elsewhere = {_best(one["machine"]) for one in plain["results"] if "machine" in one}
+    elsewhere = {best_instructions(one["machine"]) for one in plain["results"] if "machine" in one}
     return (
         f"{about['dim']} dimensions, window {about['window']}, {about['negative']} negatives, {about['epochs']} epochs, the rate "
         f"from {about['alpha']['sg']} on both sides (CBOW {about['vicino_alpha']['cbow']} and {about['alpha']['cbow']}, of which "
@@ -170,7 +170,7 @@ def glove(plain: dict[str, Any]) -> str:
     }
     return (
         f"GloVe, {about['dim']} dimensions, window {about['window']}, {about['threads']} threads (of a processor with "
-        f"{_best(plain['machine'])}), {about['seeds']} seeds (medians; the best epoch of each):\n\n"
+        f"{best_instructions(plain['machine'])}), {about['seeds']} seeds (medians; the best epoch of each):\n\n"
         f"{table(head, rows)}\n\n"
         f"The shortcuts, on the smallest text, WordSim-353: float32 in tiles {best['glove']:.3f}, in one random order "
         f"{best['one order, float32']:.3f}, float64 in one random order {best['one order, float64']:.3f}. A plain numpy AdaGrad "

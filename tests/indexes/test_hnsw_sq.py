@@ -10,6 +10,7 @@ import pytest
 from vicino import artifacts, indexes
 from vicino.errors import ArtifactCorrupt
 from vicino.indexes import INDEXES
+from vicino.indexes.graph_kernels import Layers
 from vicino.indexes.kept import Kept, aligned
 
 SIMILARITIES = ("cosine", "dot", "euclidean")
@@ -151,8 +152,8 @@ def test_several_threads_find_what_one_finds(HNSWSQ, vectors, queries, monkeypat
 def test_vectors_that_are_all_the_same_and_a_layer_alone_are_found_too(HNSWSQ):
     same = HNSWSQ().build(np.ones((1000, 4)))
     assert same.search(np.ones((1, 4)), 5).scores.tolist() == [[pytest.approx(1)] * 5]
-    flat = HNSWSQ(m=900, ef_construction=5).build(np.random.default_rng(0).standard_normal((1000, 8)))
-    assert flat.graph_.rows.tolist() != []
+    flat = HNSWSQ(m=900, ef_construction=5).build(np.random.default_rng(0).standard_normal((200, 8)))
+    assert (flat.graph_.rows.shape, flat.graph_.down.tolist()) == ((1,), [-1])
     assert flat.search(np.ones((1, 8)), 3).complete
 
 
@@ -162,11 +163,14 @@ def test_vectors_that_are_all_the_same_and_a_layer_alone_are_found_too(HNSWSQ):
         ("links", lambda links: np.where(links == links.max(), N, links)),
         ("links", lambda links: links[:-1]),
         ("links", lambda links: links.astype(np.int64)),
+        ("links", lambda links: links[:, 0]),
+        ("links", lambda links: [str(link) for link in links[:, 0]]),
         ("rows", lambda rows: rows - rows.max() - 1),
         ("rows", lambda rows: rows + N),
         ("rows", lambda rows: rows[:0]),
         ("across", lambda across: across + len(across)),
         ("across", lambda across: across[:-1]),
+        ("across", lambda across: across[:, 0]),
         ("down", lambda down: np.zeros_like(down)),
         ("down", lambda down: down + len(down)),
         ("down", lambda down: down[None]),
@@ -187,6 +191,49 @@ def test_a_saved_graph_that_leads_nowhere_is_damage(HNSWSQ, name, harm, vectors,
     artifacts.write(folder, kind="index", data=saved.data, arrays=arrays)
     with pytest.raises(ArtifactCorrupt, match=r"build (it|the index) again"):
         indexes.load(folder)
+
+
+def test_a_node_of_thousands_of_links_is_walked_by(HNSWSQ, vectors):
+    index = HNSWSQ(similarity="dot").build(np.tile(vectors, (2, 1)))
+    n = 2 * N
+    links = np.full((n, 4096), -1, dtype=np.int32)
+    links[:, 0] = 0
+    links[0] = np.arange(1, 4097)
+    none = np.full((1, 1), -1, dtype=np.int32)
+    star = Layers(links, np.zeros(1, dtype=np.int32), none, none[0])
+    found = index.codes_.along(vectors[:3], star, 50, 50)
+    near = index.codes_.among(vectors[:3], np.arange(4097), 50)
+    assert [set(row) for row in found.tolist()] == [set(row) for row in near[0].tolist()]
+
+
+@pytest.mark.parametrize("keep", ["float32", "int8"])
+@pytest.mark.parametrize("change", [{"dim": DIM - 1}, {"dim": DIM + 1}, {"ids": 1}, {"ids": -1}])
+def test_vectors_that_are_not_as_many_or_as_long_as_it_says_are_damage(HNSWSQ, keep, change, vectors, tmp_path):
+    folder = HNSWSQ(keep=keep, m=4, ef_construction=20).build(vectors).save(tmp_path / "index")
+    saved = artifacts.read(folder)
+    ids = list(saved.arrays["ids"])
+    arrays = saved.arrays | {"ids": {1: [*ids, "more"], -1: ids[:-1]}.get(change.get("ids"), ids)}
+    artifacts.write(folder, kind="index", data=saved.data | {"dim": change.get("dim", DIM)}, arrays=arrays)
+    with pytest.raises(ArtifactCorrupt, match="build the index again"):
+        indexes.load(folder)
+
+
+def test_building_that_fails_leaves_what_was_there(HNSWSQ, vectors, queries, monkeypatch):
+    index = HNSWSQ().build(vectors)
+    before = index.search(queries)
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Kept, "taken", full)
+    with pytest.raises(MemoryError):
+        index.build(vectors[:500])
+    assert index.search(queries).ids.tolist() == before.ids.tolist()
+
+
+def test_more_effort_than_there_are_vectors_is_all_of_them(HNSWSQ, vectors, queries):
+    index = HNSWSQ().build(vectors)
+    assert index.search(queries, effort=2**70).ids.tolist() == index.search(queries, effort=N).ids.tolist()
 
 
 def test_rows_begin_where_lines_of_memory_do():

@@ -66,7 +66,8 @@ class Index(Parameterised, ABC):
     def build(self, vectors: Any, ids: Sequence[str] | None = None) -> Self:
         """Index (n, d) vectors (CSR where "sparse" is a capability) under `ids`, by default "0", "1", ...
 
-        Raises EmptyInput, InvalidVectors, DuplicateIds, InputError (a similarity that the index does not rank by).
+        What was built before stays as it was where this fails; nobody may search meanwhile. Raises EmptyInput, InvalidVectors,
+        DuplicateIds, InputError (a similarity that the index does not rank by).
         """
         self._require_similarity()
         checked = self._check(vectors, None)
@@ -74,7 +75,12 @@ class Index(Parameterised, ABC):
         if n == 0:
             raise EmptyInput("there are no vectors to index", mend="give at least one")
         names = _names([str(row) for row in range(n)] if ids is None else ids, n)
-        order = self._build(checked)
+        before = dict(self.__dict__)
+        try:
+            order = self._build(checked)
+        except BaseException:
+            self.__dict__ = before
+            raise
         self.ids_, self.dim_ = names if order is None else names[order], dim
         return self
 

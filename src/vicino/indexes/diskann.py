@@ -138,7 +138,7 @@ class DiskANN(InFiles):
             self._end()
         self._end = weakref.finalize(self, _close, graph, folder if temporary else None, os.getpid())
         self.folder_, self.files_, self.graph_ = folder, None, graph
-        self.kept_ = Kept.restored({"kept": vectors}, self.similarity)
+        self.kept_ = Kept.restored({"kept": vectors}, self.similarity, (n, dim))
 
     def _search(
         self, queries: NDArray[np.float32], k: int, allow: NDArray[np.int64] | None, effort: int | None

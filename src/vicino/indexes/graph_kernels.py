@@ -44,7 +44,7 @@ def _fetch(matrix: Array, row: int) -> None:
 @compiled
 def _score(codes: Array, rows: Array, count: int, query: Array, scale: Array, euclidean: bool, near: Array) -> None:
     """How near the first `count` rows are: the product, or the squared distance, negative."""
-    ahead = max(2, _AHEAD * LINE // codes.strides[0])
+    ahead = min(count, max(2, _AHEAD * LINE // codes.strides[0]))
     for at in range(-ahead, count):
         if at + ahead < count:
             _fetch(codes, rows[at + ahead])
@@ -156,7 +156,7 @@ def _merge(rows: Array, scores: Array, held: int, some: Array, near: Array, coun
 def walk(codes: Array, scale: Array, euclidean: bool, graph: Layers, queries: Array, ef: int, k: int) -> Array:
     """The k best of the `ef` best rows that a walk for each query finds, best first, -1 where there are fewer: (q, k) int32.
 
-    `codes` (n, d) int8 or float32, `scale` (d,) and `queries` (q, d) float32 are as in `best`; k is at most `ef`.
+    `codes` (n, d) int8, `scale` (d,) and `queries` (q, d) float32 are as in `best`; k is at most `ef`.
     """
     found = np.full((len(queries), k), -1, dtype=np.int32)
     rows, scores = np.empty(ef, dtype=np.int32), np.empty(ef, dtype=np.float32)
@@ -176,7 +176,7 @@ def walk(codes: Array, scale: Array, euclidean: bool, graph: Layers, queries: Ar
                 at += 1
                 continue
             rows[at] = ~here
-            if 2 * (count + degree) > len(seen):
+            while 2 * (count + degree) > len(seen):
                 seen = _wider(seen)
             then = rows[min(at + 1, held - 1)]
             _fetch(graph.links, max(then, 0))  # unless one of these is nearer

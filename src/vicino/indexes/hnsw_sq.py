@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from vicino.errors import ArtifactCorrupt
 from vicino.indexes.graph_kernels import Layers
 from vicino.indexes.hnsw import HNSW
-from vicino.indexes.kept import Kept, aligned
-from vicino.indexes.rescored import Rescored
+from vicino.indexes.int8 import Int8
+from vicino.indexes.kept import aligned
 from vicino.indexes.threads import threads_for
 
 __all__ = ["HNSWSQ"]
 
 
-class HNSWSQ(Rescored):
+class HNSWSQ(Int8):
     """`m` links a node, `ef_construction` candidates while building, `ef_search` while searching (`effort` overrides it).
 
     The walk compares codes of one byte a number (scalar quantisation); of its best a quarter more than were asked for, and at
@@ -48,26 +48,20 @@ class HNSWSQ(Rescored):
         self.ef_construction = ef_construction
         self.ef_search = ef_search
 
-    codes_: Kept | None = None  # None where they are all that is kept
-
-    def _build(self, vectors: NDArray[np.float32]) -> NDArray[np.int64] | None:
-        if len(vectors) < self.at_least:
-            return super()._build(vectors)
+    def _learn(self, vectors: NDArray[np.float32]) -> NDArray[np.int64]:
         made = HNSW(similarity=self.similarity, m=self.m, ef_construction=self.ef_construction)
         made._build(vectors)
-        graph, order = _near_their_links(_layers(made.graph_.hnsw))
+        layers = _layers(made.graph_.hnsw)
         del made  # it holds the vectors too
-        super()._build(vectors[order])
-        self.graph_ = graph
+        self.graph_, order = _near_their_links(layers)
+        super()._learn(vectors)
+        self.codes_ = None if self.codes_ is None else self.codes_.taken(order)
         return order
 
-    def _learn(self, vectors: NDArray[np.float32]) -> None:
-        self.codes_ = None if self.keep == "int8" else Kept.of(vectors, self.similarity, "int8")
-
     def _candidates(self, queries: NDArray[np.float32], k: int, effort: int | None) -> NDArray[Any]:
-        codes = self._walked
-        wanted = min(len(self.graph_.links), k + max(4, k // 4))
-        ef = max(wanted, effort or self.ef_search)
+        codes, n = self.kept_ if self.codes_ is None else self.codes_, len(self.graph_.links)
+        wanted = min(n, k + max(4, k // 4))
+        ef = min(n, max(wanted, effort or self.ef_search))
         threads = threads_for(len(queries))
         if threads == 1:
             return codes.along(queries, self.graph_, ef, wanted)
@@ -76,26 +70,17 @@ class HNSWSQ(Rescored):
             return np.concatenate(list(parts))
 
     def _codes(self) -> dict[str, Any]:
-        codes = {} if self.codes_ is None else self.codes_.arrays()
-        return self.graph_._asdict() | {f"codes_{name}": array for name, array in codes.items()}
+        return super()._codes() | self.graph_._asdict()
 
     def _recall_codes(self, arrays: Mapping[str, Any]) -> None:
-        codes = {name.removeprefix("codes_"): array for name, array in arrays.items() if name.startswith("codes_")}
-        try:
-            graph = Layers(*(aligned(arrays[name]) for name in Layers._fields))
-            self.codes_ = None if self.keep == "int8" else Kept.restored(codes, self.similarity)
-        except KeyError as error:
-            raise ArtifactCorrupt(f"the saved graph lacks {error}", mend="build the index again") from error
-        _require_whole(graph, self._walked, self.kept_.values.shape)
-        self.graph_ = graph
-
-    @property
-    def _walked(self) -> Kept:
-        return self.kept_ if self.codes_ is None else self.codes_
+        super()._recall_codes(arrays)
+        graph = Layers(*(arrays[name] for name in Layers._fields))
+        _require_whole(graph, len(self.kept_.values))
+        self.graph_ = Layers(*map(aligned, graph))
 
     @property
     def _code_bytes(self) -> int:
-        return sum(array.nbytes for array in self.graph_) + (0 if self.codes_ is None else self.codes_.nbytes)
+        return super()._code_bytes + sum(array.nbytes for array in self.graph_)
 
 
 def _layers(hnsw: Any) -> Layers:
@@ -143,16 +128,15 @@ def _near_their_links(graph: Layers) -> tuple[Layers, NDArray[np.int64]]:
     return graph._replace(links=aligned(place[graph.links[order]]), rows=place[graph.rows]), order
 
 
-def _require_whole(graph: Layers, codes: Kept, shape: tuple[int, ...]) -> None:
-    """Raise ArtifactCorrupt where a walk among (n, d) codes would leave the arrays, or never end."""
+def _require_whole(graph: Layers, n: int) -> None:
+    """Raise ArtifactCorrupt where a walk among n codes would leave the arrays, or never end."""
     links, rows, across, down = graph
-    n, p = shape[0], len(rows)
-    fits = links.shape == (n, *links.shape[1:2]) and across.shape == (p, *across.shape[1:2]) and down.shape == rows.shape == (p,)
-    typed = all(array.dtype == np.int32 and array.size for array in graph)
-    if not (fits and typed and links.max() < n and 0 <= rows.min() <= rows.max() < n and across.max() < p > down.max()):
+    typed = all(isinstance(array, np.ndarray) and array.dtype == np.int32 and array.size for array in graph)
+    if not typed or [links.ndim, rows.ndim, across.ndim, down.ndim] != [2, 1, 2, 1]:
+        raise ArtifactCorrupt("the saved graph is none", mend="build the index again")
+    p = len(rows)
+    fits = len(links) == n and len(across) == len(down) == p
+    if not (fits and links.max() < n and 0 <= rows.min() <= rows.max() < n and across.max() < p > down.max()):
         raise ArtifactCorrupt("the saved graph links to rows that are not there", mend="build the index again")
     if ((down >= 0) & (down <= np.arange(p))).any():
         raise ArtifactCorrupt("the saved graph has layers in no order", mend="build the index again")
-    ranged = codes.ranges is not None and codes.ranges.shape == (2, *shape[1:])
-    if not (ranged and codes.values.shape == shape and codes.values.dtype == np.int8):
-        raise ArtifactCorrupt("the saved codes are not those of the vectors", mend="build the index again")

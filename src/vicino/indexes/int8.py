@@ -33,26 +33,21 @@ class Int8(Rescored):
 
     codes_: Kept | None = None  # None where they are all that is kept
 
-    def _learn(self, vectors: NDArray[np.float32]) -> None:
+    def _learn(self, vectors: NDArray[np.float32]) -> NDArray[np.int64] | None:
         self.codes_ = None if self.keep == "int8" else Kept.of(vectors, self.similarity, "int8")
-
-    def _search(
-        self, queries: NDArray[np.float32], k: int, allow: NDArray[np.int64] | None, effort: int | None
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        if allow is None and self.codes_ is None:
-            return self.kept_.among(queries, None, k)
-        return super()._search(queries, k, allow, effort)
+        return None
 
     def _candidates(self, queries: NDArray[np.float32], k: int, effort: int | None) -> NDArray[Any]:
-        codes = self.kept_ if self.codes_ is None else self.codes_
-        return codes.among(queries, None, max(k, effort or self.depth))[0]
+        if self.codes_ is None:
+            return self.kept_.among(queries, None, k)[0]
+        return self.codes_.among(queries, None, max(k, effort or self.depth))[0]
 
     def _codes(self) -> dict[str, Any]:
         return {} if self.codes_ is None else {f"codes_{name}": array for name, array in self.codes_.arrays().items()}
 
     def _recall_codes(self, arrays: Mapping[str, Any]) -> None:
         codes = {name.removeprefix("codes_"): array for name, array in arrays.items() if name.startswith("codes_")}
-        self.codes_ = Kept.restored(codes, self.similarity) if codes else None
+        self.codes_ = None if self.keep == "int8" else Kept.restored(codes, self.similarity, self.kept_.values.shape)
 
     @property
     def _code_bytes(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino.errors import InputError
+from vicino.errors import ArtifactCorrupt, InputError
 from vicino.indexes.exact import Exact
 from vicino.indexes.graph_kernels import Layers, walk
 from vicino.indexes.kept_kernels import LINE, best  # not at each search: a hundredth of one
@@ -87,11 +87,19 @@ class Kept:
         """What to save."""
         return {"kept": self.values} | ({} if self.ranges is None else {"kept_ranges": self.ranges})
 
+    def taken(self, order: NDArray[np.int64]) -> Self:
+        """The same rows in another order."""
+        return type(self)(aligned(self.values[order]), self.similarity, self.ranges)
+
     @classmethod
-    def restored(cls, arrays: Mapping[str, Any], similarity: str) -> Self:
-        """Put back what `arrays` gave."""
-        ranges = arrays.get("kept_ranges")
-        return cls(arrays["kept"] if ranges is None else aligned(arrays["kept"]), similarity, ranges)
+    def restored(cls, arrays: Mapping[str, Any], similarity: str, shape: tuple[int, int]) -> Self:
+        """Put back what `arrays` gave of (n, d) vectors. Raises ArtifactCorrupt where it is of others, KeyError without them."""
+        values, ranges = arrays["kept"], arrays.get("kept_ranges")
+        wanted = {"float32": None} if ranges is None else {"int8": (2, shape[1])}
+        found = {str(getattr(values, "dtype", "")): getattr(ranges, "shape", None)}
+        if found != wanted or values.shape != shape:
+            raise ArtifactCorrupt("the saved vectors are not as many, or not as long, as it says", mend="build the index again")
+        return cls(values if ranges is None else aligned(values), similarity, ranges)
 
     @property
     def nbytes(self) -> int:

@@ -31,8 +31,8 @@ class Rescored(Index):
     coded_: bool = False
 
     @abstractmethod
-    def _learn(self, vectors: NDArray[np.float32]) -> None:
-        """Make the codes of all vectors."""
+    def _learn(self, vectors: NDArray[np.float32]) -> NDArray[np.int64] | None:
+        """Make the codes of all vectors; the order they are put in, if another."""
 
     @abstractmethod
     def _candidates(self, queries: NDArray[np.float32], k: int, effort: int | None) -> NDArray[Any]:
@@ -54,10 +54,9 @@ class Rescored(Index):
     def _build(self, vectors: NDArray[np.float32]) -> NDArray[np.int64] | None:
         kept = Kept.of(vectors, self.similarity, self.keep)
         coded = len(vectors) >= self.at_least
-        if coded:
-            self._learn(vectors)
-        self.kept_, self.coded_ = kept, coded
-        return None
+        order = self._learn(vectors) if coded else None
+        self.kept_, self.coded_ = kept if order is None else kept.taken(order), coded
+        return order
 
     def _check(self, vectors: Any, dim: int | None) -> Any:
         if self.similarity != "cosine" or hasattr(vectors, "tocsr"):
@@ -77,7 +76,7 @@ class Rescored(Index):
         return self.kept_.arrays() | (self._codes() if self.coded_ else {})
 
     def _restore(self, arrays: Mapping[str, Any]) -> None:
-        self.kept_ = Kept.restored(arrays, self.similarity)
+        self.kept_ = Kept.restored(arrays, self.similarity, (len(self._require_built()), self.dim_))
         self.coded_ = len(self.kept_.values) >= self.at_least
         if self.coded_:
             self._recall_codes(arrays)
