@@ -41,7 +41,7 @@ def paragraph_vectors(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(count, 384) and (queries, 384) unit rows, read where they were made before."""
     texts, asked = _texts(data, work, count, queries)
-    return _embedded(work / "vectors", texts, threads), _embedded(work / "queries", asked, threads)
+    return _embedded(work / "vectors", texts, threads), _embedded(work / f"queries-after-{count}", asked, threads)
 
 
 def paragraphs(data: Path) -> Iterator[str]:
@@ -74,14 +74,16 @@ def _embedded(folder: Path, texts: list[str], threads: int) -> NDArray[np.float3
 
     torch.set_num_threads(threads)
     folder.mkdir(exist_ok=True)
-    encoder = encoders.make("minilm")
+    encoder, parts = encoders.make("minilm"), []
     for begin in progress.track(range(0, len(texts), PART), f"Embedding {folder.name}", unit="parts"):
-        part = folder / f"{begin:08}.npy"
-        if not part.exists():
-            made = np.asarray(encoder.encode(texts[begin : begin + PART], batch_size=64), dtype=np.float32)
-            np.save(part.with_suffix(".tmp.npy"), made)
-            part.with_suffix(".tmp.npy").rename(part)
-    np.save(whole, np.concatenate([np.load(part) for part in sorted(folder.glob("????????.npy"))]))
+        some = texts[begin : begin + PART]
+        parts.append(folder / f"{begin:08}-{begin + len(some):08}.npy")
+        if not parts[-1].exists():
+            made = np.asarray(encoder.encode(some, batch_size=64), dtype=np.float32)
+            unfinished = parts[-1].with_suffix(".tmp.npy")
+            np.save(unfinished, made)
+            unfinished.rename(parts[-1])
+    np.save(whole, np.concatenate([np.load(part) for part in parts]))
     return np.asarray(np.load(whole))
 
 
