@@ -43,7 +43,7 @@ ENOUGH = 0.998  # more effort is not asked for
 SINGLE, FEW = 300, 100  # questions that are asked one a call, and of the slow ones in all
 REFERENCE = "hnswlib"
 DRAWN = (
-    *("vicino quantised-graph", "vicino ivf-pq", "vicino ivf-pq int8"),
+    *("vicino quantised-graph", "vicino hnsw-sq", "vicino ivf-pq", "vicino ivf-pq int8"),
     *("hnswlib", "faiss HNSW", "usearch"),
 )
 Curve = list[dict[str, Any]]
@@ -289,7 +289,7 @@ def panels(report: dict[str, Any]) -> list[dict[str, Any]]:
                 if each in told["contestants"]
             }
             title = f"{name}, {told['vectors']:,} × {told['dim']}, {way}"
-            axes = {"x": "one answer missed in so many (20: recall .95)", "y": "questions/s"}
+            axes = {"x": "answers a miss (20: recall .95)", "y": "questions/s"}
             drawn.append({"title": title, **axes, "lines": {each: line for each, line in lines.items() if line}})
     return drawn
 

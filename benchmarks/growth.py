@@ -17,9 +17,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-WIDTH, HEIGHT, COLUMNS = 420, 300, 2  # of a panel, and panels in a row
-LEFT, RIGHT, TOP, BOTTOM = 58, 96, 34, 44  # margins within a panel
-COLOURS = ("#0b6e99", "#c2571a", "#5a7d2a", "#7a4fa3", "#8a6d00", "#555555")
+WIDTH, HEIGHT, COLUMNS = 470, 300, 2  # of a panel, and panels in a row
+LEFT, RIGHT, TOP, BOTTOM = 58, 146, 34, 44  # margins within a panel
+COLOURS = ("#0b6e99", "#c2571a", "#5a7d2a", "#7a4fa3", "#8a6d00", "#555555", "#b03a5b")
 STYLE = "text{font:12px system-ui,sans-serif;fill:#333}.grid{stroke:#ddd}.title{font-weight:600}"
 
 

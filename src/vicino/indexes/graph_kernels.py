@@ -34,20 +34,12 @@ class Layers(NamedTuple):
 
 
 @compiled
-def _fetch(matrix: Array, row: int) -> None:
-    """Ask for a row."""
-    start = matrix.ctypes.data + row * matrix.strides[0]
-    for address in range(start - start % LINE, start + matrix.strides[0], LINE):
-        fetch(address)
-
-
-@compiled
 def _score(codes: Array, rows: Array, count: int, query: Array, scale: Array, euclidean: bool, near: Array) -> None:
     """How near the first `count` rows are: the product, or the squared distance, negative."""
     ahead = min(count, max(2, _AHEAD * LINE // codes.strides[0]))
     for at in range(-ahead, count):
         if at + ahead < count:
-            _fetch(codes, rows[at + ahead])
+            fetch(codes, rows[at + ahead])
         if at < 0:
             continue
         row, total = rows[at], np.float32(0)
@@ -179,7 +171,7 @@ def walk(codes: Array, scale: Array, euclidean: bool, graph: Layers, queries: Ar
             while 2 * (count + degree) > len(seen):
                 seen = _wider(seen)
             then = rows[min(at + 1, held - 1)]
-            _fetch(graph.links, max(then, 0))  # unless one of these is nearer
+            fetch(graph.links, max(then, 0))  # unless one of these is nearer
             new = _unseen(graph.links, here, seen, some)
             _score(codes, some, new, query, scale, euclidean, near)
             held, highest = _merge(rows, scores, held, some, near, new)

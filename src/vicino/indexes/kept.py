@@ -95,9 +95,8 @@ class Kept:
     def restored(cls, arrays: Mapping[str, Any], similarity: str, shape: tuple[int, int]) -> Self:
         """Put back what `arrays` gave of (n, d) vectors. Raises ArtifactCorrupt where it is of others, KeyError without them."""
         values, ranges = arrays["kept"], arrays.get("kept_ranges")
-        wanted = {"float32": None} if ranges is None else {"int8": (2, shape[1])}
-        found = {str(getattr(values, "dtype", "")): getattr(ranges, "shape", None)}
-        if found != wanted or values.shape != shape:
+        fits = isinstance(values, np.ndarray) and values.shape == shape and (ranges is None or np.shape(ranges) == (2, shape[1]))
+        if not fits or values.dtype != (np.float32 if ranges is None else np.int8):
             raise ArtifactCorrupt("the saved vectors are not as many, or not as long, as it says", mend="build the index again")
         return cls(values if ranges is None else aligned(values), similarity, ranges)
 

@@ -38,7 +38,15 @@ def _fetching(_: Any, address: Any) -> Any:
     return types.void(address), generate
 
 
-fetch: Any = intrinsic(_fetching)
+_line: Any = intrinsic(_fetching)
+
+
+@compiled
+def fetch(matrix: Array, row: int) -> None:
+    """Ask for all lines of a row, without waiting for them."""
+    start = matrix.ctypes.data + row * matrix.strides[0]
+    for address in range(start - start % LINE, start + matrix.strides[0], LINE):
+        _line(address)
 
 
 @compiled
@@ -90,9 +98,7 @@ def best(
             candidate = some[at]
             later = some[at + _AHEAD] if at + _AHEAD < len(some) else -1
             if later >= 0 and later != candidate + _AHEAD:  # a processor sees by itself that all are read in order
-                start = vectors.ctypes.data + later * vectors.strides[0]
-                for address in range(start, start + vectors.strides[0], LINE):
-                    fetch(address)
+                fetch(vectors, later)
             if candidate < 0:
                 continue
             if euclidean:
