@@ -40,7 +40,7 @@ def paragraph_vectors(
     data: Path, work: Path, count: int = 100_000, queries: int = 1_000, *, threads: int = 1
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(count, 384) and (queries, 384) unit rows, read where they were made before."""
-    texts, asked = _texts(data, work, count, queries)
+    texts, asked = chosen(data, work, count, queries)
     return _embedded(work / "vectors", texts, threads), _embedded(work / f"queries-after-{count}", asked, threads)
 
 
@@ -52,12 +52,12 @@ def paragraphs(data: Path) -> Iterator[str]:
                 yield from (one for one in json.loads(line)["text"].split("\n") if SHORTEST <= len(one) <= LONGEST)
 
 
-def _texts(data: Path, work: Path, count: int, queries: int) -> tuple[list[str], list[str]]:
+def chosen(data: Path, work: Path, count: int, queries: int) -> tuple[list[str], list[str]]:
+    """The paragraphs, and the questions, chosen by seed 0."""
     file = work / f"texts-{count}-{queries}.jsonl"
     if not file.exists():
         everything = list(dict.fromkeys(paragraphs(data)))
-        chosen = np.random.default_rng(0).permutation(len(everything))[: count + queries]
-        texts = [everything[at] for at in chosen]
+        texts = [everything[at] for at in np.random.default_rng(0).permutation(len(everything))[: count + queries]]
         texts[count:] = [one.partition(". ")[0] for one in texts[count:]]
         work.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(json.dumps(text) + "\n" for text in texts), encoding="utf-8")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from vicino import artifacts, cli, encoders, workbench
+from vicino.data.records import Hits
 from vicino.encoders.transformer import Transformer
 from vicino.errors import InputError, UnknownName, VicinoError
 from vicino.training.material import as_judged, divide, gather
@@ -167,6 +168,34 @@ def test_what_was_killed_while_it_was_judged_is_judged_again_without_training(ci
     found = workbench.train_text(ciphered(), tmp_path / "model", **changes)
     assert found.run.resumed == found.run.steps
     assert (tmp_path / "model" / "training.json").read_text() != before
+
+
+@pytest.mark.parametrize("by", ["dense", "bm25", "hybrid"])
+def test_mining_embeds_each_question_once(by):
+    from vicino.data.examples import Examples
+    from vicino.training.candidates import with_negatives
+    from vicino.training.searchable import Searchable
+
+    degrees, asked = {"a": 0, "b": 5, "c": 90, "a?": 1, "b?": 6, "c?": 80}, []
+
+    def vectors(texts, **_):
+        angles = np.deg2rad([degrees[text] for text in texts])
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+    def questions(texts, **_):
+        asked.extend(texts)
+        return vectors(texts)
+
+    def lexical(queries, k):
+        return Hits(np.full((len(queries), 1), "d2", dtype=object), np.ones((len(queries), 1), dtype=np.float32))
+
+    examples = as_judged(Examples("pairs", ["a?", "b?", "c?"], ["a", "b", "c"]))
+    encoder = SimpleNamespace(space=SimpleNamespace(similarity="cosine"), encode_document=vectors, encode_query=questions)
+    dense = Searchable(encoder, examples.corpus.documents)
+    negatives, _ = with_negatives(examples, dense, lexical, TextRecipe(mine=by, negatives=1))
+    assert negatives[:2] == [["c"], ["c"]]  # what is as near as the answer is left out
+    assert negatives[2][0] in {"a", "b"}
+    assert asked == ["a?", "b?", "c?"]
 
 
 def test_documents_that_fill_up_are_no_answers():

@@ -94,10 +94,14 @@ def _mined(examples: Examples, dense: Searchable, lexical: Search, recipe: Wante
     for name, document in zip(examples.query_ids or (), examples.document_ids or (), strict=True):
         answers[name].append(numbers[document])
     queries = [Query(name, texts[name]) for name in ids]
-    searches: list[Search] = [dense.search] * (recipe.mine != "bm25") + [lexical] * (recipe.mine != "dense")
+    of_queries = dense.asked(queries)  # once, to rank by and to judge by
+
+    def nearest(_: Sequence[Query], k: int) -> Hits:
+        return dense.index.search(of_queries, k)
+
+    searches: list[Search] = [nearest] * (recipe.mine != "bm25") + [lexical] * (recipe.mine != "dense")
     hits = ranked(searches, queries, _CANDIDATES, pooled=_CANDIDATES)
     rows = np.array([[-1 if name is None else numbers[name] for name in row] for row in hits.ids], dtype=np.int64)
-    of_queries = dense.asked(queries)
     near = np.empty(rows.shape, dtype=np.float32)
     for start in range(0, len(rows), _AT_ONCE):
         block = slice(start, start + _AT_ONCE)
