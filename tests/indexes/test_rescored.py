@@ -99,16 +99,9 @@ def test_another_precision_is_named(family, vectors):
 @pytest.mark.parametrize(
     ("name", "params", "error"),
     [
-        ("truncated", {"dims": 0}, DimensionMismatch),
         ("truncated", {"dims": DIM + 1}, DimensionMismatch),
-        ("ivf-pq", {"nlist": 0}, InputError),
         ("ivf-pq", {"nlist": N + 1}, InputError),
-        ("ivf-pq", {"m": 0}, InputError),
         ("ivf-pq", {"m": DIM + 1}, InputError),
-        ("hnsw-sq", {"m": 1}, InputError),
-        ("quantised-graph", {"degree": 0}, InputError),
-        ("quantised-graph", {"degree": 48}, InputError),
-        ("quantised-graph", {"ef_construction": 0}, InputError),
         ("quantised-graph", {"degree": 32 * N}, InputError),
     ],
 )
@@ -116,6 +109,27 @@ def test_parameters_that_do_not_fit_are_named(name, params, error, vectors, need
     need(INDEXES.entry(name))
     with pytest.raises(error):
         INDEXES[name](**params).build(vectors)
+
+
+@pytest.mark.parametrize("n", [2, N], ids=["few", "many"])
+@pytest.mark.parametrize(
+    ("name", "params", "error"),
+    [
+        ("truncated", {"dims": 0}, DimensionMismatch),
+        ("ivf-pq", {"nlist": 0}, InputError),
+        ("ivf-pq", {"m": 0}, InputError),
+        ("ivf-pq", {"nprobe": -1}, InputError),
+        ("hnsw-sq", {"m": 1}, InputError),
+        ("hnsw-sq", {"ef_construction": 0}, InputError),
+        ("quantised-graph", {"degree": 0}, InputError),
+        ("quantised-graph", {"degree": 48}, InputError),
+        ("quantised-graph", {"ef_construction": 0}, InputError),
+    ],
+)
+def test_parameters_that_fit_no_vectors_are_named_also_where_few_need_no_codes(name, params, error, n, vectors, need):
+    need(INDEXES.entry(name))
+    with pytest.raises(error):
+        INDEXES[name](**params).build(vectors[:n])
 
 
 def test_a_prefix_is_compared_by_its_own_length():

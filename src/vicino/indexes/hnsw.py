@@ -17,7 +17,7 @@ from vicino.errors import ArtifactCorrupt, InputError
 from vicino.indexes.base import Index
 from vicino.indexes.exact import Exact
 
-__all__ = ["HNSW"]
+__all__ = ["HNSW", "require_graph"]
 
 _GONE = 0.25  # the share of removed nodes at which a graph is built again
 
@@ -41,10 +41,7 @@ class HNSW(Index):
     def _build(self, vectors: NDArray[np.float32]) -> None:
         import faiss
 
-        if self.m < 2 or self.ef_construction < 1:  # FAISS ends the process
-            raise InputError(
-                f"a graph of m={self.m} and ef_construction={self.ef_construction} cannot be", mend="give 2 links or more, and 1"
-            )
+        require_graph(self.m, self.ef_construction)
         metric = faiss.METRIC_L2 if self.similarity == "euclidean" else faiss.METRIC_INNER_PRODUCT
         self.graph_ = faiss.IndexHNSWFlat(vectors.shape[1], self.m, metric)
         self.gone_ = np.zeros(0, dtype=bool)
@@ -129,6 +126,12 @@ class HNSW(Index):
     @property
     def nbytes(self) -> int:
         return int(self._arrays()["graph"].nbytes)
+
+
+def require_graph(m: int, ef_construction: int) -> None:
+    """Raise InputError for what would make FAISS end the process."""
+    if m < 2 or ef_construction < 1:
+        raise InputError(f"a graph of m={m} and ef_construction={ef_construction} cannot be", mend="give 2 links or more, and 1")
 
 
 @lru_cache(maxsize=64)  # FAISS takes microseconds to make them, and only reads them

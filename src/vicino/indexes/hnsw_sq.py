@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vicino.errors import ArtifactCorrupt
 from vicino.indexes.graph_kernels import Layers
-from vicino.indexes.hnsw import HNSW
+from vicino.indexes.hnsw import HNSW, require_graph
 from vicino.indexes.int8 import Int8
 from vicino.indexes.kept import aligned
 from vicino.indexes.threads import threads_for
@@ -47,6 +47,9 @@ class HNSWSQ(Int8):
         self.m = m
         self.ef_construction = ef_construction
         self.ef_search = ef_search
+
+    def _require_possible(self) -> None:
+        require_graph(self.m, self.ef_construction)
 
     def _learn(self, vectors: NDArray[np.float32]) -> NDArray[np.int64]:
         made = HNSW(similarity=self.similarity, m=self.m, ef_construction=self.ef_construction)

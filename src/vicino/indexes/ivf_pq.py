@@ -53,13 +53,18 @@ class IVFPQ(Foreign):
         self.nprobe = nprobe
         self.depth = depth
 
+    def _require_possible(self) -> None:
+        for name in ("nlist", "m", "nprobe"):
+            if (count := getattr(self, name)) is not None and count < 1:
+                raise InputError(f"{name} is {count}", mend="give 1 or more, or None")
+
     def _learn(self, vectors: NDArray[np.float32]) -> None:
         import faiss
 
         n, dim = vectors.shape
         nlist = int(2 * n**0.5) if self.nlist is None else self.nlist
         m = -(-dim // 4) if self.m is None else self.m
-        if not 1 <= nlist <= n or not 1 <= m <= dim:
+        if nlist > n or m > dim:
             raise InputError(
                 f"{nlist} lists and {m} codes do not fit {n:,} vectors of {dim} dimensions",
                 mend="ask for fewer lists than vectors and codes than dimensions",

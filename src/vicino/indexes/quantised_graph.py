@@ -56,13 +56,17 @@ class QuantisedGraph(Foreign):
         self.ef_construction = ef_construction
         self.ef_search = ef_search
 
-    def _learn(self, vectors: NDArray[np.float32]) -> None:
-        from rabitqlib import SymqgIndex
-
-        if self.degree < 32 or self.degree % 32 or self.degree >= len(vectors):
+    def _require_possible(self) -> None:
+        if self.degree < 32 or self.degree % 32:
             raise InputError(f"degree is {self.degree}", mend="give a multiple of 32, less than the number of vectors")
         if self.ef_construction < 1:
             raise InputError(f"ef_construction is {self.ef_construction}", mend="give 1 or more; 200 is usual")
+
+    def _learn(self, vectors: NDArray[np.float32]) -> None:
+        from rabitqlib import SymqgIndex
+
+        if self.degree >= len(vectors):
+            raise InputError(f"degree is {self.degree}", mend="give a multiple of 32, less than the number of vectors")
         padded = _padded(vectors)
         metric = "l2" if self.similarity == "euclidean" else "ip"
         graph = SymqgIndex(padded.shape[1], self.degree, metric, 8)
