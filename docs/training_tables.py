@@ -162,6 +162,19 @@ def rerank(plain: dict[str, Any]) -> str:
     )
 
 
+def mining(plain: dict[str, Any]) -> str:
+    """Seconds of each part of mining, and the memory."""
+    about = plain["parameters"]
+    rows = []
+    for name, one in plain["results"].items():
+        of = "" if one["embedded"] == about["pairs"] else f" for {one['embedded']:,}"
+        bm25, paragraphs, questions, chosen = (f"{seconds:,.0f}" for seconds in one["seconds"].values())
+        rows.append([name, bm25, f"{paragraphs}{of}", questions, chosen, f"{one['peak_mb']:,}"])
+    head = ["seconds", "BM25's index", "vectors of paragraphs", "of questions", "ranking and choosing", "memory MB"]
+    told = f"Hard negatives for {about['pairs']:,} pairs (a paragraph of Wikipedia, asked for by its first sentence)"
+    return f"{told}, {about['threads']} threads:\n\n{table(head, rows)}"
+
+
 def mean(numbers: list[float]) -> str:
     """A mean with its interval."""
     middle, low, high = numbers
@@ -175,4 +188,4 @@ def gain(numbers: list[float]) -> str:
     return f"**{told}**" if low > 0 or high < 0 else told
 
 
-TABLES |= {each.__name__: each for each in (finetune, train_speed, rerank)}
+TABLES |= {each.__name__: each for each in (finetune, train_speed, rerank, mining)}
