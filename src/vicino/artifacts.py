@@ -76,7 +76,6 @@ def write(
     `parts` maps a subfolder's name to a function that writes it (another thing's `save`). Raises ArtifactError where `path`
     is something else than a folder that vicino saved, the disk is full, or safetensors has no such type of number.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     with replacing(path) as folder:
@@ -88,12 +87,7 @@ def write(
         saved_parts = [name for name in parts or {} if (folder / name / MANIFEST).is_file()]
         manifest["parts"] = {name: file_digest(folder / name / MANIFEST) for name in saved_parts}
         if flat:
-            try:
-                save_file(flat, folder / ARRAYS)
-            except SafetensorError as error:  # it wraps a full disk too
-                raise ArtifactError(
-                    f"cannot write {path}: {error}", mend="free some space, then run the command again"
-                ) from error
+            save_file(flat, folder / ARRAYS)
             manifest["file"] = {"bytes": (folder / ARRAYS).stat().st_size, "sha256": file_digest(folder / ARRAYS)}
         manifest["sha256"] = _digest(manifest)
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False), encoding="utf-8")
@@ -147,12 +141,22 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise ArtifactError(f"cannot write {target}: {error}", mend="choose a folder that you may write to") from error
     try:
-        yield fresh
-        _swap(fresh, target)
-    except OSError as error:
-        raise ArtifactError(f"cannot write {target}: {error}", mend="free some space, then run the command again") from error
+        with writing(target):
+            yield fresh
+            _swap(fresh, target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """A block that writes to `path`, and raises ArtifactError where that fails, as on a full disk."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:  # the second wraps a full disk too
+        raise ArtifactError(f"cannot write {path}: {error}", mend="free some space, then run the command again") from error
 
 
 def require_writable(path: str | os.PathLike[str]) -> None:

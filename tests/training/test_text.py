@@ -15,7 +15,7 @@ import pytest
 from vicino import artifacts, cli, encoders, workbench
 from vicino.data.records import Hits
 from vicino.encoders.transformer import Transformer
-from vicino.errors import InputError, UnknownName, VicinoError
+from vicino.errors import ArtifactError, InputError, UnknownName, VicinoError
 from vicino.training.material import as_judged, divide, gather
 from vicino.training.recipe import TextRecipe
 from vicino.vectors import normalise
@@ -196,6 +196,51 @@ def test_mining_embeds_each_question_once(by):
     assert negatives[:2] == [["c"], ["c"]]  # what is as near as the answer is left out
     assert negatives[2][0] in {"a", "b"}
     assert asked == ["a?", "b?", "c?"]
+
+
+def test_texts_that_the_model_does_not_read_to_their_end_are_found(ciphered, base, tmp_path):
+    data = ciphered()
+    made = workbench.train_text(data, tmp_path / "model", base=base, controls=[], **LEARN | {"epochs": 1, "limit": 4})
+    found = made.found["long positives"]
+    assert "more than 4 tokens" in found.sentence
+    assert found.count > 0
+    whole = workbench.train_text(data, tmp_path / "whole", base=base, controls=[], **LEARN | {"epochs": 1, "limit": 60})
+    assert "long positives" not in whole.found
+
+
+def test_a_full_disk_after_training_is_named_and_what_was_learnt_is_kept(ciphered, base, tmp_path, monkeypatch):
+    from safetensors import SafetensorError
+
+    from vicino.training import ranking, text
+
+    changes = {**LEARN, "base": base, "controls": [], "epochs": 2}
+    whole = workbench.train_text(ciphered(), tmp_path / "whole", **changes)
+
+    def full(*_):
+        raise SafetensorError("Error while serializing: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(text, "save_anew", full)
+        with pytest.raises(ArtifactError, match="free some space"):
+            workbench.train_text(ciphered(), tmp_path / "model", **changes)
+    monkeypatch.setattr(ranking, "ranking_loss", full)  # nothing is learnt again
+    assert workbench.train_text(ciphered(), tmp_path / "model", **changes).scores == whole.scores
+
+
+def test_what_was_stopped_says_the_command_that_goes_on(ciphered, base, tmp_path, capsys, monkeypatch):
+    from vicino.training import ranking
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ranking, "ranking_loss", interrupted)
+    command = ["train", "text", str(ciphered()), "--base", base, "--out", str(tmp_path / "model"), "--threads", "1", "--quiet"]
+    monkeypatch.setattr("sys.argv", ["vicino", *command])
+    monkeypatch.delenv("VICINO_DATA", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command)
+    assert ended.value.code == 130
+    assert f"the same command goes on from there:\n  vicino {' '.join(command)}" in capsys.readouterr().err
 
 
 def test_documents_that_fill_up_are_no_answers():

@@ -15,7 +15,8 @@ import typer
 
 __all__ = ["STOPPED", "bars", "print_json", "printable", "say", "size_text", "told", "typed", "width"]
 
-STOPPED = "what was measured is kept, and the same command goes on from there"
+_GOES_ON = "the same command goes on from there"
+STOPPED = f"what was measured is kept, and {_GOES_ON}"
 
 
 def width() -> int:
@@ -85,5 +86,5 @@ def bars(quiet: bool, stopped: str = STOPPED) -> Iterator[None]:
         with nullcontext() if quiet else progress.bars():
             yield
     except KeyboardInterrupt:
-        say(f"\nstopped; {stopped}")
+        say(f"\nstopped; {stopped}" + (f":\n  {typed()}" if stopped.endswith(_GOES_ON) else ""))
         raise typer.Exit(130) from None

@@ -19,7 +19,7 @@ from vicino.data.leakage import Numbering, Overlap, leakage
 from vicino.data.near_duplicates import same_text
 from vicino.errors import DimensionMismatch, EmptyInput, InputError, UnknownName
 
-__all__ = ["Finding", "Lint", "Severity", "lint"]
+__all__ = ["CountTokens", "Finding", "Lint", "Severity", "lint"]
 
 Severity = Literal["problem", "warning", "note"]
 CountTokens = Callable[[Sequence[str]], ArrayLike]

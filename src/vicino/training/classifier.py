@@ -21,6 +21,7 @@ from vicino.data.examples import read_examples
 from vicino.encoders.base import Encoder
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.opening import require_torch
+from vicino.encoders.transformer.saving import save_anew
 from vicino.errors import ArtifactCorrupt, ArtifactTooNew, InputError
 from vicino.evaluation.gate import Check, Gate, check_means, decide
 from vicino.learning.loop import Run, Settings
@@ -341,11 +342,9 @@ def _by_gradients(
         trained, (weights, intercepts), run = learn_encoder(
             linear.encoder, given.texts, numbers, parts, (start[0], start[1]), recipe, **where
         )
-        folder = workplace / "model"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        trained.save(folder)
-        model = TextClassifier(Transformer(model=str(folder)), linear.classes, weights, intercepts)
+        with artifacts.writing(workplace):
+            written = str(save_anew(trained, workplace / "model"))
+        model = TextClassifier(Transformer(model=written), linear.classes, weights, intercepts)
     if run.ended == "interrupted":
         raise KeyboardInterrupt
     return model, run

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vicino.data.examples import Examples, JudgedCorpus, joined, read_examples, splits_in
 from vicino.data.known_items import KnownItems, known_items
-from vicino.data.lint import Lint, lint
+from vicino.data.lint import CountTokens, Lint, lint
 from vicino.data.near_duplicates import same_text
 from vicino.data.readers import read_documents
 from vicino.data.records import Document, Judgement, Query
@@ -40,7 +40,8 @@ Rows = NDArray[np.int64]
 @dataclass(frozen=True, eq=False)
 class Parts:
     """Examples to learn from, to choose weights by and to judge by; `tested` where the data bring a test split of their own,
-    `synthetic` how questions were made where no person asked them.
+    `synthetic` how questions were made where no person asked them. `count_tokens` and `limit` are of a model that is to learn, so
+    that the lint finds what it does not read.
 
     Their kind is "scored" or "labelled" where cosines are to be learnt. All else is judged retrieval over one corpus.
     """
@@ -51,6 +52,8 @@ class Parts:
     judge: Examples
     tested: bool = False
     synthetic: str = ""
+    count_tokens: CountTokens | None = None
+    limit: int | None = None
 
     @property
     def of_cosines(self) -> bool:
@@ -59,7 +62,8 @@ class Parts:
 
     def looked_at(self) -> Lint:
         """What the lint says of all that weights are learnt from or chosen by, and of what it gives away of the rest."""
-        return lint(joined([self.learn, self.choose]), held_out=self.judge)
+        seen = joined([self.learn, self.choose])
+        return lint(seen, held_out=self.judge, count_tokens=self.count_tokens, limit=self.limit)
 
     def clean(self, found: Lint) -> Examples:
         """What is left to judge by. Raises InputError where that, or what weights are chosen by, is too little."""
@@ -190,7 +194,7 @@ def divide(
     rows |= {part: np.flatnonzero(of == name) for part, name in (("judge", "test"), ("choose", "dev")) if name in others}
     cut = {name: whole.subset(each) for name, each in rows.items()}
     note = (questions.note if questions else _TAKEN_OUT) if unlabelled else ""
-    return Parts(source, **cut, tested="test" in others, synthetic=note)
+    return Parts(source, cut["learn"], cut["choose"], cut["judge"], tested="test" in others, synthetic=note)
 
 
 def as_judged(examples: Examples) -> Examples:

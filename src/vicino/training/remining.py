@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vicino import artifacts
 from vicino.encoders.base import Role
 from vicino.encoders.transformer import Transformer
 from vicino.training.batches import TextBatches
@@ -84,7 +85,8 @@ class Remined:
         if not file.exists():
             numbers = {text: number for number, text in enumerate(self._texts)}
             rows = np.array([[numbers[text] for text in own] for own in self._mine(wanted)], dtype=np.int64)
-            with open(part := file.with_suffix(".part"), "wb") as stream:
-                np.save(stream, rows, allow_pickle=False)
-            part.replace(file)
+            with artifacts.writing(file):
+                with open(part := file.with_suffix(".part"), "wb") as stream:
+                    np.save(stream, rows, allow_pickle=False)
+                part.replace(file)
         return [[self._texts[number] for number in own] for own in np.load(file, allow_pickle=False).tolist()]

@@ -23,6 +23,7 @@ from vicino.data.records import Hits
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.crossing import CrossEncoder, trainable_pairs
 from vicino.encoders.transformer.pair_folder import is_cross_encoder
+from vicino.encoders.transformer.saving import save_anew
 from vicino.evaluation.gate import check_means, decide
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.learning.loop import InParts, Plan, fit, plan
@@ -157,10 +158,8 @@ def train_reranker(
     done("training")
     if run.ended == "interrupted":
         raise KeyboardInterrupt
-    shutil.rmtree(workplace / "model", ignore_errors=True)
-    (workplace / "model").mkdir()
-    model.save(workplace / "model")
-    tuned = CrossEncoder(model=str(workplace / "model"))
+    with artifacts.writing(workplace):
+        tuned = CrossEncoder(model=str(save_anew(model, workplace / "model")))
     after = judge.reranked(tuned.predict(judge.pairs, logits=True))
     said = f"{material.judged_by}, the first {recipe.depth} documents of each"
     gate = decide(check_means(f"{METRIC}, {said}", judge.before, after, groups=judge.task.groups, seed=recipe.seed))

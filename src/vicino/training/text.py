@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -20,6 +21,7 @@ from vicino import artifacts, progress
 from vicino.data.lint import Lint
 from vicino.encoders.base import Encoder
 from vicino.encoders.transformer import Transformer
+from vicino.encoders.transformer.saving import save_anew
 from vicino.encoders.transformer.towers import TwoTowers
 from vicino.errors import InputError
 from vicino.evaluation.gate import Check, decide
@@ -117,6 +119,9 @@ def train_text(
     model = _opened(encoder, recipe)
     network: Any = network_to_train(model, recipe)  # it may be that it cannot: that is told before anything long, or paid for
     parts = divide(Path(data), columns=columns, split=split, unlabelled=unlabelled, questions=asked, seed=recipe.seed)
+    tokenizer = model.tower("document").tokenizer
+    if tokenizer.limit is not None:
+        parts = replace(parts, count_tokens=tokenizer.lengths, limit=tokenizer.limit)
     done("reading")
     teach = LESSONS[recipe.way]
     lesson: Lesson = Likeness(parts, encoder, recipe) if parts.of_cosines else teach(Material.of(parts), encoder, recipe)
@@ -146,12 +151,13 @@ def train_text(
     done("training")
     if run.ended == "interrupted":
         raise KeyboardInterrupt
-    if recipe.way == "maps":
-        network.put_on(model, workplace / "maps")
-    if recipe.dims:
-        _turn(model, encoder, parts, recipe, workplace / "turn")
-        done("turning")
-    written = str(_written(model, workplace / "model"))
+    with artifacts.writing(workplace):
+        if recipe.way == "maps":
+            network.put_on(model, workplace / "maps")
+        if recipe.dims:
+            _turn(model, encoder, parts, recipe, workplace / "turn")
+            done("turning")
+        written = str(save_anew(model, workplace / "model"))
     tuned = TwoTowers(model=written) if recipe.towers == "separate" else Transformer(model=written)
     check = lesson.check(tuned)
     verdict = _OF_TEXTS if unlabelled else decide
@@ -196,11 +202,3 @@ def _turn(model: Model, base: Transformer, parts: Parts, recipe: TextRecipe, lay
         for tower in {model.tower(role) for role in roles}:
             tower.follow(axes, layer)
         work.advance()
-
-
-def _written(model: Model, folder: Path) -> Path:
-    """The trained model's folder, written anew."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    model.save(folder)
-    return folder

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,15 @@ from vicino.encoders.transformer.folder import POOLINGS, VOCABULARY, Dense, Mode
 from vicino.encoders.transformer.routes import CONFIG, ROUTES, RouterFolder
 from vicino.errors import ArtifactCorrupt
 
-__all__ = ["bind_towers", "check_files", "file_stamps", "save_stamped", "write_folder", "write_linear"]
+__all__ = ["bind_towers", "check_files", "file_stamps", "save_anew", "save_stamped", "write_folder", "write_linear"]
+
+
+class Saves(Protocol):
+    """What can be written to a folder."""
+
+    def save(self, target: Path, /) -> object:
+        """Write it into an empty folder."""
+
 
 _COPIED = ("config.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors.index.json", *VOCABULARY)
 _PACKAGE = "sentence_transformers.models"  # the old class paths: every version of sentence-transformers knows them
@@ -64,6 +72,14 @@ def bind_towers(towers: RouterFolder, target: Path) -> None:
     _write(target / CONFIG, {"types": types, "structure": structure, "parameters": {"default_route": towers.default}})
     _write(target / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": f"{_PACKAGE}.Router"}])
     _write_settings(towers.document, target)
+
+
+def save_anew(model: Saves, folder: Path) -> Path:
+    """`folder`, with nothing in it but what `model` saves."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    model.save(folder)
+    return folder
 
 
 def write_linear(matrix: NDArray[np.float32], target: Path) -> Dense:
