@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from vicino import artifacts, cli, encoders, workbench
-from vicino.data.records import Hits
+from vicino.data.records import Document, Hits
 from vicino.encoders.transformer import Transformer
 from vicino.errors import ArtifactError, InputError, UnknownName, VicinoError
 from vicino.training.material import as_judged, divide, gather
@@ -196,6 +196,106 @@ def test_mining_embeds_each_question_once(by):
     assert negatives[:2] == [["c"], ["c"]]  # what is as near as the answer is left out
     assert negatives[2][0] in {"a", "b"}
     assert asked == ["a?", "b?", "c?"]
+
+
+def test_negatives_are_of_the_ranks_that_were_asked_for():
+    from vicino.data.examples import Examples
+    from vicino.training.candidates import with_negatives
+
+    n = 40
+    names = [f"d{row}" for row in range(n)]
+    examples = Examples("pairs", ["asks"], ["word 0"], query_ids=["q"], document_ids=["d0"])
+    documents = [Document(name, f"word {row}") for row, name in enumerate(names)]
+    dense = SimpleNamespace(documents=documents, vectors=np.eye(n, dtype=np.float32))
+    dense.asked = lambda queries: np.linspace(1, 0.5, n, dtype=np.float32)[None]
+
+    def lexical(queries, k):
+        return Hits(np.array([names[:k]], dtype=object), np.linspace(1, 0.5, n, dtype=np.float32)[None, :k])
+
+    def mined(**recipe):
+        return {text for seed in range(200) for text in with_negatives(examples, dense, lexical, made(seed, **recipe))[0][0]}
+
+    def made(seed, **recipe):
+        return TextRecipe(mine="bm25", negatives=4, seed=seed, **recipe)
+
+    assert mined(relative=None) == {f"word {row}" for row in range(1, n)}
+    assert mined(relative=None, rank_from=5, rank_to=10) == {f"word {row}" for row in range(5, 10)}
+    assert min(int(text.split()[1]) for text in mined(relative=0.9)) == 8  # .9 of the answer's nearness is at rank 7.8
+    with pytest.raises(InputError, match="no rank is from 9 to 9"):
+        TextRecipe(rank_from=9, rank_to=9)
+
+
+def test_a_cross_encoder_can_say_what_is_an_answer(monkeypatch):
+    from vicino.data.examples import Examples
+    from vicino.training import candidates
+
+    read = []
+
+    class Reader:
+        at_once = 1
+
+        def predict(self, pairs, *, logits):
+            read.extend(pairs)
+            return np.array([{"yes": 2.0, "near": 1.9, "no": -3.0}[text.split()[0]] for _, text in pairs], dtype=np.float32)
+
+        def shares(self, logits):
+            return 1 / (1 + np.exp(-logits.astype(np.float64)))
+
+    monkeypatch.setattr(candidates, "open_reranker", {"rr/": Reader()}.__getitem__)
+    texts = ["near first", "yes one", "no two", "near three", "yes four", "no five"]
+    documents = [Document(f"d{row}", text) for row, text in enumerate(texts)]
+    ids = np.array([[one.id for one in documents]] * 2, dtype=object)
+    dense = SimpleNamespace(documents=documents, vectors=np.eye(6, dtype=np.float32))
+    dense.asked = lambda queries: np.ones((2, 6), dtype=np.float32)
+    examples = Examples("pairs", ["p", "q"], [texts[1], texts[4]], query_ids=["p", "q"], document_ids=["d1", "d4"])
+    recipe = TextRecipe(mine="bm25", negatives=2, judge="rr/", rank_from=1)
+    hits = Hits(ids, np.ones((2, 6), dtype=np.float32))
+    negatives, told = candidates.with_negatives(examples, dense, lambda queries, k: hits, recipe)
+    assert [set(each) for each in negatives] == [{"no two", "no five"}] * 2
+    assert "4 taken for an answer" in told  # near three, and of each question the other's answer
+    assert ("p", "near first") not in read  # rank 0 was not asked for
+    assert len(read) == 2 * (5 + 1)
+
+
+def test_both_directions_can_be_learnt():
+    torch = pytest.importorskip("torch")
+    from vicino.learning.losses.in_batch import info_nce
+    from vicino.training.ranking import ranking_loss
+
+    vectors = torch.randn(4, 10, generator=torch.Generator().manual_seed(0))  # of a question and its answer, side by side
+    batch = {"texts": [[0, 0]] * 4, "positive": torch.arange(4)}
+    both, one = (
+        float(ranking_loss(None, batch, vectors, recipe=TextRecipe(symmetric=symmetric, negatives=0)))
+        for symmetric in (True, False)
+    )
+    expected = info_nce(vectors[:, :5], vectors[:, 5:], symmetric=True)
+    assert both == pytest.approx(float(expected))
+    assert both != pytest.approx(one)
+
+
+def test_how_steps_are_taken_can_be_chosen():
+    settings = TextRecipe.of(warmup=0.0, schedule="constant", clip=None, weight_decay=0.5).settings
+    assert (settings.warmup, settings.schedule, settings.clip, settings.weight_decay) == (0.0, "constant", None, 0.5)
+    with pytest.raises(InputError, match="schedule"):
+        TextRecipe(schedule="sawtooth")
+
+
+def test_prompts_are_learnt_with_and_kept(ciphered, base, tmp_path, sentence_transformers):
+    prompts = {"query_prompt": "wings: ", "document_prompt": "tea: "}
+    made = workbench.train_text(ciphered(), tmp_path / "model", base=base, controls=[], **LEARN, **prompts)
+    plain = workbench.train_text(ciphered(), tmp_path / "plain", base=base, controls=[], **LEARN | {"epochs": 1})
+    assert made.scores["before"] == plain.scores["before"]  # the base is measured as it is
+    assert made.gate.accepted, made.gate.sentence
+    opened = Transformer(model=str(made.path), precision="float32")
+    assert (opened.prompt("query"), opened.prompt("document")) == ("wings: ", "tea: ")
+    bare = Transformer(model=str(made.path), precision="float32", prompts={"query": "", "document": ""})
+    text = "lift an aeroplane"
+    np.testing.assert_allclose(opened.encode_query([text]), bare.encode_query([f"wings: {text}"]), atol=1e-6)
+    assert not np.allclose(opened.encode_query([text]), bare.encode_query([text]), atol=1e-3)
+    theirs = sentence_transformers.SentenceTransformer(str(made.path), device="cpu")
+    np.testing.assert_allclose(theirs.encode_query([text]), opened.encode_query([text]), atol=1e-5)
+    with pytest.raises(InputError, match="maps knows no query_prompt"):
+        TextRecipe(way="maps", query_prompt="q: ")
 
 
 def test_texts_that_the_model_does_not_read_to_their_end_are_found(ciphered, base, tmp_path):

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from vicino import metrics, progress
 from vicino.data.examples import Examples
 from vicino.data.near_duplicates import same_text
-from vicino.data.records import Hits, Query
+from vicino.data.records import Document, Hits, Query
+from vicino.encoders.rerankers import open_reranker
 from vicino.errors import InputError
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.learning.negatives import Mining, mine
@@ -25,22 +26,29 @@ from vicino.training.searchable import Searchable
 
 __all__ = ["Search", "Wanted", "ranked", "values", "with_negatives"]
 
+Rows = NDArray[np.int64]
 Search = Callable[[Sequence[Query], int], Hits]
-_CANDIDATES = 100  # that are ranked for each question, to mine from
+_POOLED = 100  # documents of each retriever that are fused, at least
 _AT_ONCE = 256  # questions whose candidates' vectors stand side by side
 _NEAR = 0.8  # overlap of words from which a document is the answer's own text again
 
 
 class Wanted(Protocol):
-    """What a recipe says of negatives: how many for each example, ranked by what ("hybrid", "dense", "bm25", "none"), and the
-    share of the answer's nearness that they may reach."""
+    """What a recipe says of negatives: how many for each example, ranked by what ("hybrid", "dense", "bm25", "none"), from which
+    rank to which, and the share of the answer's nearness that they may reach, as which model finds it (None: the encoder)."""
 
     @property
     def negatives(self) -> int: ...
     @property
     def mine(self) -> str: ...
     @property
+    def rank_from(self) -> int: ...
+    @property
+    def rank_to(self) -> int: ...
+    @property
     def relative(self) -> float | None: ...
+    @property
+    def judge(self) -> str | None: ...
     @property
     def seed(self) -> int: ...
 
@@ -100,24 +108,59 @@ def _mined(examples: Examples, dense: Searchable, lexical: Search, recipe: Wante
         return dense.index.search(of_queries, k)
 
     searches: list[Search] = [nearest] * (recipe.mine != "bm25") + [lexical] * (recipe.mine != "dense")
-    hits = ranked(searches, queries, _CANDIDATES, pooled=_CANDIDATES)
+    hits = ranked(searches, queries, recipe.rank_to, pooled=max(_POOLED, recipe.rank_to))
     rows = np.array([[-1 if name is None else numbers[name] for name in row] for row in hits.ids], dtype=np.int64)
-    near = np.empty(rows.shape, dtype=np.float32)
-    for start in range(0, len(rows), _AT_ONCE):
-        block = slice(start, start + _AT_ONCE)
-        near[block] = np.einsum("qd,qkd->qk", of_queries[block], dense.vectors[np.maximum(rows[block], 0)])
-    own = np.array([max(of_queries[row] @ dense.vectors[each] for each in answers[name]) for row, name in enumerate(ids)])
+    own = [answers[name] for name in ids]
+    if recipe.judge is None or recipe.relative is None:
+        near, best = _nearness(of_queries, rows, own, dense.vectors)
+    else:
+        near, best = _read_by(recipe.judge, queries, rows, own, dense.documents, recipe.rank_from)
     mining = Mining(
-        per_query=recipe.negatives, relative=None, judged_relative=recipe.relative, seed=recipe.seed, last=_CANDIDATES
+        per_query=recipe.negatives,
+        first=recipe.rank_from,
+        last=recipe.rank_to,
+        relative=None,
+        judged_relative=recipe.relative,
+        seed=recipe.seed,
     )
     chosen = mine(
         rows,
         hits.scores,
-        [answers[name] for name in ids],
+        own,
         mining,
         judged=near,
-        own_judged=own,
+        own_judged=best,
         groups=same_text([one.content for one in dense.documents], threshold=_NEAR),
     )
     of = {name: [dense.documents[row].content for row in chosen.negatives[place] if row >= 0] for place, name in enumerate(ids)}
     return [list(of[name]) for name in examples.query_ids or ()], str(chosen)
+
+
+def _nearness(
+    asked: NDArray[np.float32], rows: Rows, own: Sequence[Sequence[int]], vectors: NDArray[np.float32]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """How near the encoder finds candidates (q, k), and the nearest of each question's answers (q,)."""
+    near = np.empty(rows.shape, dtype=np.float32)
+    for start in range(0, len(rows), _AT_ONCE):
+        block = slice(start, start + _AT_ONCE)
+        near[block] = np.einsum("qd,qkd->qk", asked[block], vectors[np.maximum(rows[block], 0)])
+    return near, np.array([(vectors[list(answers)] @ asked[row]).max() for row, answers in enumerate(own)], dtype=np.float32)
+
+
+def _read_by(
+    judge: str, queries: Sequence[Query], rows: Rows, own: Sequence[Sequence[int]], documents: Sequence[Document], first: int
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """The same by a model that reads questions and documents together, from 0 to 1; of candidates before the `first` rank 0."""
+    reader = open_reranker(judge)
+    near, best = np.zeros(rows.shape), np.empty(len(rows))
+    for start in progress.track(range(0, len(rows), reader.at_once), "Judging negatives", unit="blocks"):
+        block = range(start, min(start + reader.at_once, len(rows)))
+        places = [(row, rank) for row in block for rank in range(first, rows.shape[1]) if rows[row, rank] >= 0]
+        asked = [(row, int(rows[row, rank])) for row, rank in places] + [(row, each) for row in block for each in own[row]]
+        scores = reader.shares(reader.predict([(queries[row].text, documents[each].content) for row, each in asked], logits=True))
+        for (row, rank), score in zip(places, scores, strict=False):
+            near[row, rank] = score
+        answers = iter(scores[len(places) :])
+        for row in block:
+            best[row] = max(next(answers) for _ in own[row])
+    return near, best

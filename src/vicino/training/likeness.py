@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Likeness"]
 
-_OF_RANKING = ("negatives", "mine", "relative", "remine", "margin", "temperature")
+_OF_RANKING = (
+    *("negatives", "mine", "rank_from", "rank_to", "relative", "judge", "remine", "margin", "temperature"),
+    *("symmetric", "query_prompt", "document_prompt"),
+)
 
 
 class Likeness:

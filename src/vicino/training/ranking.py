@@ -126,7 +126,14 @@ def ranking_loss(_network: Any, batch: Any, *vectors: Tensor, recipe: TextRecipe
 
     def loss(queries: Tensor, documents: Tensor, *hard: Tensor) -> Tensor:
         others = hard[0] if hard else None
-        return info_nce(queries, documents, negatives=others, temperature=recipe.temperature, left_out=left_out)
+        return info_nce(
+            queries,
+            documents,
+            negatives=others,
+            temperature=recipe.temperature,
+            symmetric=recipe.symmetric,
+            left_out=left_out,
+        )
 
     given = (anchors, positives) if negatives is None else (anchors, positives, negatives)
     return matryoshka(loss, *given, dims=[*recipe.dims, anchors.shape[-1]]) if recipe.dims else loss(*given)

@@ -10,16 +10,20 @@ from vicino.errors import InputError
 from vicino.training.questions import called
 from vicino.training.rules import Recipe, count, dropout, number, one_of, or_none, require, share
 
-__all__ = ["TextRecipe"]
+__all__ = ["RANKING", "RankingRecipe", "TextRecipe"]
 
+RANKING = {
+    "rank_from": count(0, "give rank_from=0, the best"),
+    "rank_to": count(1, "give rank_to=100"),
+    "relative": or_none(share("give relative=0.95, or None")),
+}
 # What each parameter must be, and what to give instead.
-_RULES = {
+_RULES = RANKING | {
     "way": one_of("pairs", "distil", "maps", "simcse", "tsdae"),
     "towers": one_of("shared", "separate"),
     "mine": one_of("hybrid", "dense", "bm25", "none"),
     "negatives": count(0, "give negatives=1, or 0"),
     "temperature": share("give temperature=0.05"),
-    "relative": or_none(share("give relative=0.95, or None")),
     "remine": or_none(count(1, "give remine=1, a number of epochs, or None")),
     "margin": or_none(number("give margin=0.1, or None")),
     "limit": or_none(count(3, "give limit=256, or None for all that the model reads")),
@@ -29,18 +33,43 @@ _OF_WAY: dict[str, dict[str, Any]] = {  # whose defaults are others: maps are sm
     "maps": {"batch_size": 256, "learning_rate": 1e-3, "limit": None, "precision": "float32"},
 }
 _DIM = count(1, "give dims=64, or several in brackets")
+_PAIRED = ("query_prompt", "document_prompt", "symmetric")  # what only "pairs" knows
 
 
 @dataclass(frozen=True)
-class TextRecipe(Recipe):
+class RankingRecipe(Recipe):
+    """How hard negatives are mined, and how steps are taken.
+
+    Negatives are of the ranks `rank_from` to `rank_to` (from 0 on, the last excluded), and none is nearer than `relative` of the
+    answer's nearness: by the encoder's vectors, or, better and slower, as `judge` reads both: a cross-encoder, or what else
+    `vicino.encoders.rerankers.open_reranker` opens. The rest is for `vicino.learning.loop.Settings`.
+    """
+
+    rank_from: int = 0
+    rank_to: int = 100
+    relative: float | None = 0.95
+    judge: str | None = None
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    clip: float | None = 1.0
+
+    def _require_ranks(self) -> None:
+        if self.rank_from >= self.rank_to:
+            raise InputError(f"no rank is from {self.rank_from} to {self.rank_to}", mend="give rank_from=0, rank_to=100")
+
+
+@dataclass(frozen=True)
+class TextRecipe(RankingRecipe):
     """How to train. `negatives` hard ones for each pair, mined by `mine` ("none": only what the examples bring), and mined anew
-    with the model as it is each `remine` epochs; none that is nearer than `relative` of the answer's nearness.
+    with the model as it is each `remine` epochs (which of them: see `RankingRecipe`).
 
     `towers` are "shared", one network for queries and documents, or "separate", one for each; both begin as the base.
     `temperature` divides cosines; `limit` cuts texts, for speed, to so many tokens; `margin` leaves out candidates that are
     nearly as near as the answer. `dims` has the first so many dimensions learn as well (Matryoshka), onto which the vectors are
-    turned in the end (`vicino.learning.turning`). The rest is for `vicino.learning.loop.Settings`. Raises InputError where a
-    value cannot be.
+    turned in the end (`vicino.learning.turning`). `symmetric` has answers find their questions too. `query_prompt` and
+    `document_prompt` are put before all texts, and kept in the model; the base is measured without. The rest is for
+    `vicino.learning.loop.Settings`. Raises InputError where a value cannot be.
 
     Of texts without labels, `way` makes pairs of their titles and sentences ("pairs"), or learns from them as they are: "simcse"
     or "tsdae" (see `vicino.training.unlabelled`), or what BM25 and the base rank together: "distil", or "maps", which leaves the
@@ -59,21 +88,34 @@ class TextRecipe(Recipe):
     temperature: float = 0.05
     negatives: int = 1
     mine: Literal["hybrid", "dense", "bm25", "none"] = "hybrid"
-    relative: float | None = 0.95
     remine: int | None = None
     margin: float | None = None
     dims: tuple[int, ...] = ()
     limit: int | None = 256
     dropout: float | None = 0.0
+    symmetric: bool = False
+    query_prompt: str | None = None
+    document_prompt: str | None = None
 
     def __post_init__(self) -> None:
         require(self, _RULES)
         if not all(map(_DIM[0], self.dims)):
             raise InputError(f"dims={self.dims!r} cannot be", mend=_DIM[1])
+        self._require_ranks()
         self._require_way()
         self.settings  # noqa: B018 - raises
 
+    @property
+    def prompts(self) -> dict[str, str]:
+        """What is put before texts, by role, where it is not what the base puts there."""
+        given = {"query": self.query_prompt, "document": self.document_prompt}
+        return {role: prompt for role, prompt in given.items() if prompt is not None}
+
     def _require_way(self) -> None:
+        usual = TextRecipe.__dataclass_fields__
+        paired = [name for name in _PAIRED if getattr(self, name) != usual[name].default]
+        if paired and self.way != "pairs":
+            raise InputError(f"{self.way} knows no {' and no '.join(paired)}", mend="leave them out, or way")
         if self.way == "tsdae" and (self.dims or self.small_batch is not None):
             raise InputError("tsdae learns neither dims nor by a small_batch", mend="leave dims and small_batch out")
         if self.way in ("simcse", "tsdae", "maps") and self.queries is not None:

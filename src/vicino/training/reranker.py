@@ -33,7 +33,8 @@ from vicino.training.candidates import Search, ranked, values, with_negatives
 from vicino.training.controls import METRIC
 from vicino.training.material import Material, gather
 from vicino.training.outcome import Outcome
-from vicino.training.rules import Recipe, count, dropout, one_of, or_none, require, share
+from vicino.training.recipe import RANKING, RankingRecipe
+from vicino.training.rules import count, dropout, one_of, or_none, require
 from vicino.training.searchable import Searchable
 
 if TYPE_CHECKING:
@@ -45,22 +46,21 @@ __all__ = ["RerankerRecipe", "train_reranker"]
 
 _POOLED = 200  # documents that each part of the first stage is asked for, as `Fused` does
 _CHOSEN_BY, _JUDGED_BY = 200, 1000  # questions at most, drawn by the seed: each costs `depth` pairs
-_RULES = {
+_RULES = RANKING | {
     "first": one_of("hybrid", "dense", "bm25"),
     "negatives": count(1, "give negatives=7"),
     "depth": count(2, "give depth=50"),
-    "relative": or_none(share("give relative=0.95, or None")),
     "limit": or_none(count(8, "give limit=256 tokens of both texts together, or None for all that the model reads")),
     "dropout": or_none(dropout("give dropout=0.1, or None for the network's own")),
 }
 
 
 @dataclass(frozen=True)
-class RerankerRecipe(Recipe):
+class RerankerRecipe(RankingRecipe):
     """How to train. Each question's answer stands against `negatives` documents that the first stage ranks high.
 
     `first` is that stage: "hybrid" (BM25 and the base's vectors, by reciprocal rank), "dense" or "bm25"; it is asked for `depth`
-    documents where weights are chosen and judged. `relative` is the share of the answer's nearness that a negative may reach.
+    documents where weights are chosen and judged. Which negatives: see `RankingRecipe`.
     `limit` is how many tokens of a pair are read, in training and ever after. The rest is for `vicino.learning.loop.Settings`;
     `batch_size` counts questions. Raises InputError where a value cannot be.
     """
@@ -71,13 +71,13 @@ class RerankerRecipe(Recipe):
     learning_rate: float = 5e-5
     negatives: int = 7
     first: Literal["hybrid", "dense", "bm25"] = "hybrid"
-    relative: float | None = 0.95
     depth: int = 50
     limit: int | None = 256
     dropout: float | None = 0.0
 
     def __post_init__(self) -> None:
         require(self, _RULES)
+        self._require_ranks()
         self.settings  # noqa: B018 - raises
 
     @property

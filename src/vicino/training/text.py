@@ -32,6 +32,7 @@ from vicino.training.material import Material, divide
 from vicino.training.outcome import Outcome
 from vicino.training.questions import Questions
 from vicino.training.recipe import TextRecipe
+from vicino.training.searchable import Searchable
 from vicino.training.unlabelled import LESSONS, network_to_train
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ def train_text(
     kept = target.with_name(f".{target.name}.{_QUERIES}")
     asked = None if recipe.queries is None else Questions(recipe.queries, kept, earlier=target / _QUERIES)
     encoder = Transformer() if base == "minilm" else Transformer(model=base)
-    model = _opened(encoder, recipe)
+    asking = Transformer(model=encoder.model, prompts=recipe.prompts) if recipe.prompts else encoder  # what is to learn
+    model = _opened(asking, recipe)
     network: Any = network_to_train(model, recipe)  # it may be that it cannot: that is told before anything long, or paid for
     parts = divide(Path(data), columns=columns, split=split, unlabelled=unlabelled, questions=asked, seed=recipe.seed)
     tokenizer = model.tower("document").tokenizer
@@ -124,7 +126,12 @@ def train_text(
         parts = replace(parts, count_tokens=tokenizer.lengths, limit=tokenizer.limit)
     done("reading")
     teach = LESSONS[recipe.way]
-    lesson: Lesson = Likeness(parts, encoder, recipe) if parts.of_cosines else teach(Material.of(parts), encoder, recipe)
+    if parts.of_cosines:
+        lesson: Lesson = Likeness(parts, encoder, recipe)
+    else:
+        material = Material.of(parts)
+        bare = {"dense": Searchable(encoder, material.judge.documents)} if recipe.prompts else {}
+        lesson = teach(material, asking, recipe, **bare)
     done("measuring the base")
     batches = lesson.batches(model, workplace)
     done("mining negatives")
@@ -155,7 +162,7 @@ def train_text(
         if recipe.way == "maps":
             network.put_on(model, workplace / "maps")
         if recipe.dims:
-            _turn(model, encoder, parts, recipe, workplace / "turn")
+            _turn(model, asking, parts, recipe, workplace / "turn")
             done("turning")
         written = str(save_anew(model, workplace / "model"))
     tuned = TwoTowers(model=written) if recipe.towers == "separate" else Transformer(model=written)
