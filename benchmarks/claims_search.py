@@ -21,7 +21,7 @@ from vicino.learning.exemplar import Moments, lda
 from vicino.learning.exemplar import svm as fit
 from vicino.learning.isotropy import Affine, whitening
 from vicino.retrieval import from_recipe, parse
-from vicino.training.candidates import values
+from vicino.training.searchable import values
 from vicino.vectors import normalise
 
 EXAMPLES, ASKED, AT = 5, 10, 50  # posts of a group that are known, how often some are drawn, and how many are looked at

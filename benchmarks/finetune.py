@@ -59,7 +59,6 @@ from vicino.metrics.significance import bootstrap_interval
 from vicino.metrics.similarity import paired_cosine, spearman
 from vicino.retrieval import from_recipe, parse
 from vicino.retrieval.fused import combine, pool
-from vicino.training.candidates import values
 from vicino.training.mapped import Mapped
 from vicino.training.maps import Maps
 from vicino.training.material import Material, Parts, gather, task_of
@@ -67,7 +66,7 @@ from vicino.training.outcome import Outcome
 from vicino.training.ranking import Ranking
 from vicino.training.recipe import TextRecipe
 from vicino.training.reranker import RerankerRecipe, train_reranker
-from vicino.training.searchable import Searchable
+from vicino.training.searchable import Searchable, values
 from vicino.training.text import train_text
 from vicino.vectors import normalise
 

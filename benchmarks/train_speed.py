@@ -33,10 +33,10 @@ from vicino.encoders.transformer import Transformer
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.retrieval import from_recipe, parse
 from vicino.training.batches import TextBatches
-from vicino.training.candidates import values, with_negatives
+from vicino.training.candidates import with_negatives
 from vicino.training.material import gather
 from vicino.training.recipe import TextRecipe
-from vicino.training.searchable import Searchable
+from vicino.training.searchable import Searchable, values
 from vicino.vectors import normalise
 
 RATE, TEMPERATURE, BATCH = 2e-5, 0.05, 32

@@ -34,14 +34,26 @@ def finetune(plain: dict[str, Any]) -> str:
     if "stsb" in found:
         seeds = found["stsb"]["seeds"]
         rows = [
-            [str(seed), f"{one['before']:.3f}", f"**{one['after']:.3f}**", one["gate"]["sentence"].partition(":")[0]]
+            [
+                str(seed),
+                f"{one['before']:.3f}",
+                f"**{one['after']:.3f}**",
+                one["gate"]["sentence"].partition(":")[0],
+                "; ".join(_control(each) for each in one["gate"]["controls"]),
+            ]
             for seed, one in enumerate(seeds)
         ]
-        told = f"STS-B, Spearman on all {found['stsb']['pairs']:,} test pairs"
-        parts.append(f"{told}:\n\n{table(['seed', 'before', 'after', 'verdict'], rows)}")
+        told = f"STS-B, Spearman on all {found['stsb']['pairs']:,} test pairs, and whether something else was forgotten"
+        parts.append(f"{told}:\n\n{table(['seed', 'before', 'after', 'verdict', 'elsewhere'], rows)}")
     if "shuffled" in found:
         parts.append(f"CoNaLa with its answers dealt out anew: *{found['shuffled']['verdict']}*.")
     return "\n\n".join(parts)
+
+
+def _control(check: dict[str, Any]) -> str:
+    """What stayed or fell on other data."""
+    by = check["difference"]
+    return f"{check['name']}: {check['before']:.3f} -> {check['after']:.3f} ({by['mean']:+.3f} [{by['low']:+.3f}, {by['high']:+.3f}])"
 
 
 def _mapped(found: dict[str, Any]) -> str:

@@ -84,7 +84,8 @@ def text(
         typer.Option(metavar="MODULE:FUNCTION", help="Your function that writes queries for --unlabelled texts; it is run."),
     ] = None,
     control: Annotated[
-        list[Path] | None, typer.Option(help="Data that must not be forgotten; may be given several times.")
+        list[Path] | None,
+        typer.Option(help="Data that must not be forgotten, several times if you like (default: documents that answer nothing)."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="How often the examples are read (default: 3).")] = None,
     params: Annotated[

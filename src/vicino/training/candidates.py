@@ -11,20 +11,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino import metrics, progress
+from vicino import progress
 from vicino.data.examples import Examples
 from vicino.data.near_duplicates import same_text
 from vicino.data.records import Document, Hits, Query
 from vicino.encoders.rerankers import open_reranker
 from vicino.errors import InputError
-from vicino.evaluation.tasks import RetrievalTask
 from vicino.learning.negatives import Mining, mine
-from vicino.metrics.ranking import judge
 from vicino.retrieval.fused import combine, pool
-from vicino.training.controls import METRIC
 from vicino.training.searchable import Searchable
 
-__all__ = ["Search", "Wanted", "ranked", "values", "with_negatives"]
+__all__ = ["Search", "Wanted", "ranked", "with_negatives"]
 
 Rows = NDArray[np.int64]
 Search = Callable[[Sequence[Query], int], Hits]
@@ -51,11 +48,6 @@ class Wanted(Protocol):
     def judge(self) -> str | None: ...
     @property
     def seed(self) -> int: ...
-
-
-def values(hits: Hits, task: RetrievalTask) -> NDArray[np.float64]:
-    """The metric of each question, (q,)."""
-    return np.asarray(metrics.parse(METRIC)(judge(hits.ids, task.rows)), dtype=np.float64)
 
 
 def ranked(searches: Sequence[Search], queries: Sequence[Query], k: int, *, pooled: int) -> Hits:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from vicino.data.known_items import asking_sentences
 from vicino.errors import InputError
 from vicino.indexes.exact import Exact
-from vicino.training.candidates import values
 from vicino.training.distilled import LEXICAL, Distilled, Teacher
+from vicino.training.searchable import values
 
 if TYPE_CHECKING:
     from torch import Tensor

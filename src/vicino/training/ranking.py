@@ -20,12 +20,11 @@ from vicino.indexes.exact import Exact
 from vicino.learning.loop import Batches, InParts
 from vicino.retrieval import from_recipe, parse
 from vicino.training.batches import TextBatches, asked, embedded, parted, told
-from vicino.training.candidates import Search, values, with_negatives
-from vicino.training.controls import METRIC
+from vicino.training.candidates import Search, with_negatives
 from vicino.training.material import Material
 from vicino.training.recipe import TextRecipe
 from vicino.training.remining import Learner, Remined
-from vicino.training.searchable import Searchable
+from vicino.training.searchable import METRIC, Searchable, values
 from vicino.vectors import normalise
 
 if TYPE_CHECKING:

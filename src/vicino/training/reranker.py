@@ -29,13 +29,12 @@ from vicino.evaluation.tasks import RetrievalTask
 from vicino.learning.loop import InParts, Plan, fit, plan
 from vicino.retrieval import from_recipe, parse
 from vicino.training.batches import TextBatches
-from vicino.training.candidates import Search, ranked, values, with_negatives
-from vicino.training.controls import METRIC
+from vicino.training.candidates import Search, ranked, with_negatives
 from vicino.training.material import Material, gather
 from vicino.training.outcome import Outcome
 from vicino.training.recipe import RANKING, RankingRecipe
 from vicino.training.rules import count, dropout, one_of, or_none, require
-from vicino.training.searchable import Searchable
+from vicino.training.searchable import METRIC, Searchable, values
 
 if TYPE_CHECKING:
     from torch import Tensor

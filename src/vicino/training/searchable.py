@@ -8,11 +8,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vicino import metrics
 from vicino.data.records import Document, Hits, Query
+from vicino.evaluation.tasks import RetrievalTask
 from vicino.indexes.exact import Exact
+from vicino.metrics.ranking import judge
 from vicino.spaces import Space
 
-__all__ = ["Embeds", "Searchable"]
+__all__ = ["METRIC", "Embeds", "Searchable", "values"]
+
+METRIC = "nDCG@10"
 
 
 class Embeds(Protocol):
@@ -48,3 +53,8 @@ class Searchable:
     def search(self, queries: Sequence[Query], k: int) -> Hits:
         """The k nearest documents of each question."""
         return self.index.search(self.asked(queries), k)
+
+
+def values(hits: Hits, task: RetrievalTask) -> NDArray[np.float64]:
+    """The metric of each question, (q,)."""
+    return np.asarray(metrics.parse(METRIC)(judge(hits.ids, task.rows)), dtype=np.float64)

@@ -26,7 +26,7 @@ from vicino.encoders.transformer.towers import TwoTowers
 from vicino.errors import InputError
 from vicino.evaluation.gate import Check, decide
 from vicino.learning.loop import Batches, Loss, Plan, fit, plan
-from vicino.training.controls import control
+from vicino.training.controls import looked_at
 from vicino.training.likeness import Likeness
 from vicino.training.material import Material, divide
 from vicino.training.outcome import Outcome
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["Lesson", "train_text"]
 
 _QUERIES = "queries.jsonl"  # what was generated
+_UNCONTROLLED = "what it may have forgotten was not looked at: give judged retrieval, or pairs with scores (--control DATA)"
 _TURNED = 2048  # examples by which vectors are turned
 _OF_TEXTS = partial(  # of texts alone there are no pairs to look at
     decide,
@@ -89,17 +90,18 @@ def train_text(
     columns: Mapping[str, str] | None = None,
     split: str = "train",
     unlabelled: bool = False,
-    controls: Sequence[Path] = (),
+    controls: Sequence[Path] | None = (),
     dry_run: bool = False,
 ) -> Outcome | Plan:
     """Fine-tune `base` on the examples of `data` and write a folder to `out` that sentence-transformers opens too.
 
     `data`, `columns`, `split` and `unlabelled` are those of `vicino.training.material.divide`. The examples are linted; the base
     and a baseline are measured on examples that nothing in training gives away; hard negatives are mined; the best weights by
-    other held-back examples are kept; and the gate decides. `controls` are other data that must not be forgotten (see
-    `vicino.training.controls`). What was rejected is written all the same, and its `training.json` says so. A training that was
-    killed goes on where it stopped, by the same call. With `dry_run` only the plan comes back, and nothing is written but queries
-    that were generated, which are in `queries.jsonl` of the folder in the end.
+    other held-back examples are kept; and the gate decides. `controls` are other data that must not be forgotten; None takes what
+    is at hand, or documents of the same data without questions (see `vicino.training.controls`). What was rejected is written all
+    the same, and its `training.json` says so. A training that was killed goes on where it stopped, by the same call. With
+    `dry_run` only the plan comes back, and nothing is written but queries that were generated, which are in `queries.jsonl` of
+    the folder in the end.
 
     Raises what `divide`, `fit` and the encoder raise.
     """
@@ -168,7 +170,9 @@ def train_text(
     tuned = TwoTowers(model=written) if recipe.towers == "separate" else Transformer(model=written)
     check = lesson.check(tuned)
     verdict = _OF_TEXTS if unlabelled else decide
-    gate = verdict(check, [control(each, (encoder, tuned), seed=recipe.seed) for each in controls])
+    gate = verdict(check, looked_at(controls, parts, (encoder, tuned), seed=recipe.seed))
+    if not gate.controls:
+        gate = replace(gate, advice=(*gate.advice, _UNCONTROLLED))
     done("judging")
     scores = {**lesson.scores, "after": check.after}
     found = Outcome(target, lesson.found, lesson.judged_by, lesson.metric, lesson.told, run, gate, scores, seconds)

@@ -68,16 +68,15 @@ def train_text(
 
     See `vicino.training.text`. `recipe` are the parameters of `TextRecipe`, such as epochs=2; of unlabelled texts, way="distil",
     "maps", "simcse" or "tsdae", or queries=FUNCTION (a list of str -> for each a list of queries). `controls` None takes STS-B
-    and Cranfield where VICINO_DATA holds them. Raises MissingExtra without torch, and what `train_text` there raises.
+    and Cranfield where VICINO_DATA holds them, and else documents of the data that answer no question. Raises MissingExtra
+    without torch, and what `train_text` there raises.
     """
     from vicino.encoders.transformer.opening import require_torch
 
     require_torch()
-    from vicino.training import controls as known
     from vicino.training.recipe import TextRecipe
     from vicino.training.text import train_text as fine_tune
 
-    others = known.at_hand() if controls is None else [Path(each) for each in controls]
     made = TextRecipe.of(**recipe)
     return fine_tune(
         data,
@@ -87,7 +86,7 @@ def train_text(
         columns=columns,
         split=split,
         unlabelled=unlabelled,
-        controls=others,
+        controls=None if controls is None else [Path(each) for each in controls],
         dry_run=dry_run,
     )
 
