@@ -52,8 +52,8 @@ def finetune(plain: dict[str, Any]) -> str:
 
 def _control(check: dict[str, Any]) -> str:
     """What stayed or fell on other data."""
-    by = check["difference"]
-    return f"{check['name']}: {check['before']:.3f} -> {check['after']:.3f} ({by['mean']:+.3f} [{by['low']:+.3f}, {by['high']:+.3f}])"
+    by = gain([check["difference"][each] for each in ("mean", "low", "high")])
+    return f"{check['name']}: {check['before']:.3f} -> {check['after']:.3f} ({by})"
 
 
 def _mapped(found: dict[str, Any]) -> str:
