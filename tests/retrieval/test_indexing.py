@@ -98,6 +98,19 @@ def test_a_search_that_runs_notices_a_choice(home):
     assert how(running).startswith("hnsw")
 
 
+def test_what_the_recipe_ranks_by_is_what_is_chosen_measured_and_kept(tmp_path):
+    recipe = 'lsa(n_components=8,index_params={"similarity":"dot"})'
+    ingest(tmp_path, "c", Source("s", documents(600)), recipe=recipe, cut="whole")
+    exact = opened(tmp_path).search([Query("q", "tea leaf water")], 10)
+    (decision,) = decide(Collection.open(tmp_path, "c"), recall=0.9, families=["int8"])
+    assert decision.choice.index.similarity == "dot"
+    again = opened(tmp_path)
+    found = again.search([Query("q", "tea leaf water")], 10)
+    assert [leaf.similarity for leaf in again.dense] == ["dot"]
+    np.testing.assert_allclose(found.scores, exact.scores, atol=1e-5)
+    assert found.scores.max() < 0.99  # no cosines
+
+
 def test_what_is_new_is_found_at_once_and_measured_when_it_is_much(home):
     choose(home)
     running = opened(home)

@@ -22,7 +22,6 @@ from vicino.indexes.planned import Planned
 from vicino.retrieval import tracing
 from vicino.retrieval.base import Passages, Retriever
 from vicino.spaces import Canaries, Space, fingerprint, require_same
-from vicino.vectors import Similarity
 
 __all__ = ["Dense"]
 
@@ -137,17 +136,19 @@ class Dense(Retriever):
         return self.opens_ is None and self.encoder_.sparse
 
     @property
-    def _similarity(self) -> Similarity:
-        return self.encoder_.similarity if self.opens_ is None else self.space_.similarity
+    def similarity(self) -> str:
+        """What its index ranks by: as the encoder was trained, or as the recipe says."""
+        return self._new_index().similarity
 
     def _new_index(self) -> Index:
-        params = {"similarity": self._similarity, **(self.index_params or {})}
+        trained = self.encoder_.similarity if self.opens_ is None else self.space_.similarity
+        params = {"similarity": trained, **(self.index_params or {})}
         return cast(Index, indexes.INDEXES[self.index].of(**params))
 
     def _indexed(self, vectors: Any, ids: Sequence[str]) -> Index:
         if self.plan_ is None:
             return self._new_index().build(vectors, ids)
-        return choose.build(self.plan_, vectors, ids, similarity=self._new_index().similarity, queries=self.asked_)
+        return choose.build(self.plan_, vectors, ids, similarity=self.similarity, queries=self.asked_)
 
     def _change(self, removed: AbstractSet[str], added: AbstractSet[str], passages: Passages) -> None:
         if self.index_ is not None:

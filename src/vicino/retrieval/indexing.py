@@ -97,7 +97,7 @@ def decide(
     for leaf in parts:
         asked = None if queries is None else leaf.encoder_.encode_query([query.text for query in queries])
         keys, vectors = stored.vectors(leaf.space_)
-        choice = choose(vectors, asked, ids=keys, similarity=leaf.encoder_.similarity, **goal)
+        choice = choose(vectors, asked, ids=keys, similarity=leaf.similarity, **goal)
         decisions.append(Decision(leaf.encoder, len(keys), choice))
         if choice.plan is None or choice.index is None:
             return decisions
