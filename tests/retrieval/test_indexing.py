@@ -107,7 +107,8 @@ def test_what_the_recipe_ranks_by_is_what_is_chosen_measured_and_kept(tmp_path):
     again = opened(tmp_path)
     found = again.search([Query("q", "tea leaf water")], 10)
     assert [leaf.similarity for leaf in again.dense] == ["dot"]
-    np.testing.assert_allclose(found.scores, exact.scores, atol=1e-5)
+    assert len(set(found.ids[0]) & set(exact.ids[0])) >= 9  # a recall of .9 was asked for
+    np.testing.assert_allclose(found.scores[:, :5], exact.scores[:, :5], atol=1e-5)
     assert found.scores.max() < 0.99  # no cosines
 
 
