@@ -206,7 +206,9 @@ def test_a_collection_is_made_asked_changed_and_listed(capsys, shelf):
     assert "3 documents read: 3 new, 0 changed, 0 unchanged" in out
     assert "3 passages: 3 embedded, 0 kept" in out
     assert "vicino search my-docs" in err
-    code, out, _ = run(capsys, "search", "my-docs", "who sings low", "-k", "1", "--explain", "-q")
+    code, out, err = run(capsys, "search", "my-docs", "who sings low", "-k", "1", "--explain", "-q")
+    assert "looked for: exact over 3" in err
+    assert "missing" not in err
     assert code == 0
     assert "cello.txt:0-18" in out
     assert "rank 1 by bm25" in out

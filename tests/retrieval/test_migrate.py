@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vicino import workbench
 from vicino.catalog import Entry
 from vicino.data.records import Document
 from vicino.errors import ArtifactError, InputError, SpaceMismatch, UnknownName
@@ -298,6 +299,17 @@ def test_lineage_tells_which_batch_a_vector_is_from(collection: Collection, tmp_
     assert late["batch"]["versions"]["vicino"]
     with pytest.raises(UnknownName):
         batches_of(again(collection), "d400", tenant="")
+
+
+def test_lineage_of_a_tenant_that_never_was_is_no_empty_answer(collection: Collection, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "collections").symlink_to(tmp_path)
+    monkeypatch.setenv("VICINO_HOME", str(tmp_path / "kept"))
+    add(tmp_path, documents(2, start=400), "more", tenant="us")
+    (line,) = workbench.lineage("c", tenant="us")
+    assert line["tenant"] == "us"
+    with pytest.raises(UnknownName, match="nobody"):
+        workbench.lineage("c", tenant="nobody")
 
 
 # Killed ---------------------------------------------------------------------------------------------------------------

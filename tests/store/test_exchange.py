@@ -15,7 +15,7 @@ from vicino import artifacts
 from vicino.data.records import Document
 from vicino.errors import ArtifactCorrupt, ArtifactError, InputError, SpaceMismatch, UnknownName
 from vicino.retrieval.ingest import Source, ingest
-from vicino.store import exchange, exchange_rows
+from vicino.store import exchange, exchange_rows, lineage
 from vicino.store.base import COLUMNS
 from vicino.store.collection import Collection
 
@@ -135,6 +135,31 @@ def test_into_the_same_space_documents_are_added(home: Path, collection: Collect
     exchange.take_in(exported, home, "docs")
     collection.store.refresh()
     assert rows(collection) == before
+
+
+def test_what_is_added_is_told_with_who_embedded_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    exchange.export(made(home, "ours"), tmp_path / "out")
+    exchange.take_in(tmp_path / "out", home, "theirs")
+    more = [Document(f"more {at}", f"{one.title} {one.text}") for at, one in enumerate(documents(6, seed=9))]
+    ingest(home, "theirs", Source("files", more), tenant="us")
+    theirs, ours = (Collection.open(home, name) for name in ("theirs", "ours"))
+    exchange.export(theirs, tmp_path / "out", tenant="us")
+    before = list(lineage.read(ours.folder))
+    for _ in range(2):  # the second time all of theirs is known but the import
+        exchange.take_in(tmp_path / "out", home, "ours")
+    lines = list(lineage.read(ours.folder))
+    own = [line for line in lines if line.action != "import"]
+    assert [line.stamp for line in own] == [line.stamp for line in before] + [list(lineage.read(theirs.folder))[-1].stamp]
+    imports = [line for line in lines if line.action == "import"]
+    ours.store.refresh()
+    assert {(line.tenant, line.note, line.source) for line in imports} == {("us", f"from {tmp_path / 'out'}", "")}
+    assert imports[-1].version == ours.store.version
+    assert sum(line.rows for line in imports) == 2 * ours.store.count(tenant="us")
+    (space,) = ours.spaces
+    taken = lineage.last_of(lines, rows(ours, "us"))
+    assert {line[space.id].action for line in taken.values()} == {"import"}
+    assert {line[space.id].action for line in lineage.last_of(lines, rows(ours, "them")).values()} == {"ingest"}
 
 
 def test_another_space_is_refused(exported: Path, tmp_path: Path) -> None:

@@ -135,6 +135,10 @@ def search(
             from vicino.retrieval.text import found_text
 
             print(found_text(answers, width=width()))
+        if explain and answers.how:
+            say(f"looked for: {answers.how}")
+        if not answers.complete:
+            say("something may be missing: the index does not know that it looked everywhere")
         found = bool(answers)
     if not found:
         say("nothing was found" + (" that matches the filter" if where else ""))

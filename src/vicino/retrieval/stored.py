@@ -38,7 +38,7 @@ from vicino.store.tenants import kept_of, matching, require_tenant
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LOCK", "Found", "Ranked", "Stored", "leaves"]
+__all__ = ["LOCK", "Answers", "Found", "Ranked", "Stored", "leaves"]
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,14 @@ class Found:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+class Answers(list[Found]):
+    """What was found, best first. `complete` and `how` are those of `Hits`: whether all was looked at, and what was done."""
+
+    def __init__(self, found: Iterable[Found], hits: Hits) -> None:
+        super().__init__(found)
+        self.complete, self.how = hits.complete, hits.how
 
 
 def leaves(retriever: Retriever) -> Iterator[Retriever]:
@@ -211,15 +219,16 @@ class Stored:
         where: str | Filter | None = None,
         explain: bool = False,
         documents: bool = True,
-    ) -> list[Found]:
+    ) -> Answers:
         """The k best documents of one query, each with its best passage; or, without `documents`, the k best passages."""
-        answer = self._rank([query], k, where=where, explain=explain, documents=documents)[0][0]
+        (answer,), hits = self._rank([query], k, where=where, explain=explain, documents=documents)
         rows = self.rows([one.key for one in answer])
-        return [
+        found = [
             Found(score=one.score, why=one.why, metadata=json.loads(rows[one.key].pop("metadata")), **rows[one.key])
             for one in answer
             if one.key in rows
         ]
+        return Answers(found, hits)
 
     def rank(self, query: str, k: int, *, by: Retriever, where: str | Filter | None = None) -> tuple[list[Ranked], Hits]:
         """The best passage of each of the k best documents, and all passages that were found; `by` holds what `retriever` holds,

@@ -23,6 +23,7 @@ from vicino.data.records import Document
 from vicino.errors import ArtifactCorrupt, ArtifactError, ArtifactTooNew, EmptyInput, InputError, SpaceMismatch
 from vicino.spaces import Space
 from vicino.store import lineage
+from vicino.store.base import Row
 from vicino.store.collection import Collection, require_name, rows_of, vouch, vouched
 from vicino.store.exchange_rows import check_files, read_file, write_files
 
@@ -186,12 +187,15 @@ def _take_in(
                 mend="import it under another name",
             )
         done = collection.folder / f".importing-{_digest(folder)}"  # which goes with the collection
-        _fill(collection, folder, exported, spaces, done)
+        lineage.adopt(collection.folder, folder)
+        _fill(collection, folder, exported, spaces, done, told=True)
         done.unlink()
     else:
         aside = home / ".importing" / name / _digest(folder)
         collection = _beside(aside, name, about, spaces, at)
-        _fill(collection, folder, exported, spaces, aside / ".done")
+        _fill(collection, folder, exported, spaces, aside / ".done", told=False)
+        if (folder / lineage.FILE).stat().st_size:
+            shutil.copyfile(folder / lineage.FILE, collection.folder / lineage.FILE)
         _appear(aside / name, home / name, trusted=vouched(about.path, home))
     shutil.rmtree(home / ".importing" / name, ignore_errors=True)
     return _moved(name, folder, exported.data)
@@ -249,21 +253,37 @@ def _beside(aside: Path, name: str, about: artifacts.Artifact, spaces: Sequence[
     return Collection.open(aside, name)
 
 
-def _fill(collection: Collection, folder: Path, exported: artifacts.Artifact, spaces: Sequence[Space], done: Path) -> None:
-    """Write the rows, file by file; those that a killed import wrote, and noted in `done`, are passed over."""
+def _fill(
+    collection: Collection, folder: Path, exported: artifacts.Artifact, spaces: Sequence[Space], done: Path, *, told: bool
+) -> None:
+    """Write the rows, file by file; those that a killed import wrote, and noted in `done`, are passed over. Where it is `told`,
+    each commit has its line of lineage."""
     before = set(done.read_text(encoding="utf-8").split()) if done.is_file() else set()
     total = sum(file["rows"] for file in exported.data["files"])
     with progress.task("Importing", total=total, unit="rows") as bar, done.open("a", encoding="utf-8") as written:
         for file in exported.data["files"]:
             if file["name"] not in before:
                 for tenant, rows, vectors in read_file(folder / "rows" / file["name"], spaces, file["rows"]):
-                    collection.store.replace(rows, vectors, tenant=tenant)
+                    version = collection.store.replace(rows, vectors, tenant=tenant)
+                    if told:
+                        _tell(collection, tenant, rows, version, folder)
                 written.write(f"{file['name']}\n")
                 written.flush()
             bar.advance(file["rows"])
-    found = collection.folder / lineage.FILE
-    if not found.exists() and (folder / lineage.FILE).stat().st_size:
-        shutil.copyfile(folder / lineage.FILE, found)
+
+
+def _tell(collection: Collection, tenant: str, rows: Sequence[Row], version: int, folder: Path) -> None:
+    """A line of lineage: what an import brought, or put in the place of something else."""
+    lineage.append(
+        collection.folder,
+        "import",
+        model=lineage.told(collection),
+        version=version,
+        tenant=tenant,
+        keys=[row.key for row in rows],
+        documents=len({row.document for row in rows}),
+        note=f"from {folder}",
+    )
 
 
 def _appear(made: Path, target: Path, *, trusted: bool) -> None:

@@ -27,7 +27,7 @@ from vicino.errors import ArtifactError
 if TYPE_CHECKING:
     from vicino.store.collection import Collection
 
-__all__ = ["DIGITS", "FILE", "Line", "append", "last_of", "read", "told"]
+__all__ = ["DIGITS", "FILE", "Line", "adopt", "append", "last_of", "read", "told"]
 
 FILE = "lineage.jsonl"
 DIGITS = 12  # hexadecimal, of 48 bits: among a million keys two share them once in five hundred collections
@@ -107,6 +107,18 @@ def append(
             f"cannot write {folder / FILE}: {error}", mend="free some space, then run the command again: the rows are kept"
         ) from error
     return str(plain["stamp"])
+
+
+def adopt(folder: Path, other: Path) -> None:
+    """Add what was written down in `other`, in so far as it is not known yet. Raises ArtifactError."""
+    known = {line.stamp for line in read(folder)}
+    try:
+        with (other / FILE).open("rb") as lines:
+            new = [text.rstrip(b"\n") for text in lines if (line := _parse(text)) is not None and line.stamp not in known]
+        if new:
+            _write(folder / FILE, b"\n".join(new))
+    except OSError as error:
+        raise ArtifactError(f"cannot write {folder / FILE}: {error}", mend="free some space, then import again") from error
 
 
 def told(collection: Collection, numbers: Sequence[int] | None = None) -> list[dict[str, Any]]:

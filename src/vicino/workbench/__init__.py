@@ -35,7 +35,7 @@ from vicino.retrieval.context import Context, pack
 from vicino.retrieval.indexing import standing
 from vicino.retrieval.ingest import Source, kind_for
 from vicino.retrieval.ingest import ingest as keep
-from vicino.retrieval.stored import Found, Stored
+from vicino.retrieval.stored import Answers, Stored
 from vicino.scale import writing_on
 from vicino.store.changes import Summary
 from vicino.store.collection import Collection
@@ -166,7 +166,7 @@ def search(
     explain: bool = False,
     rerank: str | PathLike[str] | None = None,
     depth: int = 100,
-) -> list[Found]:
+) -> Answers:
     """The k best documents of a collection for a query, each with its best passage; what was ingested last is found.
 
     A collection of images is asked by the `Path` of one. `where` is a filter, such as "lang = 'en' and year > 2020". `rerank` is

@@ -22,6 +22,7 @@ from vicino.retrieval.stored import Stored
 from vicino.store import lineage as lines
 from vicino.store.collection import Collection
 from vicino.store.succession import adapt, alone, discard, served_by, unadapt
+from vicino.store.tenants import require_tenant
 
 __all__ = ["Migration", "adapt_queries", "finish_migration", "lineage", "migrate", "roll_back"]
 
@@ -206,10 +207,16 @@ def adapt_queries(
 
 
 def lineage(collection: str, *, tenant: str | None = None, document: str | None = None) -> Sequence[Mapping[str, Any]]:
-    """Who embedded what with what, oldest first; of a `tenant` alone; or, of one `document`, the batches its vectors are from."""
+    """Who embedded what with what, oldest first; of a `tenant` alone; or, of one `document`, the batches its vectors are from.
+
+    Raises UnknownName for no such collection or document, and for a tenant that has nothing, nor ever had.
+    """
     opened = Collection.open(home() / "collections", collection)
     if document is None:
-        return [line.to_json() for line in lines.read(opened.folder, tenant=tenant)]
+        found = [line.to_json() for line in lines.read(opened.folder, tenant=tenant)]
+        if tenant is not None and not found:
+            require_tenant(opened, tenant)
+        return found
     return batches_of(opened, document, tenant=tenant)
 
 
