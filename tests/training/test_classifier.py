@@ -52,6 +52,18 @@ def test_what_can_be_told_is_accepted_and_kept(table, tmp_path):
     np.testing.assert_array_equal(opened.probabilities(texts), made.classifier.probabilities(texts))
 
 
+def test_texts_that_repeat_and_contradict_each_other_are_found(table, tmp_path):
+    path = table()
+    rows = path.read_text().splitlines()
+    first = json.loads(rows[0])
+    other = json.dumps({**first, "label": "bow"})
+    path.write_text("\n".join([*rows, *[rows[0]] * 6, *[other] * 6]) + "\n")
+    made = workbench.train_classifier(path, tmp_path / "c", encoder="tfidf")
+    assert made.found["conflicts"].count >= 2
+    assert made.found["repeats"].count >= 5
+    assert "conflicts" in {one["name"] for one in made.to_json()["lint"]}
+
+
 def test_what_cannot_be_told_is_rejected(table, tmp_path):
     made = workbench.train_classifier(table(mixed=True), tmp_path / "c", encoder="tfidf")
     assert not made.gate.accepted

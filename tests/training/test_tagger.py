@@ -230,6 +230,18 @@ def test_the_commands(accepted, tagged, base, tmp_path, capsys, monkeypatch):
     assert "vicino saved" in run("tag", tmp_path / "nothing", "a")[2]
 
 
+def test_a_dry_run_tells_and_writes_nothing(tagged, base, tmp_path, capsys):
+    found = workbench.train_tagger(tagged(), tmp_path / "t", base=base, dry_run=True, **LEARN)
+    assert (found.steps, found.processes) == (LEARN["epochs"] * found.epoch_steps, 1)
+    assert found.seconds > 0
+    command = ["train", "tagger", str(tagged()), "--out", str(tmp_path / "t"), "--base", base, "--dry-run", "--json", "--quiet"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command)
+    assert not ended.value.code
+    assert json.loads(capsys.readouterr().out)["steps"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_cannot_be_is_named(tagged, base, tmp_path, accepted):
     data = tagged(n=100)
     for changes, words in (

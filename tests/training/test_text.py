@@ -273,6 +273,14 @@ def test_both_directions_can_be_learnt():
     assert both != pytest.approx(one)
 
 
+def test_several_processes_do_not_write_one_folder(ciphered, base, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for verb in (workbench.train_text, workbench.train_reranker):
+        with pytest.raises(InputError, match="2 processes"):
+            verb(ciphered(), tmp_path / "model", base=base)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_how_steps_are_taken_can_be_chosen():
     settings = TextRecipe.of(warmup=0.0, schedule="constant", clip=None, weight_decay=0.5).settings
     assert (settings.warmup, settings.schedule, settings.clip, settings.weight_decay) == (0.0, "constant", None, 0.5)

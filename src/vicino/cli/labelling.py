@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vicino.cli.app import app
 from vicino.cli.options import AsJson, Quiet, recipe_of
 from vicino.cli.printing import bars, print_json, printable, say, width
-from vicino.cli.training import Out, Seed, train
-from vicino.cli.verdicts import show_gate
+from vicino.cli.training import DryRun, Out, Seed, train
+from vicino.cli.verdicts import show_gate, show_plan
 
 __all__ = ["classifier", "classify", "tag", "tagger"]
 
@@ -66,6 +66,7 @@ def classifier(
     if as_json:
         print_json(made.to_json())
     else:
+        say(printable(f"{made.found}\n"))
         rows = [[name, f"{score:.4f}", f"{made.macro_f1[name]:.4f}"] for name, score in made.scores.items()]
         head_row = [f"on {made.held_out:,} texts that were held back", "accuracy", "macro-F1"]
         print(table(head_row, rows, right=(1, 2), width=width()))
@@ -85,6 +86,7 @@ def tagger(
     base: Annotated[str, typer.Option(help="What to begin with: minilm, a folder, or a hub name.")] = "minilm",
     epochs: Annotated[int | None, typer.Option(help="How often the sentences are read (default: 4).")] = None,
     params: Annotated[str, typer.Option("--set", help='More of the recipe: "learning_rate=3e-5,batch_size=32,limit=128".')] = "",
+    dry_run: DryRun = False,
     threads: Threads = None,
     seed: Seed = None,
     as_json: AsJson = False,
@@ -96,7 +98,10 @@ def tagger(
 
     recipe = recipe_of(params, epochs=epochs, threads=threads, seed=seed)
     with bars(quiet, _STOPPED):
-        made = workbench.train_tagger(data, out, base=base, **recipe)
+        made: Any = workbench.train_tagger(data, out, base=base, dry_run=dry_run, **recipe)
+    if dry_run:
+        show_plan(made, as_json)
+        return
     if as_json:
         print_json(made.to_json())
     else:

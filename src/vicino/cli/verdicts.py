@@ -8,7 +8,7 @@ import typer
 
 from vicino.cli.printing import print_json, printable, say, width
 
-__all__ = ["show_gate", "show_training"]
+__all__ = ["show_gate", "show_plan", "show_training"]
 
 
 def show_training(made: Any, dry_run: bool, as_json: bool, *then: str) -> None:
@@ -17,7 +17,7 @@ def show_training(made: Any, dry_run: bool, as_json: bool, *then: str) -> None:
     `then` are hints, in which {} is where it lies.
     """
     if dry_run:
-        print_json({**vars(made), "bytes": made.bytes, "seconds": made.seconds}) if as_json else print(made)
+        show_plan(made, as_json)
         return
     if as_json:
         print_json(made.to_json())
@@ -28,6 +28,11 @@ def show_training(made: Any, dry_run: bool, as_json: bool, *then: str) -> None:
             say(hint.format(place))
     if not made.gate.accepted:
         raise typer.Exit(1)
+
+
+def show_plan(made: Any, as_json: bool) -> None:
+    """What a training would take."""
+    print_json({**vars(made), "bytes": made.bytes, "seconds": made.seconds}) if as_json else print(made)
 
 
 def show_gate(gate: Any) -> None:

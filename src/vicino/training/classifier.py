@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vicino import artifacts, encoders
 from vicino.data.examples import read_examples
+from vicino.data.lint import Lint, lint
 from vicino.encoders.base import Encoder
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.opening import require_torch
@@ -27,7 +28,7 @@ from vicino.evaluation.gate import Check, Gate, check_means, decide
 from vicino.learning.loop import Run, Settings
 from vicino.metrics.classification import ClassScore, by_class
 from vicino.training.held_out import stratified
-from vicino.training.rules import Recipe, count, dropout, or_none, require
+from vicino.training.rules import Recipe, count, dropout, or_none, require, require_alone
 from vicino.vectors import normalise
 
 if TYPE_CHECKING:
@@ -186,7 +187,8 @@ class TextClassifier:
 @dataclass(frozen=True, eq=False)
 class ClassifierTraining:
     """What came of it. `scores` are accuracies on the `held_out` texts, `macro_f1` the mean F1 of the classes that these have;
-    `classes` has each class's scores by what was trained, and `run` how training by gradients went, if any."""
+    `classes` has each class's scores by what was trained, `found` is what the lint says of the texts, and `run` how training by
+    gradients went, if any."""
 
     path: Path
     classifier: TextClassifier
@@ -196,6 +198,7 @@ class ClassifierTraining:
     macro_f1: Mapping[str, float]
     classes: Mapping[str, ClassScore]
     gate: Gate
+    found: Lint
     run: Run | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -209,6 +212,7 @@ class ClassifierTraining:
             "macro_f1": dict(self.macro_f1),
             "by_class": {name: score._asdict() for name, score in self.classes.items()},
             "gate": self.gate.to_json(),
+            "lint": self.found.to_json(),
         }
         if self.run is not None:
             found |= {"steps": self.run.steps, "ended": self.run.ended, "kept_step": self.run.kept}
@@ -243,6 +247,7 @@ def train_classifier(
         raise InputError(f"{data} holds {examples.kind}, and no texts with a class", mend="give columns text and label")
     if recipe.train_encoder or recipe.head == "mlp":
         require_torch()
+        require_alone()
     seed = recipe.seed
     learn, held = stratified(examples.anchors, examples.labels, _HELD_OUT, seed, fewest=_JUDGED_BY)
     texts = np.array(examples.anchors, dtype=object)
@@ -279,6 +284,7 @@ def train_classifier(
         {name: float(np.mean([one.f1 for one in each.values()])) for name, each in tables.items()},
         tables[best],
         gate,
+        lint(examples.subset(learn), held_out=examples.subset(held)),
         run,
     )
     about = {"accuracy": dict(found.scores), "macro_f1": dict(found.macro_f1), "gate": gate.to_json(), "recipe": asdict(recipe)}

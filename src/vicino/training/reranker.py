@@ -33,7 +33,7 @@ from vicino.training.candidates import Search, ranked, with_negatives
 from vicino.training.material import Material, gather
 from vicino.training.outcome import Outcome
 from vicino.training.recipe import RANKING, RankingRecipe
-from vicino.training.rules import count, dropout, one_of, or_none, require
+from vicino.training.rules import count, dropout, one_of, or_none, require, require_alone
 from vicino.training.searchable import METRIC, Searchable, values
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def train_reranker(
     Raises what `gather`, `fit` and the encoders raise.
     """
     recipe, target, began = recipe or RerankerRecipe(), Path(out).absolute(), time.monotonic()
+    require_alone()
     artifacts.require_writable(target)
     seconds: dict[str, float] = {}
 

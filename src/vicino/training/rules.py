@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
@@ -10,7 +11,7 @@ from typing import Any, Literal, Self
 from vicino.errors import InputError, UnknownName
 from vicino.learning.loop import Settings
 
-__all__ = ["Recipe", "Rule", "count", "dropout", "number", "one_of", "or_none", "require", "share"]
+__all__ = ["Recipe", "Rule", "count", "dropout", "number", "one_of", "or_none", "require", "require_alone", "share"]
 
 Rule = tuple[Callable[[Any], bool], str]  # whether a value fits, and what to give instead
 
@@ -46,6 +47,16 @@ def require(recipe: object, rules: Mapping[str, Rule]) -> None:
     if wrong:
         what = ", ".join(f"{name}={getattr(recipe, name)!r}" for name in wrong)
         raise InputError(f"{what} cannot be", mend="; ".join(rules[name][1] for name in wrong))
+
+
+def require_alone() -> None:
+    """Raise InputError where a launcher started several processes: who measures, judges and writes the one folder is one.
+
+    What they can do together is `vicino.learning.loop.fit`.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        what = f"{os.environ['WORLD_SIZE']} processes were started, which would write the same folder"
+        raise InputError(what, mend="start one, by python or vicino itself; only vicino.learning.loop.fit shares its work")
 
 
 def count(least: int, mend: str) -> Rule:

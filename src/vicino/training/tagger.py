@@ -29,10 +29,10 @@ from vicino.encoders.transformer.opening import require_torch
 from vicino.encoders.transformer.saving import check_files, save_stamped
 from vicino.errors import ArtifactCorrupt, ArtifactTooNew, InputError
 from vicino.evaluation.gate import Gate, check_f1, decide
-from vicino.learning.loop import Run, fit
+from vicino.learning.loop import Plan, Run, fit, plan
 from vicino.metrics.classification import ClassScore
 from vicino.metrics.spans import OUTSIDE, Span, by_type, count_spans, f1_of_counts, spans_of
-from vicino.training.rules import Recipe, count, dropout, or_none, require
+from vicino.training.rules import Recipe, count, dropout, or_none, require, require_alone
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -168,20 +168,22 @@ def train_tagger(
     *,
     base: str = "minilm",
     recipe: TaggerRecipe | None = None,
-) -> TaggerTraining:
+    dry_run: bool = False,
+) -> TaggerTraining | Plan:
     """Teach `base` to tag words by the sentences of `data`, and write the tagger to `out`.
 
     `data` is a file that `vicino.data.tagged.read_tagged` reads, or a folder with such files named train, dev and test. Where
     there is no test, a fifth of the sentences is held back, and without dev a tenth to choose the best weights by. No sentence
     that is judged by was learnt from or chosen by. The gate accepts what finds entities better than a list of words with their
     usual tags, beyond the interval: F1 of exact spans. What was rejected is written all the same, and says so. A training that
-    was killed goes on where it stopped, by the same call.
+    was killed goes on where it stopped, by the same call. With `dry_run` only the plan comes back, and nothing is written.
 
     Raises MissingExtra, what `read_tagged` and the encoder raise, InputError for too few sentences, and KeyboardInterrupt after
     Ctrl-C.
     """
     recipe, target = recipe or TaggerRecipe(), Path(out).absolute()
     require_torch()
+    require_alone()
     artifacts.require_writable(target)
     parts, judged_by = _parts(Path(data), recipe.seed)
     learn, choose, judge = (parts[name] for name in ("train", "dev", "test"))
@@ -191,6 +193,8 @@ def train_tagger(
     labels = [OUTSIDE, *(f"{letter}-{kind}" for kind in learn.types for letter in "BI")]
     network = made.labeller(labels, limit=recipe.limit, dropout=recipe.dropout, seed=recipe.seed)
     batches = _Batches(network, learn, recipe.batch_size)
+    if dry_run:
+        return plan(network, batches, batches.loss, recipe.settings)
     about = {
         "data": _digest([learn, choose, judge]),
         "base": made.space.id,

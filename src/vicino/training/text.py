@@ -32,6 +32,7 @@ from vicino.training.material import Material, divide
 from vicino.training.outcome import Outcome
 from vicino.training.questions import Questions
 from vicino.training.recipe import TextRecipe
+from vicino.training.rules import require_alone
 from vicino.training.searchable import Searchable
 from vicino.training.unlabelled import LESSONS, network_to_train
 
@@ -109,6 +110,7 @@ def train_text(
     if not unlabelled and (recipe.way != "pairs" or recipe.queries is not None):
         what = "queries are written for" if recipe.queries is not None else f"{recipe.way} learns from"
         raise InputError(f"{what} texts without labels", mend="say that these are: --unlabelled, or unlabelled=True")
+    require_alone()
     artifacts.require_writable(target)
     seconds: dict[str, float] = {}
 

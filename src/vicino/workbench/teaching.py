@@ -173,7 +173,9 @@ def classify(path: str | PathLike[str], texts: Sequence[str], k: int = 3) -> lis
     return found
 
 
-def train_tagger(data: str | PathLike[str], out: str | PathLike[str], *, base: str = "minilm", **recipe: Any) -> TaggerTraining:
+def train_tagger(
+    data: str | PathLike[str], out: str | PathLike[str], *, base: str = "minilm", dry_run: bool = False, **recipe: Any
+) -> TaggerTraining | Plan:
     """Teach a transformer to tag words, such as named entities, by a CoNLL file, JSON lines, or a folder of these.
 
     See `vicino.training.tagger`. `recipe` are the parameters of `TaggerRecipe`, such as epochs=2. Raises MissingExtra without
@@ -182,7 +184,7 @@ def train_tagger(data: str | PathLike[str], out: str | PathLike[str], *, base: s
     from vicino.training.tagger import TaggerRecipe
     from vicino.training.tagger import train_tagger as learn
 
-    return learn(data, out, base=base, recipe=TaggerRecipe.of(**recipe))
+    return learn(data, out, base=base, recipe=TaggerRecipe.of(**recipe), dry_run=dry_run)
 
 
 def tag(path: str | PathLike[str], texts: Sequence[str]) -> list[tuple[str, list[Entity]]]:

@@ -332,6 +332,26 @@ def test_matryoshka_is_the_weighted_mean_of_its_parts():
     assert matryoshka(loss, q, d, dims=[2, 4, 8], weights=[1, 0, 3]).item() == pytest.approx(np.average(parts, weights=[1, 0, 3]))
 
 
+def test_matryoshka_goes_around_margins_and_scores_too():
+    vectors, labels = random(6, 8), torch.arange(6) % 3
+    head = ClassMargins(8, 3, arc=0.2, scale=8).double()
+    short = ClassMargins(4, 3, arc=0.2, scale=8).double()
+    short.directions.data = head.directions.data[:, :4].clone()
+    parts = [short(vectors[:, :4], labels).item(), head(vectors, labels).item()]
+    found = matryoshka(partial(head.of_first, labels=labels), vectors, dims=[4, 8])
+    assert found.item() == pytest.approx(np.mean(parts))
+    found.backward()
+    assert head.directions.grad[:, 4:].abs().sum() > 0
+    q, d, other = (random(5, 8, seed=seed) for seed in range(3))
+    told = torch.linspace(-1, 1, 5, dtype=torch.float64)
+
+    def of_scores(q, d, other):
+        return margin_mse((q * d).sum(-1), (q * other).sum(-1), told, -told)
+
+    parts = [of_scores(q[:, :dim], d[:, :dim], other[:, :dim]).item() for dim in (2, 8)]
+    assert matryoshka(of_scores, q, d, other, dims=[2, 8]).item() == pytest.approx(np.mean(parts))
+
+
 @pytest.mark.parametrize("params", [{"dims": []}, {"dims": [9]}, {"dims": [0]}, {"dims": [4], "weights": [1, 2]}], ids=str)
 def test_dimensions_that_there_are_not_are_refused(params):
     with pytest.raises(InputError):

@@ -95,12 +95,16 @@ class ClassMargins(torch.nn.Module):
                 f"vectors {tuple(vectors.shape)} with labels {tuple(labels.shape)}",
                 mend=f"give (b, {self.directions.shape[1]}) and (b,)",
             )
+        return self.of_first(vectors, labels)
+
+    def of_first(self, vectors: Tensor, labels: Tensor) -> Tensor:
+        """The loss of the first dimensions of vectors, (b, m), against as many of the directions: what `matryoshka` takes."""
         if self.sharded:
             vectors, labels = _Gathered.apply(vectors), _gathered(labels)  # type: ignore[no-untyped-call]
         labels = labels - self.first
         labels = torch.where((labels >= 0) & (labels < len(self.directions)), labels, -1)
         directions, labels = self._drawn(labels)
-        cosines = functional.normalize(vectors, dim=-1) @ functional.normalize(directions, dim=-1).T
+        cosines = functional.normalize(vectors, dim=-1) @ functional.normalize(directions[:, : vectors.shape[1]], dim=-1).T
         logits = self.scale * with_margin(cosines, labels, arc=self.arc, gap=self.gap)
         if self.sharded:
             loss: Tensor = _ShardedCrossEntropy.apply(logits, labels)  # type: ignore[no-untyped-call]
