@@ -187,6 +187,20 @@ def mining(plain: dict[str, Any]) -> str:
     return f"{told}, {about['threads']} threads:\n\n{table(head, rows)}"
 
 
+def static(plain: dict[str, Any]) -> str:
+    """A vector a token, beside the model that it was distilled from."""
+    rows = []
+    for name, one in plain["results"].items():
+        speed, found = one["documents_a_second"], one["ndcg@10"]
+        beside = (f"{found[other]:.3f} ({gain(one['static_beside'][other])})" for other in ("minilm", "bm25"))
+        times = f"**{one['times_faster']['median']:,.0f}**"
+        rows.append([f"{name} ({one['documents']:,})", f"{speed['static']:,.0f}", f"{speed['minilm']:,.1f}", times])
+        rows[-1] += [f"{one['seconds_to_distil']:,.0f}", f"{found['static']:.3f}", *beside]
+    head = ["", "documents a second", "MiniLM", "times", "distilled in s", "nDCG@10", "MiniLM (beside it)", "BM25 (beside it)"]
+    about = plain["parameters"]
+    return f"`static`, distilled from MiniLM, {about['threads']} thread, {about['rounds']} rounds in turn:\n\n{table(head, rows)}"
+
+
 def mean(numbers: list[float]) -> str:
     """A mean with its interval."""
     middle, low, high = numbers
@@ -200,4 +214,4 @@ def gain(numbers: list[float]) -> str:
     return f"**{told}**" if low > 0 or high < 0 else told
 
 
-TABLES |= {each.__name__: each for each in (finetune, train_speed, rerank, mining)}
+TABLES |= {each.__name__: each for each in (finetune, train_speed, rerank, mining, static)}

@@ -1,0 +1,81 @@
+"""Static vectors distilled from MiniLM, beside MiniLM itself and counting words: documents a second, and what is found.
+
+    python benchmarks/static.py --data DIR [--threads 1] [--rounds 5] [--sample 128]
+
+Prints one JSON object. Of each set the static encoder reads all documents in every round, and MiniLM a sample of them, in turn;
+then both, and BM25, answer all questions. Distilling is done once for each set, whose documents weigh the tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rounds import alternate, machine, ratio
+from vicino.encoders.base import Encoder
+from vicino.encoders.static import Static
+from vicino.encoders.transformer import Transformer
+from vicino.evaluation.tasks import RetrievalTask, open_task
+from vicino.metrics.significance import bootstrap_difference
+from vicino.retrieval import from_recipe, parse
+from vicino.training.searchable import Searchable, values
+
+SETS = ("cranfield", "cacm")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds cranfield/ and cacm/")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sample", type=int, default=128, help="documents that MiniLM reads in a round")
+    options = parser.parse_args()
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(options.threads)
+    told = {name: getattr(options, name) for name in ("threads", "rounds", "sample")}
+    with threadpool_limits(options.threads):
+        results = {name: contest(open_task(options.data / name), options.rounds, options.sample) for name in SETS}
+    print(json.dumps({"benchmark": "static", "machine": machine(), "parameters": told, "results": results}, indent=1))
+
+
+def contest(task: RetrievalTask, rounds: int, sample: int) -> dict[str, Any]:
+    """Both encoders over one set."""
+    print(f"{task.name} ...", file=sys.stderr)
+    texts = [one.content for one in task.documents]
+    some = texts[:: max(1, len(texts) // sample)][:sample]
+    minilm = Transformer()
+    began = time.perf_counter()
+    static = Static().fit(texts)
+    distilled = time.perf_counter() - began
+    for each in (static, minilm):
+        each.encode(some[:8])
+    seconds = alternate({"static": lambda: static.encode(texts), "minilm": lambda: minilm.encode(some)}, rounds)
+    each = {"static": [one / len(texts) for one in seconds["static"]], "minilm": [one / len(some) for one in seconds["minilm"]]}
+    found = {name: found_by(encoder, task) for name, encoder in (("static", static), ("minilm", minilm))}
+    found["bm25"] = values(from_recipe(parse("bm25")).build(task.documents).search(task.queries, 10), task)
+    beside = {name: bootstrap_difference(found["static"], found[name], groups=task.groups, seed=0) for name in ("minilm", "bm25")}
+    return {
+        "documents": len(texts),
+        "questions": len(task.queries),
+        "seconds_to_distil": round(distilled, 1),
+        "documents_a_second": {name: round(1 / statistics.median(one), 1) for name, one in each.items()},
+        "times_faster": ratio(each["minilm"], each["static"]),
+        "ndcg@10": {name: round(float(one.mean()), 4) for name, one in found.items()},
+        "static_beside": {name: [round(x, 4) for x in (one.mean, one.low, one.high)] for name, one in beside.items()},
+    }
+
+
+def found_by(encoder: Encoder, task: RetrievalTask) -> Any:
+    """nDCG@10 of each question."""
+    return values(Searchable(encoder, task.documents).search(task.queries, 10), task)
+
+
+if __name__ == "__main__":
+    main()
