@@ -9,7 +9,7 @@ from tables import best_instructions, table
 
 _SETS = {
     "minilm": "Wikipedia paragraphs, all-MiniLM-L6-v2, cosine",
-    "minilm-40k": "some of those paragraphs, cosine, all rows on a processor with AVX2",
+    "minilm-avx2": "the same paragraphs, all rows on a processor with AVX2",
     "fashion": "ann-fashion-mnist-784, euclidean",
     "million": "a million made vectors in clusters, cosine",
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import heapq
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -241,3 +243,25 @@ def test_rows_begin_where_lines_of_memory_do():
     assert made.ctypes.data % 64 == 0
     assert made.tolist() == np.arange(700).reshape(7, 100).tolist()
     assert Kept.of(np.eye(70, dtype=np.float32), "dot", "int8").values.ctypes.data % 64 == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, and another allocator keeps what it likes")
+def test_what_building_took_is_given_back(HNSWSQ):
+    """A lean index whose process stays several times as large as it is would be lean on paper only."""
+    code = """
+import gc, os
+import numpy as np
+from vicino.indexes import INDEXES
+def resident():
+    gc.collect()
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+vectors = np.random.default_rng(0).standard_normal((20_000, 96), dtype=np.float32)
+make = lambda some: INDEXES["hnsw-sq"](keep="int8", ef_construction=16).build(some)
+make(vectors[:500]).search(vectors[:2])  # compiled, and everything imported
+before = resident()
+index = make(vectors)
+print(resident() - before, index.nbytes)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    grown, held = map(int, told.split())
+    assert grown < 2 * held + 20_000 * 100  # ids

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,6 +20,8 @@ from vicino.parameters import Parameterised
 from vicino.vectors import as_vectors, normalise
 
 __all__ = ["Index"]
+
+_MANY = 1 << 20  # numbers: what fewer leave behind is not worth a millisecond
 
 
 class Index(Parameterised, ABC):
@@ -82,6 +86,8 @@ class Index(Parameterised, ABC):
             self.__dict__ = before
             raise
         self.ids_, self.dim_ = names if order is None else names[order], dim
+        if n * dim >= _MANY:
+            _give_back()
         return self
 
     def add(self, vectors: Any, ids: Sequence[str]) -> Self:
@@ -216,6 +222,12 @@ class Index(Parameterised, ABC):
         lengths = np.sqrt((rows * rows).sum(axis=1))
         scale = np.repeat(np.where(lengths > 0, lengths, 1), np.diff(rows.indptr))
         return csr_array((rows.data / scale, rows.indices, rows.indptr), shape=rows.shape)
+
+
+def _give_back() -> None:
+    """Have glibc's allocator give the system what was freed: building leaves behind some times what a lean index holds."""
+    with suppress(AttributeError, OSError, TypeError):  # other systems have other allocators
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Places:
