@@ -1,4 +1,4 @@
-"""Write docs/commands.md from the command line itself, and the README's tables from docs/figures/.
+"""Write docs/commands.md from the command line itself, and the tables of the README and of docs/scale.md from docs/figures/.
 
     python docs/make.py            write
     python docs/make.py --check    exit 1 where something written is out of date
@@ -21,11 +21,19 @@ from serving_tables import TABLES
 from vicino.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "benchmarks"))
+import plan  # noqa: E402
+
 FIGURES = ROOT / "docs" / "figures"
 
 
 def main() -> None:
-    wanted = {ROOT / "docs" / "commands.md": commands(), ROOT / "README.md": readme((ROOT / "README.md").read_text("utf-8"))}
+    pages = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "docs/scale.md")}
+    wanted = {
+        ROOT / "docs" / "commands.md": commands(),
+        ROOT / "README.md": readme(pages["README.md"]),
+        ROOT / "docs" / "scale.md": plan.written(pages["docs/scale.md"], plan.Ask(), FIGURES),
+    }
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
     if "--check" in sys.argv:
         sys.exit(f"out of date: {', '.join(path.name for path in stale)}; run make docs" if stale else 0)

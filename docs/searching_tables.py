@@ -47,4 +47,22 @@ def _at(one: dict[str, Any], recall: str, way: str) -> str:
     return "" if speed is None else f"{speed:,.0f} [{one['times hnswlib'][recall][way]['median']:.1f}×]"
 
 
-TABLES |= {each.__name__: each for each in (ann,)}
+def scale(plain: dict[str, Any]) -> str:
+    """An ingest by the workers of a Ray cluster, beside one without."""
+    rows = [["no cluster", f"{plain['here']['passages_a_second']:.0f}", "", f"{plain['here']['seconds']:.0f}"]]
+    rows += [
+        [
+            f"{count} node{'s' * (count != '1')}",
+            f"{one['passages_a_second_while_it_runs']:.0f}",
+            f"{one['passages_a_second_in_all']:.0f}",
+            f"{one['seconds']:.0f}",
+        ]
+        for count, one in plain["nodes"].items()
+    ]
+    head = ["", "passages a second while it runs", "with starting and committing", "s"]
+    cores = plain["machine"]["cores"]
+    about = f"{plain['documents']:,} paragraphs with MiniLM by the workers of a Ray cluster (`--on ray://...`), whose nodes share"
+    return f"{about} the {cores} cores of one machine: what Ray costs, not what machines bring:\n\n{table(head, rows)}"
+
+
+TABLES |= {each.__name__: each for each in (ann, scale)}

@@ -18,7 +18,7 @@ from vicino.vectors import int8_steps
 
 __all__ = ["Kept", "aligned"]
 
-_BLOCK = 1 << 16  # rows quantised at a time
+_BLOCK = 1 << 20  # numbers quantised at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +55,9 @@ class Kept:
             raise InputError(f"vectors cannot be kept as {precision!r}", mend="choose float32 or int8")
         ranges = np.stack([vectors.min(axis=0), vectors.max(axis=0)])
         values, steps = _in_lines(vectors.shape, np.int8), int8_steps(ranges)
-        for begin in range(0, len(vectors), _BLOCK):
-            values[begin : begin + _BLOCK] = np.rint((vectors[begin : begin + _BLOCK] - ranges[0]) / steps - 128)
+        rows = max(1, _BLOCK // vectors.shape[1])
+        for begin in range(0, len(vectors), rows):
+            values[begin : begin + rows] = np.rint((vectors[begin : begin + rows] - ranges[0]) / steps - 128)
         return cls(values, similarity, ranges)
 
     def nearest(self, queries: NDArray[np.float32], candidates: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[Any]]:
