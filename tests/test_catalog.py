@@ -110,6 +110,11 @@ def test_text_is_split_outside_brackets(text, mark, parts):
         ("lsa(stemmer=english,min_count=2)", "lsa", {"stemmer": "english", "min_count": 2}),
         ('x(a="1",b=true,c=null,d=[1,2])', "x", {"a": "1", "b": True, "c": None, "d": [1, 2]}),
         ("org/model(p=a=b)", "org/model", {"p": "a=b"}),
+        (
+            r'x(a="on, and (on: ",b="say \"so, it\" ",d=")")',
+            "x",
+            {"a": "on, and (on: ", "b": 'say "so, it" ', "d": ")"},
+        ),
     ],
 )
 def test_a_call_is_read(text, name, parameters):
@@ -141,7 +146,7 @@ def test_plain_parameters_survive_a_round_trip(parameters):
     assert call(f"name({written})") == ("name", parameters)
 
 
-TEXT = st.from_regex(r"[a-z0-9 ./:=_-]{0,12}", fullmatch=True)
+TEXT = st.from_regex(r"[a-z0-9 ./:=_\",()\[\]\\-]{0,12}", fullmatch=True)
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z_]{1,9}", fullmatch=True), VALUES | TEXT))

@@ -19,6 +19,9 @@ from vicino.errors import InputError, MissingExtra, UnknownName
 
 __all__ = ["Catalog", "Entry", "call", "spell", "split"]
 
+_MORE = '["a, b", 2]'  # what may follow a text that stands bare
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"|.', re.DOTALL)  # of JSON, or else one character
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -90,18 +93,18 @@ class Catalog(Mapping[str, Any]):
 
 
 def split(text: str, mark: str) -> list[str]:
-    """Split at the marks (one character) outside brackets of any kind.
+    """Split at the marks (one character) outside brackets of any kind, and outside JSON's strings.
 
     >>> split("bm25(k1=0.9,b=0.4),lsa", ",")
     ['bm25(k1=0.9,b=0.4)', 'lsa']
     """
     parts, depth = [""], 0
-    for character in text:
-        depth += (character in "([{") - (character in ")]}")
-        if character == mark and depth <= 0:
+    for piece in _STRING.findall(text):
+        depth += (piece in "([{") - (piece in ")]}")
+        if piece == mark and depth <= 0:
             parts.append("")
         else:
-            parts[-1] += character
+            parts[-1] += piece
     return [part.strip() for part in parts if part.strip()]
 
 
@@ -142,7 +145,7 @@ def _bare(value: Any) -> str:
     """A value in a call: as it is, where it is read back so."""
     if isinstance(value, str):
         try:
-            if call(f"name(key={value})") == ("name", {"key": value}):
+            if call(f"name(key={value}, more={_MORE})") == ("name", {"key": value, "more": json.loads(_MORE)}):
                 return value
         except InputError:
             pass
