@@ -17,11 +17,13 @@ from vicino.data.records import Document
 from vicino.errors import ArtifactError, EndpointError, InputError, SpaceMismatch
 from vicino.indexes.exact import Exact
 from vicino.retrieval.ingest import Source, ingest
+from vicino.retrieval.maintenance import maintain
 from vicino.retrieval.stored import Stored
 from vicino.spaces import Space
 from vicino.store import STORES, exchange, retrying
 from vicino.store.base import COLUMNS, Row
 from vicino.store.collection import Collection
+from vicino.store.postgres_reading import index_precision
 
 WORDS = ("wing", "lift", "drag", "tea", "water", "bread", "cello", "violin", "rain", "air")
 SPACE = Space("0123456789abcdef", 8)
@@ -248,3 +250,46 @@ def test_a_text_that_milvus_cannot_keep_is_named(milvus: Any, servers: Any) -> N
     with pytest.raises(InputError, match="65,535"):
         kept.replace([replace(passages(1)[0], text="x" * 70_000)], {}, tenant="us")
     assert kept.count(tenant="us") == 0
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "milvus"])
+def test_vectors_are_searched_where_they_are(
+    tmp_path: Path, servers: Any, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is searched on the server answers as what is searched here, filters, tenants and changes included."""
+    server, questions = request.getfixturevalue(kind), ["wing and lift", "black tea", "a cello in the rain"]
+    for name, index, at in (("here", "", None), ("there", ",index=store", servers.location(server.url))):
+        for tenant, n in (("us", 60), ("them", 10)):
+            source, recipe = Source("web", documents(n)), f"lsa(n_components=6{index})"
+            ingest(tmp_path, name, source, recipe=recipe, cut="passage(max_characters=300)", tenant=tenant, at=at)
+
+    def same(**options: Any) -> None:
+        for tenant in ("us", "them"):
+            kept = [Stored(Collection.open(tmp_path, name), tenant=tenant) for name in ("here", "there")]
+            here, there = (one.search(questions, 10, **options) for one in kept)
+            np.testing.assert_allclose(here.scores, there.scores, atol=1e-4)
+            for row in range(len(questions)):  # what scores the same to the bit here may not there
+                scores = dict(here.top(row))
+                assert all(abs(scores.get(name, here.scores[row, -1]) - score) < 1e-4 for name, score in there.top(row))
+
+    def read(*_: Any) -> Any:
+        raise AssertionError("vectors were read")
+
+    same()
+    same(where="year < 2005")
+    monkeypatch.setattr("vicino.retrieval.stored._FEW", 3)  # a filter that leaves many
+    same(where="year > 2003")
+    for name in ("here", "there"):
+        ingest(tmp_path, name, Source("web", documents(50)), tenant="us", prune=True)
+    same()
+    there = Collection.open(tmp_path, "there")
+    (space,) = there.spaces
+    maintain(there)
+    assert there.store.prepare(space) is False  # what there is to build, maintenance has built
+    with monkeypatch.context() as patch:
+        patch.setattr("vicino.retrieval.stored._Passages.vectors", read)
+        asked = Stored(Collection.open(tmp_path, "there"), tenant="us")
+        assert "in the store" in asked.search(questions, 10).how
+    same()
+    if kind == "postgresql":
+        assert there.store._read(lambda connection: index_precision(connection, there.store._place, space)) == "float16"

@@ -14,12 +14,13 @@ from vicino import artifacts, encoders, indexes
 from vicino.data.records import Document, Hits, Recipe
 from vicino.encoders import ENCODERS, Encoder
 from vicino.encoders.base import Truncation
-from vicino.errors import NotFitted
+from vicino.errors import InputError, NotFitted
 from vicino.indexes import Index, choose
 from vicino.indexes.choose import Plan
 from vicino.indexes.exact import Exact
 from vicino.indexes.planned import Planned
 from vicino.retrieval import tracing
+from vicino.retrieval.at_store import AtStore
 from vicino.retrieval.base import Passages, Retriever
 from vicino.spaces import Canaries, Space, fingerprint, require_same
 
@@ -143,6 +144,8 @@ class Dense(Retriever):
     def _new_index(self) -> Index:
         trained = self.encoder_.similarity if self.opens_ is None else self.space_.similarity
         params = {"similarity": trained, **(self.index_params or {})}
+        if self.index == AtStore.family:
+            return AtStore.of(**params)
         return cast(Index, indexes.INDEXES[self.index].of(**params))
 
     def _indexed(self, vectors: Any, ids: Sequence[str]) -> Index:
@@ -151,6 +154,9 @@ class Dense(Retriever):
         return choose.build(self.plan_, vectors, ids, similarity=self.similarity, queries=self.asked_)
 
     def _change(self, removed: AbstractSet[str], added: AbstractSet[str], passages: Passages) -> None:
+        if self.index == AtStore.family:
+            self._ask_the_store(removed, added, passages)
+            return
         if self.index_ is not None:
             self.index_.remove(removed)
         if added:
@@ -159,6 +165,17 @@ class Dense(Retriever):
         if isinstance(self.index_, Planned) and self.index_.worn:
             self.renew(passages)
         self.ids_ = np.empty(0, dtype=object) if self.index_ is None else self.index_.ids_
+
+    def _ask_the_store(self, removed: AbstractSet[str], added: AbstractSet[str], passages: Passages) -> None:
+        if self._sparse:
+            raise InputError(f"{self.encoder} counts words, which no store holds", mend="leave index=store out of its recipe")
+        index, space = cast(AtStore, self._new_index()), self.space_
+        if index.similarity != space.similarity:
+            what = f"a store ranks by {space.similarity}, as the vectors were made, not by {index.similarity}"
+            raise InputError(what, mend="leave the similarity out of index_params")
+        held = [] if self.ids_ is None else [name for name in self.ids_ if name not in removed]
+        self.index_ = index.hold([*held, *added], space.dim, lambda asked, k, among: passages.nearest(asked, k, space, among))
+        self.ids_ = self.index_.ids_
 
     def take(self, plan: Plan, asked: Any, index: Index) -> None:
         """From now on `index`, which was made by `plan` and measured with `asked`, is the one."""
@@ -213,18 +230,13 @@ class Dense(Retriever):
     def _explain(self, row: int, query: Any, hits: Hits) -> list[dict[str, Any]]:
         """The score of each answer, and the share of all documents that score lower, in percent."""
         index, held = self._require_index(), [name for name in self._require_built() if name is not None]
+        why = [{"part": self.encoder, index.similarity: score, "how": hits.how} for _, score in hits.top(row)]
+        if isinstance(index, AtStore):  # which would have to send them all
+            return why
         allow = None if "exact" in index.capabilities else held
         everything = np.sort(index.search(query, max(1, len(held)), allow=allow).scores[0])
-        name = index.similarity
-        return [
-            {
-                "part": self.encoder,
-                name: score,
-                "how": hits.how,
-                "percentile": round(100 * float(np.searchsorted(everything, score)) / len(everything), 2),
-            }
-            for _, score in hits.top(row)
-        ]
+        below = (float(np.searchsorted(everything, score)) for _, score in hits.top(row))
+        return [{**one, "percentile": round(100 * less / len(everything), 2)} for one, less in zip(why, below, strict=True)]
 
     def _write(self, folder: Path) -> None:
         data = self._data(space=self.space_.to_json(), canaries=list(self.canaries_.texts))

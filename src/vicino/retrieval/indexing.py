@@ -12,6 +12,7 @@ from vicino.data.records import Query
 from vicino.errors import EmptyInput, InputError
 from vicino.indexes.choose import Choice, choose
 from vicino.retrieval import Retriever, chosen
+from vicino.retrieval.at_store import AtStore
 from vicino.retrieval.dense import Dense
 from vicino.retrieval.stored import Stored
 from vicino.store.collection import Collection
@@ -86,6 +87,11 @@ def decide(
         )
     if not stored.documents:
         raise EmptyInput(f"{collection.name!r} holds nothing to index", mend=f"vicino ingest PATH --collection {collection.name}")
+    if any(leaf.index == AtStore.family for leaf in parts):
+        raise InputError(
+            f"{collection.name!r} is searched in its store: there is no index to choose",
+            mend=f"the store's own is built by: vicino maintain {collection.name}",
+        )
     goal: dict[str, Any] = {
         "recall": recall,
         "k": _asked_for(stored.retriever) if k is None else k,

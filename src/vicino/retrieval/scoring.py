@@ -120,7 +120,7 @@ def _dense(part: Dense, vector: Any) -> NDArray[np.float32]:
     if len(live):
         index = part._require_index()
         asked = index._check(vector, index.dim_)
-        whole = "exact" in index.capabilities and len(live) == len(ids)
+        whole = bool({"exact", "whole"} & index.capabilities) and len(live) == len(ids)
         blocks: list[Any] = [None] if whole else [live[start : start + _AT_ONCE] for start in range(0, len(live), _AT_ONCE)]
         for block in blocks:
             rows, found = index._search(asked, len(live) if block is None else len(block), block, None)

@@ -26,6 +26,7 @@ from vicino.data.records import Document, Hits, Query
 from vicino.errors import ArtifactError
 from vicino.indexes.planned import Planned
 from vicino.retrieval import Retriever, chosen, from_recipe
+from vicino.retrieval.at_store import AtStore
 from vicino.retrieval.base import Passages
 from vicino.retrieval.dense import Dense
 from vicino.retrieval.reranked import Reranked
@@ -158,6 +159,8 @@ class Stored:
         """
         self.refresh()
         for leaf in self.dense:
+            if isinstance(leaf.index_, AtStore):
+                self.collection.store.prepare(leaf.space_)
             if isinstance(leaf.index_, Planned) and leaf.index_.due:
                 leaf.renew(_Passages(self.collection.store, self.tenant))
                 self._unkept += 1
@@ -402,8 +405,34 @@ class _Passages:
             names += [found[at] for at in wanted]
         return names, vectors[: len(names)]
 
+    def nearest(self, vectors: NDArray[np.float32], k: int, space: Space, among: frozenset[str] | None) -> Hits:
+        """The k nearest of these keys (None: of all), as the store finds them."""
+        asked: dict[str, Any] = {"space": space, "tenant": self.tenant, "exact": False}
+        if among is None:
+            return self.store.search(vectors, k, **asked)
+        if len(among) <= _FEW:
+            return self.store.search(vectors, k, where=In("key", tuple(sorted(among))), **asked)
+        total = self.store.count(tenant=self.tenant)
+        wide = 2 * k * total // len(among)
+        while True:
+            hits = self.store.search(vectors, min(wide, total), **asked)
+            kept = np.array([[name in among for name in row] for row in hits.ids], dtype=bool)
+            if wide >= total or (kept.sum(axis=1) >= k).all():
+                return _first(hits, kept, k)
+            wide *= 4
+
     def _scan(self, columns: Sequence[str], keys: AbstractSet[str], space: Space | None) -> Iterator[pa.RecordBatch]:
         if not keys:
             return iter(())
         where = In("key", tuple(sorted(keys))) if len(keys) <= _FEW else None
         return self.store.scan(columns, where=where, tenant=self.tenant, space=space)
+
+
+def _first(hits: Hits, kept: NDArray[np.bool_], k: int) -> Hits:
+    """The first k of what is kept of each row, (n, width) both."""
+    rows = np.argsort(~kept, axis=1, kind="stable")[:, :k]
+    there = np.take_along_axis(kept, rows, axis=1)
+    ids = np.take_along_axis(hits.ids, rows, axis=1)
+    ids[~there] = None
+    scores = np.where(there, np.take_along_axis(hits.scores, rows, axis=1), np.float32(-np.inf))
+    return Hits(ids, scores)

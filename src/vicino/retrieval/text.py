@@ -64,8 +64,9 @@ def reasons(why: Mapping[str, Any]) -> Iterator[str]:
         yield f"{why['part']} {sum(score for _, score in terms):.4f}: {shown}"
     else:
         name = next(name for name in ("cosine", "dot", "euclidean") if name in why)
+        above = f", higher than {why['percentile']} % of the collection" if "percentile" in why else ""
         how = f"; {why['how']}" if why.get("how") else ""
-        yield f"{why['part']}: {name} {why[name]:.4f}, higher than {why['percentile']} % of the collection{how}"
+        yield f"{why['part']}: {name} {why[name]:.4f}{above}{how}"
         if "weighs" in why:
             yield f"  {_weighed(why['weighs'])}"
 

@@ -256,6 +256,10 @@ class Store(ABC):
     ) -> Hits:
         """`search` of queries (q, dim) that are sound."""
 
+    def prepare(self, space: Space) -> bool:  # noqa: ARG002 - most have nothing to prepare
+        """Build what makes an inexact `search` of a space fast, unless it stands; whether anything was built."""
+        return False
+
     @abstractmethod
     def snapshot(self, tag: str) -> int:
         """Name the version that is read, so that maintenance keeps it. Raises InputError for a tag that is taken."""

@@ -32,9 +32,11 @@ from vicino.store.postgres_commits import (
     take_turn,
 )
 from vicino.store.postgres_reading import (
+    NARROW,
     batch,
     build_index,
     exactly,
+    index_precision,
     latest,
     nearby,
     require_indexable,
@@ -350,6 +352,13 @@ class Postgres(Store):
         self._about.require_column(space, self._place)
         require_indexable(space, precision)
         build_index(self._place, space, precision)
+
+    def prepare(self, space: Space) -> bool:
+        stands = self._read(lambda connection: index_precision(connection, self._place, space)) is not None
+        if stands or space.dim > NARROW["float16"][1]:
+            return False
+        self.build_index(space)
+        return True
 
     def _prune(self, keep_seconds: float) -> int | None:
         """The bytes of the rows that no kept version needs, which are gone; None where another process is at it."""

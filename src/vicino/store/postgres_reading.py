@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from psycopg import Connection
 
-__all__ = ["batch", "build_index", "exactly", "latest", "nearby", "require_indexable", "scalar", "seen", "state_at"]
+__all__ = [
+    *("NARROW", "batch", "build_index", "exactly", "index_precision", "latest", "nearby"),
+    *("require_indexable", "scalar", "seen", "state_at"),
+]
 
 NARROW: Final[Mapping[str, tuple[str, int]]] = {"float16": ("halfvec", 4_000), "float32": ("vector", 2_000)}  # of HNSW
 OPERATORS: Final = {"cosine": "<=>", "dot": "<#>", "euclidean": "<->"}
@@ -84,7 +87,7 @@ def nearby(
 
     The index is read on until the condition has left enough (pgvector's iterative scan).
     """
-    precision = _precision(connection, place, space)
+    precision = index_precision(connection, place, space)
     if precision is None:
         return exactly(connection, place, space, queries, k, rows)
     kind, column, operator = NARROW[precision][0], vector_column(space), OPERATORS[space.similarity]
@@ -140,7 +143,7 @@ def build_index(place: Place, space: Space, precision: str) -> None:
     place.alone(place.sql(f'CREATE INDEX CONCURRENTLY "near_{column}" ON {{schema}}.rows USING hnsw ({expression})'))
 
 
-def _precision(connection: Connection, place: Place, space: Space) -> str | None:
+def index_precision(connection: Connection, place: Place, space: Space) -> str | None:
     """That of the index that stands, if one does."""
     asked = (
         "SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
