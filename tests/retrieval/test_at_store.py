@@ -76,9 +76,14 @@ def test_a_filter_misses_nothing(both, monkeypatch, few, where):
     require_same_answers(both, where=where)
 
 
-def test_what_comes_and_goes_is_noticed(both):
+def test_what_comes_and_goes_is_noticed(both, monkeypatch):
     asked = opened(both, "there")
     asked.search(QUESTIONS, 10)
+    asked.keep()
+    monkeypatch.setattr(Stored, "keep", lambda *_: pytest.fail("a small change is no reason to write all indexes anew"))
+    ingest(both, "there", Source("s", [*documents(80), *documents(1, start=900)]))
+    asked.search(QUESTIONS, 10)
+    monkeypatch.undo()
     for name in ("here", "there"):
         ingest(both, name, Source("s", [*documents(79)[2:], *documents(3, start=900)]), prune=True)
     here, there = opened(both, "here").search(QUESTIONS, 10), asked.search(QUESTIONS, 10)

@@ -169,7 +169,7 @@ class Dense(Retriever):
     def _ask_the_store(self, removed: AbstractSet[str], added: AbstractSet[str], passages: Passages) -> None:
         if self._sparse:
             raise InputError(f"{self.encoder} counts words, which no store holds", mend="leave index=store out of its recipe")
-        index, space = cast(AtStore, self._new_index()), self.space_
+        index, space = cast(AtStore, self.index_ or self._new_index()), self.space_
         if index.similarity != space.similarity:
             what = f"a store ranks by {space.similarity}, as the vectors were made, not by {index.similarity}"
             raise InputError(what, mend="leave the similarity out of index_params")
