@@ -110,6 +110,7 @@ def test_text_is_split_outside_brackets(text, mark, parts):
         ("lsa(stemmer=english,min_count=2)", "lsa", {"stemmer": "english", "min_count": 2}),
         ('x(a="1",b=true,c=null,d=[1,2])', "x", {"a": "1", "b": True, "c": None, "d": [1, 2]}),
         ("org/model(p=a=b)", "org/model", {"p": "a=b"}),
+        ('columns(text=5" pipe,label=6" pipe)', "columns", {"text": '5" pipe', "label": '6" pipe'}),
         (
             r'x(a="on, and (on: ",b="say \"so, it\" ",d=")")',
             "x",

@@ -20,7 +20,7 @@ from vicino.errors import InputError, MissingExtra, UnknownName
 __all__ = ["Catalog", "Entry", "call", "spell", "split"]
 
 _MORE = '["a, b", 2]'  # what may follow a text that stands bare
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"|.', re.DOTALL)  # of JSON, or else one character
+_STRING = re.compile(r'(?<=[=,:(\[{ ])"(?:[^"\\]|\\.)*"|.', re.DOTALL)  # of JSON, where a value begins, or else one character
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_answers_are_those_of_exact_search_and_no_vector_is_read(both, monkeypat
 @pytest.mark.parametrize("few", [1000, 5])
 @pytest.mark.parametrize("where", ["n < 3", "n > 20", "n > 1000", "n >= 0"])
 def test_a_filter_misses_nothing(both, monkeypatch, few, where):
-    monkeypatch.setattr(module, "_FEW", few)
+    monkeypatch.setattr(module, "_NAMED", few)
     require_same_answers(both, where=where)
 
 
@@ -119,13 +119,24 @@ def test_where_it_cannot_be_is_said(both, tmp_path):
         decide(Collection.open(both, "there"), recall=0.9)
     with pytest.raises(InputError, match="for collections"):
         from_recipe(parsed("lsa(n_components=2,index=store)")).build(documents(5))
-    ingest(tmp_path, "words", Source("s", documents(5)), recipe="tfidf(index=store)", cut="whole")
-    with pytest.raises(InputError, match="counts words"):
-        opened(tmp_path, "words").search("tea")
-    recipe = 'lsa(n_components=2,index=store,index_params={"similarity":"dot"})'
-    ingest(tmp_path, "dot", Source("s", documents(5)), recipe=recipe, cut="whole")
-    with pytest.raises(InputError, match="ranks by cosine"):
-        opened(tmp_path, "dot").search("tea")
+    for recipe, what in (
+        ("tfidf(index=store)", "counts words"),
+        ('lsa(n_components=2,index=store,index_params={"similarity":"dot"})', "ranks by cosine"),
+        ('lsa(n_components=2,index=store,index_params={"m":8})', "m"),
+        ("lsa(n_components=2,index=nowhere)", "nowhere"),
+    ):
+        with pytest.raises(InputError, match=what):  # before anything is embedded
+            ingest(tmp_path, "never", Source("s", documents(5)), recipe=recipe, cut="whole")
+    assert "never" not in Collection.names(tmp_path)
+
+
+def test_maintenance_has_the_store_build_its_index_before_anybody_asked(both, monkeypatch):
+    prepared = []
+    collection = Collection.open(both, "there")
+    monkeypatch.setattr(type(collection.store), "prepare", lambda self, space: prepared.append(space))
+    maintain(collection)
+    maintain(Collection.open(both, "here"))
+    assert prepared == list(collection.spaces)
 
 
 def test_a_collection_is_exported_and_comes_back(tmp_path, monkeypatch):

@@ -277,7 +277,7 @@ def test_vectors_are_searched_where_they_are(
 
     same()
     same(where="year < 2005")
-    monkeypatch.setattr("vicino.retrieval.stored._FEW", 3)  # a filter that leaves many
+    monkeypatch.setattr("vicino.retrieval.stored._NAMED", 3)  # a filter that leaves many
     same(where="year > 2003")
     for name in ("here", "there"):
         ingest(tmp_path, name, Source("web", documents(50)), tenant="us", prune=True)

@@ -159,6 +159,7 @@ def test_what_is_added_is_told_with_who_embedded_it(tmp_path: Path) -> None:
     (space,) = ours.spaces
     taken = lineage.last_of(lines, rows(ours, "us"))
     assert {line[space.id].action for line in taken.values()} == {"import"}
+    assert all(not line.keys for line in own if line.stamp not in {line.stamp for line in before})  # an import says them itself
     assert {line[space.id].action for line in lineage.last_of(lines, rows(ours, "them")).values()} == {"ingest"}
 
 

@@ -101,6 +101,7 @@ def test_few_others_say_nothing():
     both = (Words(), Words())
     assert controls.control_by_others(parts(sentences(119), 20), both) is None
     assert controls.control_by_others(parts(["word"] * 150, 20), both) is None  # nothing can be taken out of them
+    assert controls.control_by_others(parts([*sentences(90), *["word"] * 90], 20), both) is None  # out of too few
     scored = Examples("scored", ["a"], ["b"], scores=np.ones(1, dtype=np.float32))
     assert controls.control_by_others(Parts(Path("data"), scored, scored, scored), both) is None
 
@@ -116,5 +117,8 @@ def test_where_nothing_else_is_at_hand_the_data_control_the_training(checkpoint,
     found = workbench.train_text(data, tmp_path / "model", **options)
     assert [check.n for check in found.gate.controls] == [180]
     assert "not looked at" not in " ".join(found.gate.advice)
-    alone = workbench.train_text(data, tmp_path / "other", controls=[], **options)
+    lines = (data / "corpus.jsonl").read_text().splitlines(keepends=True)
+    (data / "corpus.jsonl").write_text("".join(lines[:150]))  # too few others
+    alone = workbench.train_text(data, tmp_path / "other", **options)
     assert "not looked at" in " ".join(alone.gate.advice)
+    assert alone.gate.controls == ()

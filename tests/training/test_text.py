@@ -18,6 +18,7 @@ from vicino.encoders.transformer import Transformer
 from vicino.errors import ArtifactError, InputError, UnknownName, VicinoError
 from vicino.training.material import as_judged, divide, gather
 from vicino.training.recipe import TextRecipe
+from vicino.training.rules import require_alone
 from vicino.vectors import normalise
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -274,11 +275,47 @@ def test_both_directions_can_be_learnt():
 
 
 def test_several_processes_do_not_write_one_folder(ciphered, base, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "")
+    require_alone()
     monkeypatch.setenv("WORLD_SIZE", "2")
     for verb in (workbench.train_text, workbench.train_reranker):
         with pytest.raises(InputError, match="2 processes"):
             verb(ciphered(), tmp_path / "model", base=base)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_came_later_does_not_part_a_training_from_its_checkpoints():
+    plain = TextRecipe(negatives=2).identity()
+    assert "threads" not in plain
+    assert {"rank_from", "rank_to", "judge", "schedule", "symmetric", "query_prompt"} & set(plain) == set()
+    assert plain["negatives"] == 2
+    assert TextRecipe(schedule="cosine").identity()["schedule"] == "cosine"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"symmetric": "False"},
+        {"query_prompt": 5},
+        {"document_prompt": ["a"]},
+        {"judge": 5},
+        {"judge": "rr", "relative": None},
+        {"judge": "rr", "mine": "none"},
+        {"judge": "rr", "negatives": 0},
+        {"judge": "rr", "way": "maps"},
+    ],
+)
+def test_what_would_change_nothing_or_something_else_is_named(wrong):
+    with pytest.raises(InputError):
+        TextRecipe(**wrong)
+
+
+def test_a_judge_that_is_not_there_is_named_before_anything_long(ciphered, base, tmp_path, monkeypatch):
+    from vicino.training import text
+
+    monkeypatch.setattr(text, "divide", lambda *_, **__: pytest.fail("the data were read before"))
+    with pytest.raises(VicinoError, match="nowhere"):
+        workbench.train_text(ciphered(), tmp_path / "model", base=base, judge=str(tmp_path / "nowhere"))
 
 
 def test_how_steps_are_taken_can_be_chosen():

@@ -85,7 +85,9 @@ def text(
     ] = None,
     control: Annotated[
         list[Path] | None,
-        typer.Option(help="Data that must not be forgotten, several times if you like (default: documents that answer nothing)."),
+        typer.Option(
+            help="Data that must not be forgotten, several times if you like (default: what VICINO_DATA has, or other documents)."
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="How often the examples are read (default: 3).")] = None,
     params: Annotated[

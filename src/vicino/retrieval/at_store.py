@@ -58,8 +58,8 @@ class AtStore(Index):
         how = "in the store" + ("" if among is None else f", among {len(among):,} allowed")
         return replace(self.nearest_(checked, k, among), how=how)
 
-    def _build(self, vectors: Any) -> None:  # noqa: ARG002
-        raise InputError("index=store is for collections: nothing else has a store", mend="leave index=store out here")
+    def _build(self, vectors: Any) -> None:
+        raise NotImplementedError
 
     def _search(
         self,

@@ -107,6 +107,8 @@ class Dense(Retriever):
         return self.encoder_.truncation(documents)
 
     def _build(self, documents: Sequence[Document]) -> None:
+        if self.index == AtStore.family:
+            raise InputError("index=store is for collections: nothing else has a store", mend="leave index=store out here")
         if self._learns:
             self.encoder_.fit_whole(documents)
         vectors = self.encoder_.encode_document(documents)
@@ -141,9 +143,22 @@ class Dense(Retriever):
         """What its index ranks by: as the encoder was trained, or as the recipe says."""
         return self._new_index().similarity
 
+    @property
+    def _trained(self) -> str:
+        """What its encoder was made for."""
+        return self.encoder_.similarity if self.opens_ is None else self.space_.similarity
+
+    def require_possible(self) -> None:
+        """Raise UnknownName or InputError for an index that cannot be, or not in a collection: before anything is embedded."""
+        index = self._new_index()
+        if isinstance(index, AtStore) and self._sparse:
+            raise InputError(f"{self.encoder} counts words, which no store holds", mend="leave index=store out of its recipe")
+        if isinstance(index, AtStore) and index.similarity != self._trained:
+            what = f"a store ranks by {self._trained}, as the vectors were made, not by {index.similarity}"
+            raise InputError(what, mend="leave the similarity out of index_params")
+
     def _new_index(self) -> Index:
-        trained = self.encoder_.similarity if self.opens_ is None else self.space_.similarity
-        params = {"similarity": trained, **(self.index_params or {})}
+        params = {"similarity": self._trained, **(self.index_params or {})}
         if self.index == AtStore.family:
             return AtStore.of(**params)
         return cast(Index, indexes.INDEXES[self.index].of(**params))
@@ -167,12 +182,8 @@ class Dense(Retriever):
         self.ids_ = np.empty(0, dtype=object) if self.index_ is None else self.index_.ids_
 
     def _ask_the_store(self, removed: AbstractSet[str], added: AbstractSet[str], passages: Passages) -> None:
-        if self._sparse:
-            raise InputError(f"{self.encoder} counts words, which no store holds", mend="leave index=store out of its recipe")
+        self.require_possible()
         index, space = cast(AtStore, self.index_ or self._new_index()), self.space_
-        if index.similarity != space.similarity:
-            what = f"a store ranks by {space.similarity}, as the vectors were made, not by {index.similarity}"
-            raise InputError(what, mend="leave the similarity out of index_params")
         held = [] if self.ids_ is None else [name for name in self.ids_ if name not in removed]
         self.index_ = index.hold([*held, *added], space.dim, lambda asked, k, among: passages.nearest(asked, k, space, among))
         self.ids_ = self.index_.ids_
@@ -213,8 +224,9 @@ class Dense(Retriever):
     def resume(self, folder: Path) -> None:
         saved = artifacts.read(folder, kind="kept")
         if (folder / "index").is_dir() and saved.data["index"] == self._index_made():
-            self.index_ = indexes.load(folder / "index")
-            self.ids_ = self.index_.ids_
+            index = indexes.load(folder / "index")
+            if index.similarity == self.similarity:
+                self.index_, self.ids_ = index, index.ids_
 
     def _search(self, queries: list[str], k: int, explain: bool, allow: Collection[str] | None) -> Hits:
         require_same(self.encoder_.space, self.space_, doing="search")

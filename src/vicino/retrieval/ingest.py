@@ -138,6 +138,7 @@ def _make(home: Path, name: str, plan: Retriever, cut: str, changes: Changes, se
     """The collection, with its encoders taught. Where another process made it meanwhile, that one."""
     sample: list[Document] = []
     for leaf in _dense(plan):
+        leaf.require_possible()
         if not (leaf.encoder_.pretrained or leaf.encoder_.__sklearn_is_fitted__()):
             sample = sample or changes.sample(_TEACHERS, seed=seed)
             leaf.encoder_.fit_whole(sample)

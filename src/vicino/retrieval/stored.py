@@ -26,7 +26,6 @@ from vicino.data.records import Document, Hits, Query
 from vicino.errors import ArtifactError
 from vicino.indexes.planned import Planned
 from vicino.retrieval import Retriever, chosen, from_recipe
-from vicino.retrieval.at_store import AtStore
 from vicino.retrieval.base import Passages
 from vicino.retrieval.dense import Dense
 from vicino.retrieval.reranked import Reranked
@@ -43,6 +42,7 @@ __all__ = ["LOCK", "Answers", "Found", "Ranked", "Stored", "leaves"]
 
 log = logging.getLogger(__name__)
 
+_NAMED = 20_000  # keys that a search in the store names; of more, the nearest of all are sifted
 _FEW = 1000  # keys that are asked for by name; for more, all rows are read
 _KEPT_AT = 0.02  # the share of passages that must have changed for indexes to be kept anew
 LOCK = ".kept.lock"  # of the collection's folder: who holds it writes or reads kept indexes
@@ -159,8 +159,6 @@ class Stored:
         """
         self.refresh()
         for leaf in self.dense:
-            if isinstance(leaf.index_, AtStore):
-                self.collection.store.prepare(leaf.space_)
             if isinstance(leaf.index_, Planned) and leaf.index_.due:
                 leaf.renew(_Passages(self.collection.store, self.tenant))
                 self._unkept += 1
@@ -410,7 +408,7 @@ class _Passages:
         asked: dict[str, Any] = {"space": space, "tenant": self.tenant, "exact": False}
         if among is None:
             return self.store.search(vectors, k, **asked)
-        if len(among) <= _FEW:
+        if len(among) <= _NAMED:
             return self.store.search(vectors, k, where=In("key", tuple(sorted(among))), **asked)
         total = self.store.count(tenant=self.tenant)
         wide = 2 * k * total // len(among)

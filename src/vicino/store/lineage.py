@@ -110,11 +110,11 @@ def append(
 
 
 def adopt(folder: Path, other: Path) -> None:
-    """Add what was written down in `other`, in so far as it is not known yet. Raises ArtifactError."""
+    """Add what was written down in `other`, in so far as it is not known yet, without the keys: which rows came from there, an
+    import says for itself. Raises ArtifactError."""
     known = {line.stamp for line in read(folder)}
+    new = [json.dumps({**vars(line), "keys": ""}).encode() for line in read(other) if line.stamp not in known]
     try:
-        with (other / FILE).open("rb") as lines:
-            new = [text.rstrip(b"\n") for text in lines if (line := _parse(text)) is not None and line.stamp not in known]
         if new:
             _write(folder / FILE, b"\n".join(new))
     except OSError as error:

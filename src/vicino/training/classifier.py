@@ -241,13 +241,13 @@ def train_classifier(
     KeyboardInterrupt after Ctrl-C.
     """
     recipe, target = recipe or ClassifierRecipe(), Path(out).absolute()
+    require_alone()
     artifacts.require_writable(target)
     examples = read_examples(Path(data), columns=columns, split=split)
     if examples.kind != "classes" or examples.labels is None:
         raise InputError(f"{data} holds {examples.kind}, and no texts with a class", mend="give columns text and label")
     if recipe.train_encoder or recipe.head == "mlp":
         require_torch()
-        require_alone()
     seed = recipe.seed
     learn, held = stratified(examples.anchors, examples.labels, _HELD_OUT, seed, fewest=_JUDGED_BY)
     texts = np.array(examples.anchors, dtype=object)

@@ -75,6 +75,8 @@ def control_by_others(parts: Parts, encoders: Sequence[Encoder], *, seed: int = 
         made = known_items(sample(others, _OTHERS[1], seed), seed=seed)
     except EmptyInput:
         return None
+    if len(made.queries) < _OTHERS[0]:
+        return None
     task = judged("others", made.documents, made.queries, made.judgements)
     name = f"{METRIC} on {len(task.queries):,} other documents of the data, each asked for by what was taken out of it"
     return check_means(name, *_found(task, encoders), seed=seed)

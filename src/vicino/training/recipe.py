@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from vicino.errors import InputError
 from vicino.training.questions import called
-from vicino.training.rules import Recipe, count, dropout, number, one_of, or_none, require, share
+from vicino.training.rules import Recipe, count, dropout, flag, number, one_of, or_none, require, share, text
 
 __all__ = ["RANKING", "RankingRecipe", "TextRecipe"]
 
@@ -16,6 +16,7 @@ RANKING = {
     "rank_from": count(0, "give rank_from=0, the best"),
     "rank_to": count(1, "give rank_to=100"),
     "relative": or_none(share("give relative=0.95, or None")),
+    "judge": or_none(text("give judge=./rr, a cross-encoder's folder or hub name")),
 }
 # What each parameter must be, and what to give instead.
 _RULES = RANKING | {
@@ -28,12 +29,18 @@ _RULES = RANKING | {
     "margin": or_none(number("give margin=0.1, or None")),
     "limit": or_none(count(3, "give limit=256, or None for all that the model reads")),
     "dropout": or_none(dropout("give dropout=0.1, or None for the network's own")),
+    "symmetric": flag("give symmetric=true, or false"),
+    "query_prompt": or_none(text('give query_prompt="query: "')),
+    "document_prompt": or_none(text('give document_prompt="passage: "')),
 }
 _OF_WAY: dict[str, dict[str, Any]] = {  # whose defaults are others: maps are small, and their scores finer than bfloat16
     "maps": {"batch_size": 256, "learning_rate": 1e-3, "limit": None, "precision": "float32"},
 }
 _DIM = count(1, "give dims=64, or several in brackets")
-_PAIRED = ("query_prompt", "document_prompt", "symmetric")  # what only "pairs" knows
+_PAIRED = ("judge", "query_prompt", "document_prompt", "symmetric")  # what only "pairs" knows
+
+
+_LATER = {"rank_from", "rank_to", "judge", "weight_decay", "warmup", "schedule", "clip", *_PAIRED}  # than the first checkpoints
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class RankingRecipe(Recipe):
     `vicino.encoders.rerankers.open_reranker` opens. The rest is for `vicino.learning.loop.Settings`.
     """
 
+    negatives: int = 1
     rank_from: int = 0
     rank_to: int = 100
     relative: float | None = 0.95
@@ -57,6 +65,18 @@ class RankingRecipe(Recipe):
     def _require_ranks(self) -> None:
         if self.rank_from >= self.rank_to:
             raise InputError(f"no rank is from {self.rank_from} to {self.rank_to}", mend="give rank_from=0, rank_to=100")
+        if self.judge is not None and (self.relative is None or getattr(self, "mine", "") == "none" or not self.negatives):
+            raise InputError("there are no mined negatives to judge, or no relative to judge them by", mend="leave judge out")
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint is known by: all but threads, which may change, and what came later and is as it always was, so that
+        trainings of earlier versions go on."""
+        usual = {one.name: one.default for one in fields(self) if one.name in _LATER}
+        return {name: value for name, value in self.to_json().items() if name != "threads" and usual.get(name, self) != value}
+
+    def to_json(self) -> dict[str, Any]:
+        """The parameters as plain data."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -136,4 +156,4 @@ class TextRecipe(RankingRecipe):
     def to_json(self) -> dict[str, Any]:
         """The parameters as plain data."""
         asked = None if self.queries is None else called(self.queries)
-        return {one.name: getattr(self, one.name) for one in fields(self)} | {"dims": list(self.dims), "queries": asked}
+        return super().to_json() | {"dims": list(self.dims), "queries": asked}

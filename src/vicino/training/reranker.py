@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vicino import artifacts
 from vicino.data.records import Hits
+from vicino.encoders.rerankers import open_reranker
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.crossing import CrossEncoder, trainable_pairs
 from vicino.encoders.transformer.pair_folder import is_cross_encoder
@@ -115,6 +116,8 @@ def train_reranker(
     def done(name: str) -> None:
         seconds[name] = round(time.monotonic() - began - sum(seconds.values()), 2)
 
+    if recipe.judge is not None:
+        open_reranker(recipe.judge)
     name = Transformer().model if base == "minilm" else base
     model = trainable_pairs(name, limit=recipe.limit, dropout=recipe.dropout, seed=recipe.seed)
     crossing = is_cross_encoder(model.folder.path)  # where a hub name led
@@ -140,7 +143,7 @@ def train_reranker(
     about = {
         "content": _digest(material),
         "base": CrossEncoder(model=name).id if crossing else encoder.space.id,
-        "recipe": {key: value for key, value in asdict(recipe).items() if key != "threads"},  # which may change
+        "recipe": recipe.identity(),
         "examples": len(examples),
     }
     workplace = target.with_name(f".{target.name}.training")

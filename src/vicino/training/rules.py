@@ -11,7 +11,20 @@ from typing import Any, Literal, Self
 from vicino.errors import InputError, UnknownName
 from vicino.learning.loop import Settings
 
-__all__ = ["Recipe", "Rule", "count", "dropout", "number", "one_of", "or_none", "require", "require_alone", "share"]
+__all__ = [
+    "Recipe",
+    "Rule",
+    "count",
+    "dropout",
+    "flag",
+    "number",
+    "one_of",
+    "or_none",
+    "require",
+    "require_alone",
+    "share",
+    "text",
+]
 
 Rule = tuple[Callable[[Any], bool], str]  # whether a value fits, and what to give instead
 
@@ -54,8 +67,9 @@ def require_alone() -> None:
 
     What they can do together is `vicino.learning.loop.fit`.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        what = f"{os.environ['WORLD_SIZE']} processes were started, which would write the same folder"
+    world = os.environ.get("WORLD_SIZE", "")
+    if world.isdigit() and int(world) > 1:
+        what = f"{world} processes were started, which would write the same folder"
         raise InputError(what, mend="start one, by python or vicino itself; only vicino.learning.loop.fit shares its work")
 
 
@@ -82,6 +96,16 @@ def dropout(mend: str) -> Rule:
 def one_of(*names: str) -> Rule:
     """One of these names."""
     return lambda name: name in names, f"give {', '.join(names[:-1])} or {names[-1]}"
+
+
+def flag(mend: str) -> Rule:
+    """Yes or no."""
+    return lambda value: type(value) is bool, mend
+
+
+def text(mend: str) -> Rule:
+    """A text."""
+    return lambda value: isinstance(value, str), mend
 
 
 def or_none(rule: Rule) -> Rule:

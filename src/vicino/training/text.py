@@ -20,6 +20,7 @@ import numpy as np
 from vicino import artifacts, progress
 from vicino.data.lint import Lint
 from vicino.encoders.base import Encoder
+from vicino.encoders.rerankers import open_reranker
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.saving import save_anew
 from vicino.encoders.transformer.towers import TwoTowers
@@ -124,6 +125,8 @@ def train_text(
     asking = Transformer(model=encoder.model, prompts=recipe.prompts) if recipe.prompts else encoder  # what is to learn
     model = _opened(asking, recipe)
     network: Any = network_to_train(model, recipe)  # it may be that it cannot: that is told before anything long, or paid for
+    if recipe.judge is not None:
+        open_reranker(recipe.judge)
     parts = divide(Path(data), columns=columns, split=split, unlabelled=unlabelled, questions=asked, seed=recipe.seed)
     tokenizer = model.tower("document").tokenizer
     if tokenizer.limit is not None:
@@ -141,13 +144,12 @@ def train_text(
     done("mining negatives")
     if dry_run:
         return plan(network, batches, lesson.loss, recipe.settings)
-    plain = {name: value for name, value in recipe.to_json().items() if name != "threads"}  # which may change
     about = {
         "data": str(Path(data).resolve()),
         "examples": len(lesson),
         "content": parts.digest,
         "base": encoder.space.id,
-        "recipe": plain,
+        "recipe": recipe.identity(),
     }
     run = fit(
         network,
@@ -173,7 +175,7 @@ def train_text(
     check = lesson.check(tuned)
     verdict = _OF_TEXTS if unlabelled else decide
     gate = verdict(check, looked_at(controls, parts, (encoder, tuned), seed=recipe.seed))
-    if not gate.controls:
+    if controls is None and not gate.controls:
         gate = replace(gate, advice=(*gate.advice, _UNCONTROLLED))
     done("judging")
     scores = {**lesson.scores, "after": check.after}

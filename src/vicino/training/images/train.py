@@ -31,6 +31,7 @@ from vicino.training.images.objectives import OBJECTIVES
 from vicino.training.images.recipe import ImageRecipe
 from vicino.training.images.sheet import write_sheet
 from vicino.training.outcome import Outcome
+from vicino.training.rules import require_alone
 
 if TYPE_CHECKING:
     from vicino.encoders.images.network import Backbone
@@ -92,6 +93,7 @@ def train_images(
     recipe, target, began = recipe or ImageRecipe(), Path(out).absolute(), time.monotonic()
     kind: type[Objective] = OBJECTIVES[objective]
     kind.Options.of(**recipe.options)  # raises, before anything long
+    require_alone()
     artifacts.require_writable(target)
     seconds: dict[str, float] = {}
 

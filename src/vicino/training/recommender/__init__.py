@@ -27,6 +27,7 @@ from vicino.retrieval.recommenders.base import Recommender
 from vicino.retrieval.recommenders.two_tower import TwoTowerRecommender
 from vicino.training.outcome import Outcome
 from vicino.training.recommender.lint import lint_interactions
+from vicino.training.rules import require_alone
 
 __all__ = ["BASELINES", "METRIC", "train_recommender"]
 
@@ -64,6 +65,7 @@ def train_recommender(
     """
     towers, target, began = encoder or TwoTower(), Path(out).absolute(), time.monotonic()
     towers.settings  # noqa: B018 - raises
+    require_alone()
     artifacts.require_writable(target)
     seconds: dict[str, float] = {}
 
