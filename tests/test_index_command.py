@@ -39,6 +39,21 @@ def run(_home, capsys):
     return go
 
 
+def test_what_nobody_chose_is_said_with_what_is_known_of_it(run):
+    documents = [Document(f"d{number}", f"w{number} is near w{number + 1}") for number in range(20)]
+    for name, index in (("graph", "hnsw"), ("there", "store")):
+        workbench.ingest(documents, name, recipe=f"lsa(n_components=2,index={index})", chunk="whole")
+    code, out, err = run("index", "graph")
+    assert code == 0
+    assert "the recipe's own is used: hnsw, whose recall was not measured" in out
+    assert "--recall 0.97" in err
+    code, out, err = run("index", "there")
+    assert "the recipe's own is used: store\n" in out
+    assert "--recall" not in err
+    code, out, _ = run("index", "there", "--json")
+    assert [one["own"] for one in json.loads(out)] == ["store"]
+
+
 def test_a_choice_is_made_shown_and_listed(run):
     code, out, err = run("index", "c")
     assert code == 0

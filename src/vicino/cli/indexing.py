@@ -110,12 +110,13 @@ def _shown(standings: list[Standing], collection: str, as_json: bool) -> None:
         print_json([one.to_json() for one in standings])
     for one in standings if not as_json else ():
         if one.plan is None:
-            print(f"{one.encoder}: no index was chosen; the recipe's own is used")
+            unknown = "" if one.own in ("exact", "store") else ", whose recall was not measured"
+            print(f"{one.encoder}: no index was chosen; the recipe's own is used: {one.own}{unknown}")
             continue
         print(f"{one.encoder}: {one.plan['index']}, chosen for a recall@{one.plan['k']} of {one.plan['recall']:g}")
         for kept in one.kept:
             print(f"  {kept['vectors']:,} passages, {kept['fresh']:,} of them compared exactly{_recall(kept)}")
-    if not as_json and not any(one.plan for one in standings):
+    if not as_json and not any(one.plan or one.own == "store" for one in standings):
         say(f"Choose one:  vicino index {shlex.quote(collection)} --recall 0.97")
     if any(one.under for one in standings):
         say(f"error: an index has less recall than was asked for\n  → vicino maintain {shlex.quote(collection)}")

@@ -11,10 +11,10 @@ import numpy as np
 from vicino.data.records import Query
 from vicino.errors import EmptyInput, InputError
 from vicino.indexes.choose import Choice, choose
-from vicino.retrieval import Retriever, chosen
+from vicino.retrieval import Retriever, chosen, from_recipe
 from vicino.retrieval.at_store import AtStore
 from vicino.retrieval.dense import Dense
-from vicino.retrieval.stored import Stored
+from vicino.retrieval.stored import Stored, leaves
 from vicino.store.collection import Collection
 from vicino.store.tenants import kept_of, require_tenant
 
@@ -35,7 +35,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Standing:
-    """What one encoder's passages are searched with: the chosen `plan`, None where the recipe's own index is all there is.
+    """What one encoder's passages are searched with: the chosen `plan`, None where `own`, the recipe's index, is all there is.
 
     `kept` are the manifests of the tenant's planned indexes on disk, each with its measured recall.
     """
@@ -44,6 +44,7 @@ class Standing:
     space: str
     plan: Mapping[str, Any] | None
     kept: tuple[Mapping[str, Any], ...]
+    own: str = "exact"
 
     @property
     def under(self) -> bool:
@@ -57,7 +58,8 @@ class Standing:
         return {"encoder": self.encoder, "index": plan["index"], "recall": plan["recall"], "under": self.under}
 
     def to_json(self) -> dict[str, Any]:
-        return {"encoder": self.encoder, "space": self.space, "plan": self.plan, "kept": list(self.kept), "under": self.under}
+        plain = {"encoder": self.encoder, "space": self.space, "own": self.own, "plan": self.plan}
+        return plain | {"kept": list(self.kept), "under": self.under}
 
 
 def decide(
@@ -121,6 +123,7 @@ def standing(collection: Collection, *, tenant: str = "") -> list[Standing]:
         require_tenant(collection, tenant)
     plans = chosen.read(collection)
     kept = list(chosen.kept_recalls(kept_of(collection, tenant)))
+    own = [leaf.index for leaf in leaves(from_recipe(collection.recipe)) if isinstance(leaf, Dense)]
     found = []
     for number in collection.stored:
         space = collection.spaces[number]
@@ -128,7 +131,7 @@ def standing(collection: Collection, *, tenant: str = "") -> list[Standing]:
         here = tuple(
             one for one in kept if one["dim"] == space.dim and plan is not None and one["params"]["index"] == plan["index"]
         )
-        found.append(Standing(str(collection.models[number]["name"]), space.id, plan, here))
+        found.append(Standing(str(collection.models[number]["name"]), space.id, plan, here, own[number]))
     return found
 
 
