@@ -41,6 +41,7 @@ __all__ = [
     "replacing",
     "require_writable",
     "write",
+    "writing",
 ]
 
 FORMAT = 1

@@ -11,7 +11,7 @@ from vicino.data.records import Document
 from vicino.errors import InputError
 from vicino.retrieval import from_recipe
 from vicino.retrieval import parse as parsed
-from vicino.retrieval import stored as module
+from vicino.retrieval import stored_passages as module
 from vicino.retrieval.indexing import decide
 from vicino.retrieval.ingest import Source, ingest
 from vicino.retrieval.maintenance import maintain
@@ -63,7 +63,7 @@ def test_answers_are_those_of_exact_search_and_no_vector_is_read(both, monkeypat
         raise AssertionError("vectors were read")
 
     here = opened(both, "here").search(QUESTIONS, 10)
-    monkeypatch.setattr(module._Passages, "vectors", read)
+    monkeypatch.setattr(module.StoredPassages, "vectors", read)
     there = opened(both, "there").search(QUESTIONS, 10)
     assert here.ids.tolist() == there.ids.tolist()
     assert opened(both, "there").dense[0].index_ is None  # nothing happens before the first question

@@ -277,7 +277,7 @@ def test_vectors_are_searched_where_they_are(
 
     same()
     same(where="year < 2005")
-    monkeypatch.setattr("vicino.retrieval.stored._NAMED", 3)  # a filter that leaves many
+    monkeypatch.setattr("vicino.retrieval.stored_passages._NAMED", 3)  # a filter that leaves many
     same(where="year > 2003")
     for name in ("here", "there"):
         ingest(tmp_path, name, Source("web", documents(50)), tenant="us", prune=True)
@@ -287,7 +287,7 @@ def test_vectors_are_searched_where_they_are(
     maintain(there)
     assert there.store.prepare(space) is False  # what there is to build, maintenance has built
     with monkeypatch.context() as patch:
-        patch.setattr("vicino.retrieval.stored._Passages.vectors", read)
+        patch.setattr("vicino.retrieval.stored_passages.StoredPassages.vectors", read)
         asked = Stored(Collection.open(tmp_path, "there"), tenant="us")
         assert "in the store" in asked.search(questions, 10).how
     same()

@@ -58,8 +58,8 @@ class AtStore(Index):
         how = "in the store" + ("" if among is None else f", among {len(among):,} allowed")
         return replace(self.nearest_(checked, k, among), how=how)
 
-    def _build(self, vectors: Any) -> None:
-        raise NotImplementedError
+    def _build(self, vectors: Any) -> None:  # noqa: ARG002
+        raise InputError("index=store is for collections: nothing else has a store", mend="leave index=store out here")
 
     def _search(
         self,
@@ -76,8 +76,8 @@ class AtStore(Index):
     def _arrays(self) -> dict[str, Any]:
         raise InputError("what is searched in a store is kept there", mend="vicino export saves a collection")
 
-    def _restore(self, arrays: Mapping[str, Any]) -> None:
-        raise NotImplementedError
+    def _restore(self, arrays: Mapping[str, Any]) -> None:  # noqa: ARG002
+        raise InputError("what is searched in a store is kept there", mend="open the collection")
 
     @property
     def nbytes(self) -> int:

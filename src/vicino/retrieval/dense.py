@@ -107,8 +107,8 @@ class Dense(Retriever):
         return self.encoder_.truncation(documents)
 
     def _build(self, documents: Sequence[Document]) -> None:
-        if self.index == AtStore.family:
-            raise InputError("index=store is for collections: nothing else has a store", mend="leave index=store out here")
+        if self.index == AtStore.family:  # which says that there is none, before anything is encoded
+            self._new_index()._build(None)
         if self._learns:
             self.encoder_.fit_whole(documents)
         vectors = self.encoder_.encode_document(documents)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from functools import partial
 from os import PathLike
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from vicino import artifacts
 from vicino.data import filters
 from vicino.data.filters import Filter, In
-from vicino.data.records import Document, Hits, Query
+from vicino.data.records import Hits, Query
 from vicino.errors import ArtifactError
 from vicino.indexes.planned import Planned
 from vicino.retrieval import Retriever, chosen, from_recipe
@@ -30,8 +29,8 @@ from vicino.retrieval.base import Passages
 from vicino.retrieval.dense import Dense
 from vicino.retrieval.reranked import Reranked
 from vicino.retrieval.scoring import Census
+from vicino.retrieval.stored_passages import StoredPassages
 from vicino.spaces import Space
-from vicino.store.base import Store
 from vicino.store.collection import Collection
 from vicino.store.tenants import kept_of, matching, require_tenant
 
@@ -42,8 +41,6 @@ __all__ = ["LOCK", "Answers", "Found", "Ranked", "Stored", "leaves"]
 
 log = logging.getLogger(__name__)
 
-_NAMED = 20_000  # keys that a search in the store names; of more, the nearest of all are sifted
-_FEW = 1000  # keys that are asked for by name; for more, all rows are read
 _KEPT_AT = 0.02  # the share of passages that must have changed for indexes to be kept anew
 LOCK = ".kept.lock"  # of the collection's folder: who holds it writes or reads kept indexes
 _FILTERS = 32  # whose answers are remembered
@@ -134,7 +131,7 @@ class Stored:
     def _catch_up(self) -> None:
         store = self.collection.store
         removed, added = self._difference()
-        passages = _Passages(store, self.tenant)
+        passages = StoredPassages(store, self.tenant)
         self._places.update(passages.places(added))
         for key in removed:
             del self._places[key]
@@ -160,7 +157,7 @@ class Stored:
         self.refresh()
         for leaf in self.dense:
             if isinstance(leaf.index_, Planned) and leaf.index_.due:
-                leaf.renew(_Passages(self.collection.store, self.tenant))
+                leaf.renew(StoredPassages(self.collection.store, self.tenant))
                 self._unkept += 1
         if self._unkept:
             self.keep()
@@ -301,7 +298,7 @@ class Stored:
     @property
     def passages(self) -> Passages:
         """The store, as a retriever sees it that follows it."""
-        return _Passages(self.collection.store, self.tenant)
+        return StoredPassages(self.collection.store, self.tenant)
 
     def rows(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What the store holds of these passages, by key."""
@@ -332,7 +329,7 @@ class Stored:
 
     def vectors(self, space: Space) -> tuple[list[str], NDArray[np.float32]]:
         """The keys of all passages and their vectors (n, dim), as of the last refresh."""
-        return _Passages(self.collection.store, self.tenant).vectors(self._places.keys(), space)
+        return StoredPassages(self.collection.store, self.tenant).vectors(self._places.keys(), space)
 
     def _resume(self) -> None:
         if not self._kept.is_dir():
@@ -368,69 +365,3 @@ class Ranked(NamedTuple):
     key: str
     score: float
     why: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True)
-class _Passages:
-    """The store, as a retriever that follows it sees it."""
-
-    store: Store
-    tenant: str
-
-    def places(self, keys: AbstractSet[str]) -> Iterator[tuple[str, tuple[str, str]]]:
-        """The source and the document of each key."""
-        for batch in self._scan(["key", "source", "document"], keys, None):
-            for key, source, document in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                if key in keys:
-                    yield key, (source, document)
-
-    def documents(self, keys: AbstractSet[str]) -> Iterator[Document]:
-        """The passages as documents named by key."""
-        for batch in self._scan(["key", "title", "text"], keys, None):
-            for key, title, text in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                if key in keys:
-                    yield Document(key, text, title)
-
-    def vectors(self, keys: AbstractSet[str], space: Space) -> tuple[list[str], NDArray[np.float32]]:
-        """Keys and their vectors (n, dim)."""
-        names: list[str] = []
-        vectors = np.empty((len(keys), space.dim), dtype=np.float32)
-        for batch in self._scan(["key"], keys, space):
-            found = batch.column("key").to_pylist()
-            wanted = [at for at, key in enumerate(found) if key in keys]
-            values = batch.column("vector").flatten().to_numpy(zero_copy_only=False).reshape(-1, space.dim)
-            vectors[len(names) : len(names) + len(wanted)] = values[wanted]
-            names += [found[at] for at in wanted]
-        return names, vectors[: len(names)]
-
-    def nearest(self, vectors: NDArray[np.float32], k: int, space: Space, among: frozenset[str] | None) -> Hits:
-        """The k nearest of these keys (None: of all), as the store finds them."""
-        asked: dict[str, Any] = {"space": space, "tenant": self.tenant, "exact": False}
-        if among is None:
-            return self.store.search(vectors, k, **asked)
-        if len(among) <= _NAMED:
-            return self.store.search(vectors, k, where=In("key", tuple(sorted(among))), **asked)
-        total = self.store.count(tenant=self.tenant)
-        wide = 2 * k * total // len(among)
-        while True:
-            hits = self.store.search(vectors, min(wide, total), **asked)
-            kept = np.array([[name in among for name in row] for row in hits.ids], dtype=bool)
-            if wide >= total or (kept.sum(axis=1) >= k).all():
-                return _first(hits, kept, k)
-            wide *= 4
-
-    def _scan(self, columns: Sequence[str], keys: AbstractSet[str], space: Space | None) -> Iterator[pa.RecordBatch]:
-        if not keys:
-            return iter(())
-        where = In("key", tuple(sorted(keys))) if len(keys) <= _FEW else None
-        return self.store.scan(columns, where=where, tenant=self.tenant, space=space)
-
-
-def _first(hits: Hits, kept: NDArray[np.bool_], k: int) -> Hits:
-    """The first k of what is kept of each row, (n, width) both."""
-    rows = np.argsort(~kept, axis=1, kind="stable")[:, :k]
-    there = np.take_along_axis(kept, rows, axis=1)
-    ids = np.take_along_axis(hits.ids, rows, axis=1)
-    ids[~there] = None
-    scores = np.where(there, np.take_along_axis(hits.scores, rows, axis=1), np.float32(-np.inf))
-    return Hits(ids, scores)

@@ -21,7 +21,7 @@ from vicino.encoders.transformer.folder import POOLINGS, VOCABULARY, Dense, Mode
 from vicino.encoders.transformer.routes import CONFIG, ROUTES, RouterFolder
 from vicino.errors import ArtifactCorrupt
 
-__all__ = ["bind_towers", "check_files", "file_stamps", "save_anew", "save_stamped", "write_folder", "write_linear"]
+__all__ = ["Saves", "bind_towers", "check_files", "file_stamps", "save_anew", "save_stamped", "write_folder", "write_linear"]
 
 
 class Saves(Protocol):
