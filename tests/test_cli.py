@@ -207,7 +207,7 @@ def test_a_collection_is_made_asked_changed_and_listed(capsys, shelf):
     assert "3 passages: 3 embedded, 0 kept" in out
     assert "vicino search my-docs" in err
     code, out, err = run(capsys, "search", "my-docs", "who sings low", "-k", "1", "--explain", "-q")
-    assert "looked for: exact over 3" in err
+    assert "searched: exact over 3" in err
     assert "missing" not in err
     assert code == 0
     assert "cello.txt:0-18" in out

@@ -136,9 +136,9 @@ def search(
 
             print(found_text(answers, width=width()))
         if explain and answers.how:
-            say(f"looked for: {answers.how}")
+            say(f"searched: {answers.how}")
         if not answers.complete:
-            say("something may be missing: the index does not know that it looked everywhere")
+            say("some answers may be missing: not everything was looked at")
         found = bool(answers)
     if not found:
         say("nothing was found" + (" that matches the filter" if where else ""))

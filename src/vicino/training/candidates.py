@@ -103,7 +103,7 @@ def _mined(examples: Examples, dense: Searchable, lexical: Search, recipe: Wante
     hits = ranked(searches, queries, recipe.rank_to, pooled=max(_POOLED, recipe.rank_to))
     rows = np.array([[-1 if name is None else numbers[name] for name in row] for row in hits.ids], dtype=np.int64)
     own = [answers[name] for name in ids]
-    if recipe.judge is None or recipe.relative is None:
+    if recipe.judge is None:
         near, best = _nearness(of_queries, rows, own, dense.vectors)
     else:
         near, best = _read_by(recipe.judge, queries, rows, own, dense.documents, recipe.rank_from)
@@ -144,15 +144,14 @@ def _read_by(
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """The same by a model that reads questions and documents together, from 0 to 1; of candidates before the `first` rank 0."""
     reader = open_reranker(judge)
-    near, best = np.zeros(rows.shape), np.empty(len(rows))
+    near, best = np.zeros(rows.shape), np.zeros(len(rows))
     for start in progress.track(range(0, len(rows), reader.at_once), "Judging negatives", unit="blocks"):
         block = range(start, min(start + reader.at_once, len(rows)))
         places = [(row, rank) for row in block for rank in range(first, rows.shape[1]) if rows[row, rank] >= 0]
         asked = [(row, int(rows[row, rank])) for row, rank in places] + [(row, each) for row in block for each in own[row]]
         scores = reader.shares(reader.predict([(queries[row].text, documents[each].content) for row, each in asked], logits=True))
-        for (row, rank), score in zip(places, scores, strict=False):
+        for (row, rank), score in zip(places, scores[: len(places)], strict=True):
             near[row, rank] = score
-        answers = iter(scores[len(places) :])
-        for row in block:
-            best[row] = max(next(answers) for _ in own[row])
+        for (row, _), score in zip(asked[len(places) :], scores[len(places) :], strict=True):
+            best[row] = max(best[row], score)
     return near, best

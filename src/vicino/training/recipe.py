@@ -38,8 +38,6 @@ _OF_WAY: dict[str, dict[str, Any]] = {  # whose defaults are others: maps are sm
 }
 _DIM = count(1, "give dims=64, or several in brackets")
 _PAIRED = ("judge", "query_prompt", "document_prompt", "symmetric")  # what only "pairs" knows
-
-
 _LATER = {"rank_from", "rank_to", "judge", "weight_decay", "warmup", "schedule", "clip", *_PAIRED}  # than the first checkpoints
 
 
@@ -52,7 +50,6 @@ class RankingRecipe(Recipe):
     `vicino.encoders.rerankers.open_reranker` opens. The rest is for `vicino.learning.loop.Settings`.
     """
 
-    negatives: int = 1
     rank_from: int = 0
     rank_to: int = 100
     relative: float | None = 0.95
@@ -65,14 +62,15 @@ class RankingRecipe(Recipe):
     def _require_ranks(self) -> None:
         if self.rank_from >= self.rank_to:
             raise InputError(f"no rank is from {self.rank_from} to {self.rank_to}", mend="give rank_from=0, rank_to=100")
-        if self.judge is not None and (self.relative is None or getattr(self, "mine", "") == "none" or not self.negatives):
-            raise InputError("there are no mined negatives to judge, or no relative to judge them by", mend="leave judge out")
+        if self.judge is not None and self.relative is None:
+            raise InputError("there is no relative to judge negatives by", mend="give relative=0.95, or leave judge out")
 
     def identity(self) -> dict[str, Any]:
         """What a checkpoint is known by: all but threads, which may change, and what came later and is as it always was, so that
         trainings of earlier versions go on."""
         usual = {one.name: one.default for one in fields(self) if one.name in _LATER}
-        return {name: value for name, value in self.to_json().items() if name != "threads" and usual.get(name, self) != value}
+        kept = {name: value for name, value in self.to_json().items() if name != "threads"}
+        return {name: value for name, value in kept.items() if name not in usual or value != usual[name]}
 
     def to_json(self) -> dict[str, Any]:
         """The parameters as plain data."""
@@ -122,6 +120,8 @@ class TextRecipe(RankingRecipe):
         if not all(map(_DIM[0], self.dims)):
             raise InputError(f"dims={self.dims!r} cannot be", mend=_DIM[1])
         self._require_ranks()
+        if self.judge is not None and (self.mine == "none" or self.negatives == 0):
+            raise InputError("there are no mined negatives to judge", mend="leave judge out")
         self._require_way()
         self.settings  # noqa: B018 - raises
 

@@ -23,16 +23,15 @@ from vicino.errors import ArtifactCorrupt
 
 __all__ = ["Saves", "bind_towers", "check_files", "file_stamps", "save_anew", "save_stamped", "write_folder", "write_linear"]
 
+_COPIED = ("config.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors.index.json", *VOCABULARY)
+_PACKAGE = "sentence_transformers.models"  # the old class paths: every version of sentence-transformers knows them
+
 
 class Saves(Protocol):
     """What can be written to a folder."""
 
     def save(self, target: Path, /) -> object:
         """Write it into an empty folder."""
-
-
-_COPIED = ("config.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors.index.json", *VOCABULARY)
-_PACKAGE = "sentence_transformers.models"  # the old class paths: every version of sentence-transformers knows them
 
 
 def write_folder(folder: ModelFolder, target: Path) -> None:
