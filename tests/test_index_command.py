@@ -40,12 +40,15 @@ def run(_home, capsys):
 
 
 def test_what_nobody_chose_is_said_with_what_is_known_of_it(run):
-    documents = [Document(f"d{number}", f"w{number} is near w{number + 1}") for number in range(20)]
-    for name, index in (("graph", "hnsw"), ("there", "store")):
-        workbench.ingest(documents, name, recipe=f"lsa(n_components=2,index={index})", chunk="whole")
+    documents = [Document(f"d{number}", f"w{number % 97} is near w{number + 1}") for number in range(2100)]
+    for name, index, count in (("few", "hnsw", 20), ("graph", "hnsw", 2100), ("there", "store", 20)):
+        workbench.ingest(documents[:count], name, recipe=f"lsa(n_components=2,index={index})", chunk="whole")
+        workbench.search(name, "w7")
+    code, out, _ = run("index", "few")
+    assert "the recipe's own is used: hnsw, built with the first search where passages are many\n" in out
     code, out, err = run("index", "graph")
     assert code == 0
-    assert "the recipe's own is used: hnsw, whose recall was not measured" in out
+    assert "the recipe's own is used: hnsw\n  2,100 passages, 0 of them compared exactly; recall@10 " in out
     assert "--recall 0.97" in err
     code, out, err = run("index", "there")
     assert "the recipe's own is used: store\n" in out

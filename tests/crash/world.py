@@ -32,7 +32,7 @@ TENANTS = ("ann", "bob")
 NUMBERS = 24  # documents of a tenant
 CUT = "paragraph"
 KINDS = ("ingest", "update", "delete", "maintenance", "index", "migration")
-RECIPE = "bm25+lsa(n_components=6,index=hnsw)"
+RECIPE = "bm25+lsa(n_components=6,index=planned,worth=0)"
 DIMENSIONS = (6, 5, 7)  # of the models that it migrates to, in turn
 
 Editions = dict[str, int]  # "tenant/document" -> edition; a document that is not in it is not there

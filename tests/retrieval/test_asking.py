@@ -30,7 +30,7 @@ def home(tmp_path_factory, need):
     ingest(folder, "c", Source("s", PARTED), recipe=RECIPE, cut="paragraph")
     ingest(folder, "words", Source("s", PARTED), recipe="bm25", cut="paragraph")
     ingest(folder, "two", Source("s", PARTED), recipe="lsa(n_components=2)+lsa(n_components=3)", cut="paragraph")
-    ingest(folder, "graph", Source("s", PARTED), recipe="lsa(n_components=3,index=hnsw)", cut="paragraph")
+    ingest(folder, "graph", Source("s", PARTED), recipe="lsa(n_components=3,index=planned,worth=0)", cut="paragraph")
     return folder
 
 

@@ -135,6 +135,35 @@ def test_maintenance_builds_again_what_newer_rows_slow_down(home):
     assert "newer" not in how(opened(home))
 
 
+@pytest.mark.parametrize("index", ["hnsw", "int8,keep=int8"])
+def test_the_recipes_own_index_is_measured_and_follows_what_changes(tmp_path, index):
+    ingest(tmp_path, "c", Source("s", documents(2100)), recipe=f"lsa(n_components=8,index={index})", cut="whole")
+    family = index.partition(",")[0]
+    asked = opened(tmp_path).search([Query("q", documents(1, start=7)[0].text)], 10)
+    assert asked.how.startswith(family)
+    (found,) = standing(Collection.open(tmp_path, "c"))
+    assert (found.plan, found.own, found.under) == (None, family, False)
+    (kept,) = found.kept
+    assert kept["vectors"] == 2100
+    assert kept["recall"]["asked"] == "105 vectors that were left out"
+    assert kept["recall"]["rows"] == 1995
+    assert 0.5 < kept["recall"]["lower"] < kept["recall"]["value"] <= 1
+    ingest(tmp_path, "c", Source("more", documents(3, start=3000)))
+    running = opened(tmp_path)
+    assert running.find(documents(1, start=3001)[0].text, 1)[0].document == "d3001"
+    assert how(running).endswith("; 3 newer exactly")
+    ingest(tmp_path, "c", Source("more", []), prune=True)
+    assert how(running).endswith("but 3 removed") or "newer" not in how(running)
+
+
+def test_few_passages_need_no_index_of_the_recipe_but_one_that_can_be(tmp_path):
+    ingest(tmp_path, "c", Source("s", documents(30)), recipe="lsa(n_components=8,index=ivf-pq)", cut="whole")
+    assert how(opened(tmp_path)) == "exact over 30"
+    with pytest.raises(InputError, match="nlist is 0"):
+        ingest(tmp_path, "d", Source("s", documents(30)), recipe="lsa(n_components=8,index=ivf-pq,nlist=0)", cut="whole")
+    assert Collection.names(tmp_path) == ["c"]
+
+
 def test_a_filter_misses_nothing(home):
     choose(home)
     found = opened(home).find("tea cello word7", 20, where="serial < 40")

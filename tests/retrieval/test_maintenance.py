@@ -20,7 +20,7 @@ from vicino.store.collection import Collection
 from vicino.store.lance_folder import files_of
 from vicino.store.tenants import kept_of, tenants
 
-RECIPE = "bm25+lsa(n_components=3,index=hnsw)"
+RECIPE = "bm25+lsa(n_components=3,index=planned,worth=0)"
 
 
 def text(number: int, edition: int = 0) -> Document:

@@ -20,7 +20,7 @@ PARTED = [
 ]
 
 
-@pytest.fixture(scope="module", params=["bm25", "bm25+lsa(n_components=3)", "lsa(n_components=3,index=hnsw)", "tfidf"])
+@pytest.fixture(scope="module", params=["bm25", "bm25+lsa(n_components=3)", "lsa(n_components=3,index=planned,worth=0)", "tfidf"])
 def recipe(request, need) -> str:
     need(Entry("", "", "store"))
     return request.param

@@ -18,7 +18,7 @@ from vicino.retrieval.stored import Stored
 from vicino.store.collection import Collection
 from vicino.store.tenants import kept_of
 
-RECIPE = "bm25+lsa(n_components=3,index=hnsw)"
+RECIPE = "bm25+lsa(n_components=3,index=planned,worth=0)"
 OURS = [Document(f"d{n}", f"Our tea number {n} steeps in a pot.", metadata={"colour": "green"}) for n in range(8)]
 THEIRS = [Document(f"d{n}", f"Their zebra number {n} drinks tea.", metadata={"password": "hunter2"}) for n in range(8)]
 

@@ -110,10 +110,10 @@ def _shown(standings: list[Standing], collection: str, as_json: bool) -> None:
         print_json([one.to_json() for one in standings])
     for one in standings if not as_json else ():
         if one.plan is None:
-            unknown = "" if one.own in ("exact", "store") else ", whose recall was not measured"
-            print(f"{one.encoder}: no index was chosen; the recipe's own is used: {one.own}{unknown}")
-            continue
-        print(f"{one.encoder}: {one.plan['index']}, chosen for a recall@{one.plan['k']} of {one.plan['recall']:g}")
+            later = "" if one.kept or one.own in ("exact", "store") else ", built with the first search where passages are many"
+            print(f"{one.encoder}: no index was chosen; the recipe's own is used: {one.own}{later}")
+        else:
+            print(f"{one.encoder}: {one.plan['index']}, chosen for a recall@{one.plan['k']} of {one.plan['recall']:g}")
         for kept in one.kept:
             print(f"  {kept['vectors']:,} passages, {kept['fresh']:,} of them compared exactly{_recall(kept)}")
     if not as_json and not any(one.plan or one.own == "store" for one in standings):
@@ -127,7 +127,8 @@ def _recall(kept: Mapping[str, Any]) -> str:
     said = kept["recall"]
     if said is None:
         return ""
-    return f"; recall {said['value']:.4f}, at least {said['lower']:.4f}, at effort {said['effort']}, asked {said['asked']}"
+    effort = "" if said["effort"] is None else f", at effort {said['effort']}"
+    return f"; recall@{said['k']} {said['value']:.4f}, at least {said['lower']:.4f}{effort}, asked {said['asked']}"
 
 
 def _bytes(text: str) -> int:

@@ -73,7 +73,7 @@ class Index(Parameterised, ABC):
         What was built before stays as it was where this fails; nobody may search meanwhile. Raises EmptyInput, InvalidVectors,
         DuplicateIds, InputError (a similarity that the index does not rank by).
         """
-        self._require_similarity()
+        self._require_possible()
         checked = self._check(vectors, None)
         n, dim = checked.shape
         if n == 0:
@@ -176,7 +176,8 @@ class Index(Parameterised, ABC):
         """Whether building took more than taking the vectors in, so that it is worth keeping."""
         return "exact" not in self.capabilities
 
-    def _require_similarity(self) -> None:
+    def _require_possible(self) -> None:
+        """Raise InputError for a similarity that is not ranked by, or parameters that fit no vectors at all."""
         if self.similarity not in self.similarities:
             raise InputError(
                 f"{type(self).__name__} does not rank by {self.similarity!r}",

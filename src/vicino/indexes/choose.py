@@ -43,7 +43,10 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Plan:
-    """What was chosen: what `Planned` is made of, for a `recall` at `k`; `index` is "exact" where nothing else was better."""
+    """What was chosen: what `Planned` is made of, for a `recall` at `k`; `index` is "exact" where nothing else was better.
+
+    A `recall` of 0 asks for none: the effort stays what it is, and the recall is measured all the same.
+    """
 
     index: str
     params: Mapping[str, Any]
@@ -147,7 +150,7 @@ def choose(
         raise InputError(f"a recall of {recall} cannot be had", mend="give a share, such as 0.97")
     if k < 1:
         raise InputError(f"k is {k}", mend="ask for at least one answer")
-    Exact(similarity=similarity)._require_similarity()
+    Exact(similarity=similarity)._require_possible()
     held = _ready(vectors, None, similarity)
     if len(held) < 2:
         raise EmptyInput("there is nothing to choose for", mend="give at least two vectors")
@@ -294,7 +297,10 @@ def _build(
     def measure(effort: int | None) -> Measured:
         return judge.measure(index, effort, row, plan.recall)
 
-    found = least_effort(measure, _inner(index), plan.recall, plan.effort or 1, enough)
+    if plan.recall:
+        found = least_effort(measure, _inner(index), plan.recall, plan.effort or 1, enough)
+    else:
+        found = measure(plan.effort)
     if found is not None:
         more = least_effort(measure, _inner(index), max(_RESTRICTED, plan.recall), found.effort or 1, enough)
         if len(left):

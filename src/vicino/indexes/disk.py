@@ -58,12 +58,15 @@ class Disk(InFiles):
         self.nprobe = nprobe
         self.cache = cache
 
+    def _require_possible(self) -> None:
+        super()._require_possible()
+        if self.cache < 0:
+            raise InputError(f"cache is {self.cache}", mend="give 0 bytes or more")
+
     def _build(self, vectors: NDArray[np.float32]) -> None:
         n, dim = vectors.shape
         nlist = int(n**0.5) if self.nlist is None else self.nlist
         m = -(-dim // 4) if self.m is None else self.m
-        if self.cache < 0:
-            raise InputError(f"cache is {self.cache}", mend="give 0 bytes or more")
         if not 1 <= nlist <= n or not 1 <= m <= dim:
             raise InputError(
                 f"{nlist} lists and {m} codes do not fit {n:,} vectors of {dim} dimensions",

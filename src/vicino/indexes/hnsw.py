@@ -38,10 +38,13 @@ class HNSW(Index):
         self.ef_construction = ef_construction
         self.ef_search = ef_search
 
+    def _require_possible(self) -> None:
+        super()._require_possible()
+        require_graph(self.m, self.ef_construction)
+
     def _build(self, vectors: NDArray[np.float32]) -> None:
         import faiss
 
-        require_graph(self.m, self.ef_construction)
         metric = faiss.METRIC_L2 if self.similarity == "euclidean" else faiss.METRIC_INNER_PRODUCT
         self.graph_ = faiss.IndexHNSWFlat(vectors.shape[1], self.m, metric)
         self.gone_ = np.zeros(0, dtype=bool)

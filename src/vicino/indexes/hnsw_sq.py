@@ -49,6 +49,7 @@ class HNSWSQ(Int8):
         self.ef_search = ef_search
 
     def _require_possible(self) -> None:
+        super()._require_possible()
         require_graph(self.m, self.ef_construction)
 
     def _learn(self, vectors: NDArray[np.float32]) -> NDArray[np.int64]:

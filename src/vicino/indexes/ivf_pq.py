@@ -54,6 +54,7 @@ class IVFPQ(Foreign):
         self.depth = depth
 
     def _require_possible(self) -> None:
+        super()._require_possible()
         for name in ("nlist", "m", "nprobe"):
             if (count := getattr(self, name)) is not None and count < 1:
                 raise InputError(f"{name} is {count}", mend="give 1 or more, or None")

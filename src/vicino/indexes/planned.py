@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,9 +74,15 @@ class Planned(Index):
         self._name()
         return self
 
+    def _require_possible(self) -> None:
+        super()._require_possible()
+        self._unbuilt()._require_possible()
+
+    def _unbuilt(self) -> Index:
+        return cast(Index, INDEXES[self.index].of(**{"similarity": self.similarity, **(self.index_params or {})}))
+
     def _build(self, vectors: NDArray[np.float32]) -> NDArray[np.int64] | None:
-        inner = INDEXES[self.index].of(**{"similarity": self.similarity, **(self.index_params or {})})
-        inner._require_similarity()
+        inner = self._unbuilt()
         few = len(vectors) <= self.worth
         order = None if few else inner._build(vectors)
         self.inner_, self.recall_ = None if few else inner, None

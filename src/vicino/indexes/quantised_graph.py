@@ -57,6 +57,7 @@ class QuantisedGraph(Foreign):
         self.ef_search = ef_search
 
     def _require_possible(self) -> None:
+        super()._require_possible()
         if self.degree < 32 or self.degree % 32:
             raise InputError(f"degree is {self.degree}", mend="give a multiple of 32, less than the number of vectors")
         if self.ef_construction < 1:

@@ -51,11 +51,7 @@ class Rescored(Index):
     def _code_bytes(self) -> int:
         """The memory of the codes."""
 
-    def _require_possible(self) -> None:
-        """Raise InputError for parameters with which no codes could be made, also where there are too few vectors for codes."""
-
     def _build(self, vectors: NDArray[np.float32]) -> NDArray[np.int64] | None:
-        self._require_possible()
         kept = Kept.of(vectors, self.similarity, self.keep)
         coded = len(vectors) >= self.at_least
         order = self._learn(vectors) if coded else None

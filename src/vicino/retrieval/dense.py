@@ -52,7 +52,7 @@ class Dense(Retriever):
         self.index_params = index_params
 
     index_: Index | None = None
-    plan_: Plan | None = None  # a collection's choice, in place of `index`
+    plan_: Plan | None = None  # a collection's: its choice in place of `index`, or `own_plan`
     asked_: Any = None  # (q, dim) questions that its recall is measured with
     opens_: Callable[[], Encoder] | None = None  # a collection's: the model of `space_`, whose dense vectors it holds
 
@@ -151,6 +151,7 @@ class Dense(Retriever):
     def require_possible(self) -> None:
         """Raise UnknownName or InputError for an index that cannot be, or not in a collection: before anything is embedded."""
         index = self._new_index()
+        index._require_possible()
         if isinstance(index, AtStore) and self._sparse:
             raise InputError(f"{self.encoder} counts words, which no store holds", mend="leave index=store out of its recipe")
         if isinstance(index, AtStore) and index.similarity != self._trained:
@@ -162,6 +163,16 @@ class Dense(Retriever):
         if self.index == AtStore.family:
             return AtStore.of(**params)
         return cast(Index, indexes.INDEXES[self.index].of(**params))
+
+    def own_plan(self, k: int) -> Plan | None:
+        """`index` as a collection has it: measured at k, though nobody said what recall it must have, and able to change.
+
+        None where there is nothing to measure: all is compared, or the store answers, or it is a planned one already.
+        """
+        if self._sparse or self.index in (AtStore.family, Planned.family):
+            return None
+        params = {name: value for name, value in (self.index_params or {}).items() if name != "similarity"}
+        return None if "exact" in self._new_index().capabilities else Plan(self.index, params, recall=0.0, k=k)
 
     def _indexed(self, vectors: Any, ids: Sequence[str]) -> Index:
         if self.plan_ is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ import numpy as np
 from vicino.data.records import Query
 from vicino.errors import EmptyInput, InputError
 from vicino.indexes.choose import Choice, choose
-from vicino.retrieval import Retriever, chosen, from_recipe
+from vicino.retrieval import chosen, from_recipe
 from vicino.retrieval.at_store import AtStore
 from vicino.retrieval.dense import Dense
-from vicino.retrieval.stored import Stored, leaves
+from vicino.retrieval.stored import Stored, asked_for, leaves
 from vicino.store.collection import Collection
 from vicino.store.tenants import kept_of, require_tenant
 
@@ -37,7 +37,7 @@ class Decision:
 class Standing:
     """What one encoder's passages are searched with: the chosen `plan`, None where `own`, the recipe's index, is all there is.
 
-    `kept` are the manifests of the tenant's planned indexes on disk, each with its measured recall.
+    `kept` are the manifests of the tenant's indexes on disk, each with its measured recall.
     """
 
     encoder: str
@@ -96,7 +96,7 @@ def decide(
         )
     goal: dict[str, Any] = {
         "recall": recall,
-        "k": _asked_for(stored.retriever) if k is None else k,
+        "k": asked_for(stored.retriever) if k is None else k,
         "memory": memory,
         "families": families,
     }
@@ -128,20 +128,7 @@ def standing(collection: Collection, *, tenant: str = "") -> list[Standing]:
     for number in collection.stored:
         space = collection.spaces[number]
         plan = plans[space.id].plan.to_json() if space.id in plans else None
-        here = tuple(
-            one for one in kept if one["dim"] == space.dim and plan is not None and one["params"]["index"] == plan["index"]
-        )
+        wanted = own[number] if plan is None else plan["index"]
+        here = tuple(one for one in kept if one["dim"] == space.dim and one["params"]["index"] == wanted)
         found.append(Standing(str(collection.models[number]["name"]), space.id, plan, here, own[number]))
     return found
-
-
-def _asked_for(retriever: Retriever) -> int:
-    """How many answers the recipe asks its indexes for, at least 10."""
-    return max([10, *_depths(retriever)])
-
-
-def _depths(retriever: Retriever) -> Iterator[int]:
-    if not isinstance(retriever, Dense):
-        yield getattr(retriever, "depth", 10)
-    for part in getattr(retriever, "parts", ()):
-        yield from _depths(part)

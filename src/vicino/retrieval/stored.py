@@ -37,7 +37,7 @@ from vicino.store.tenants import kept_of, matching, require_tenant
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LOCK", "Answers", "Found", "Ranked", "Stored", "leaves"]
+__all__ = ["LOCK", "Answers", "Found", "Ranked", "Stored", "asked_for", "leaves"]
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,18 @@ def leaves(retriever: Retriever) -> Iterator[Retriever]:
         yield retriever
     for part in parts:
         yield from leaves(part)
+
+
+def asked_for(retriever: Retriever) -> int:
+    """How many answers a retriever asks its indexes for, at least 10."""
+    return max([10, *_depths(retriever)])
+
+
+def _depths(retriever: Retriever) -> Iterator[int]:
+    if not isinstance(retriever, Dense):
+        yield getattr(retriever, "depth", 10)
+    for part in getattr(retriever, "parts", ()):
+        yield from _depths(part)
 
 
 class Stored:
@@ -321,6 +333,8 @@ class Stored:
                 leaf.opens_ = partial(self.collection.encoder, number)
             if leaf.space_.id in plans:
                 leaf.plan_, leaf.asked_ = plans[leaf.space_.id].plan, plans[leaf.space_.id].queries
+            else:
+                leaf.plan_ = leaf.own_plan(asked_for(self.retriever))
 
     @property
     def dense(self) -> list[Dense]:
