@@ -297,10 +297,7 @@ def _build(
     def measure(effort: int | None) -> Measured:
         return judge.measure(index, effort, row, plan.recall)
 
-    if plan.recall:
-        found = least_effort(measure, _inner(index), plan.recall, plan.effort or 1, enough)
-    else:
-        found = measure(plan.effort)
+    found = least_effort(measure, _inner(index), plan.recall, plan.effort or 1, enough) if plan.recall else measure(plan.effort)
     if found is not None:
         more = least_effort(measure, _inner(index), max(_RESTRICTED, plan.recall), found.effort or 1, enough)
         if len(left):
