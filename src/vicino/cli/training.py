@@ -72,7 +72,10 @@ def graph(
 def text(
     data: Annotated[Path, typer.Argument(help="Pairs, triplets or labelled pairs (jsonl, csv, parquet), or a BEIR folder.")],
     out: Out,
-    base: Base = "minilm",
+    base: Annotated[
+        str,
+        typer.Option(help="What to begin with: minilm, a folder, a hub name, or static: a vector a token."),
+    ] = "minilm",
     columns: Columns = "",
     split: Part = "train",
     unlabelled: Unlabelled = False,
@@ -89,7 +92,7 @@ def text(
             help="Data that must not be forgotten, several times if you like (default: what VICINO_DATA has, or other documents)."
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="How often the examples are read (default: 3).")] = None,
+    epochs: Annotated[int | None, typer.Option(help="How often the examples are read (default: 3, static 10).")] = None,
     params: Annotated[
         str, typer.Option("--set", help='More of the recipe: "learning_rate=2e-5,negatives=2,batch_size=64".')
     ] = "",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,16 +14,21 @@ from numpy.typing import NDArray
 
 from vicino import progress
 from vicino.encoders.base import Encoder, Role, Tokens
+from vicino.encoders.transformer.saving import check_files, save_stamped
 from vicino.errors import ArtifactCorrupt, EmptyInput, InputError, MissingExtra, UnreadableSource
 from vicino.vectors import normalise
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from vicino.encoders.static_network import StaticNetwork
+
 __all__ = ["Static"]
 
 _TOGETHER = 4096  # texts that are read together
 _ZIPF = 2.7  # Mandelbrot's shift of the ranks
+_TABLE, _TOKENIZER = "0_StaticEmbedding/model.safetensors", "0_StaticEmbedding/tokenizer.json"
+_MODULES = ("StaticEmbedding", "Normalize")  # of sentence-transformers, which do the same
 
 Float32 = NDArray[np.float32]
 
@@ -33,7 +40,8 @@ class Static(Encoder):
     Liang and Ma 2017, "A simple but tough-to-beat baseline for sentence embeddings"). `fit` opens `model` (what `Transformer`
     opens), makes a vector of each token of its vocabulary, keeps `n_components` principal components, and counts tokens in the
     texts that it is given: `weighting` "sif" takes p from these, "zipf" from a token's place in the vocabulary (which must be
-    sorted by frequency), "none" weighs all alike. After that neither torch nor the model is needed.
+    sorted by frequency), "none" weighs all alike. After that neither torch nor the model is needed. `vicino train text --base
+    static` teaches the vectors more by examples. What is saved opens with sentence-transformers too.
 
     Raises MissingExtra, UnreadableSource for a model without a fast tokenizer, InputError for parameters that cannot be.
 
@@ -96,7 +104,7 @@ class Static(Encoder):
             return np.ones(n, np.float32)
         shares = 1 / (np.arange(n) + _ZIPF)
         if self.weighting == "sif":
-            shares = np.bincount(self._read(items)[0], minlength=n).astype(np.float64)
+            shares = np.bincount(self.read(items)[0], minlength=n).astype(np.float64)
             if not shares.any():
                 raise EmptyInput("the texts have no token to weigh by", mend='give texts, or weighting="zipf"')
         weights: Float32 = (self.a / (self.a + shares / shares.sum())).astype(np.float32)
@@ -108,12 +116,12 @@ class Static(Encoder):
         from scipy.sparse import csr_array
 
         vectors: Float32 = self._require("vectors_")
-        ids, offsets = self._read(items)
+        ids, offsets = self.read(items)
         rows = csr_array((np.ones(len(ids), np.float32), ids, offsets), shape=(len(items), len(vectors)))
         return normalise(np.asarray(rows @ vectors, dtype=np.float32))
 
-    def _read(self, items: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """All token ids, and where each text's begin."""
+    def read(self, items: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The token ids of all texts, one after the other, and where each text's begin, (n + 1,). Raises NotFitted."""
         tokenizer = self._tokenizer()
         found: list[NDArray[np.int32]] = []
         for start in range(0, len(items), _TOGETHER):
@@ -136,6 +144,24 @@ class Static(Encoder):
             self._opened = _open(self._require("tokenizer_"))
         return self._opened
 
+    # Learning more ----------------------------------------------------------------------------------------------------
+
+    def prompt(self, role: Role) -> str:  # noqa: ARG002 - as for a model that knows none
+        """What stands before a text of this role: nothing."""
+        return ""
+
+    def trainable(self) -> StaticNetwork:
+        """The vectors with gradients: see `static_network.StaticNetwork`. Raises NotFitted."""
+        from vicino.encoders.static_network import StaticNetwork
+
+        return StaticNetwork(self)
+
+    def with_vectors(self, vectors: Float32) -> Static:
+        """The same tokens with other vectors, (tokens, d)."""
+        other = copy.copy(self)
+        other.vectors_, other._space = np.ascontiguousarray(vectors, dtype=np.float32), None
+        return other
+
     # Kept -------------------------------------------------------------------------------------------------------------
 
     @property
@@ -145,11 +171,42 @@ class Static(Encoder):
     def _identity(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         return {"tokenizer": self._require("tokenizer_")}, {"vectors": self._require("vectors_")}
 
-    def _arrays(self) -> dict[str, Any]:
-        return {"vectors": self._require("vectors_"), "tokenizer": [self.tokenizer_]}
+    def save(self, path: str | os.PathLike[str], *, record: Mapping[str, Any] | None = None) -> Path:
+        """Write a folder that both vicino and sentence-transformers open, whole or not at all.
 
-    def _restore(self, folder: Path, data: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:  # noqa: ARG002
-        self.vectors_, [self.tokenizer_] = arrays["vectors"], arrays["tokenizer"]
+        Its `training.json` is the `record` of how it was taught, if any.
+        """
+        data = {"encoder": self.family, "params": self.get_params(), "space": self.space.to_json()}
+        return save_stamped(path, "encoder", data, self._write, record)
+
+    def _write(self, target: Path) -> None:
+        from safetensors.numpy import save_file
+
+        names = [f"{number}_{kind}" for number, kind in enumerate(_MODULES)]
+        for name in names:
+            (target / name).mkdir()
+        save_file({"embedding.weight": self._require("vectors_")}, target / _TABLE)
+        (target / _TOKENIZER).write_bytes(self._require("tokenizer_").encode())
+        modules = [
+            {"idx": number, "name": str(number), "path": name, "type": f"sentence_transformers.models.{kind}"}
+            for number, (name, kind) in enumerate(zip(names, _MODULES, strict=True))
+        ]
+        told = {"modules.json": modules, "config_sentence_transformers.json": {"similarity_fn_name": self.similarity}}
+        for name, content in told.items():
+            (target / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    def _arrays(self) -> dict[str, Any]:
+        return {}  # the vectors are in a file that sentence-transformers reads too
+
+    def _restore(self, folder: Path, data: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+        if "vectors" in arrays:  # as they were first saved
+            self.vectors_, [self.tokenizer_] = arrays["vectors"], arrays["tokenizer"]
+        else:
+            from safetensors.numpy import load_file
+
+            check_files(folder, data["files"])
+            self.vectors_ = load_file(folder / _TABLE)["embedding.weight"]
+            self.tokenizer_ = (folder / _TOKENIZER).read_bytes().decode()
         if self.vectors_.ndim != 2 or self._tokenizer().get_vocab_size() != len(self.vectors_):
             raise ArtifactCorrupt(f"{folder}: tokens and vectors do not meet", mend="restore it from a copy, or make it again")
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from vicino.encoders.base import Encoder
 from vicino.encoders.counts import TfIdf
-from vicino.encoders.transformer import Transformer
 from vicino.errors import InputError
 from vicino.evaluation.gate import Check, check_correlation
 from vicino.learning.loop import InParts
 from vicino.metrics.similarity import paired_cosine, spearman
+from vicino.training.bases import Base
 from vicino.training.batches import TextBatches, embedded, parted
 from vicino.training.material import Parts
 from vicino.training.recipe import TextRecipe
@@ -41,7 +41,7 @@ class Likeness:
     metric = "Spearman"
     told = "pairs with scores need no negatives"
 
-    def __init__(self, parts: Parts, base: Transformer, recipe: TextRecipe) -> None:
+    def __init__(self, parts: Parts, base: Base, recipe: TextRecipe) -> None:
         if recipe.towers == "separate":
             raise InputError("pairs with scores have no queries and documents to separate", mend="leave towers out")
         changed = [name for name in _OF_RANKING if getattr(recipe, name) != getattr(TextRecipe(), name)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vicino.data.records import Document
+    from vicino.encoders.transformer.trainable import Trainable
     from vicino.learning.loop import Batches, Loss
     from vicino.training.maps import Maps
     from vicino.training.material import Material
@@ -52,7 +53,7 @@ class Mapped(Distilled):
 
         Raises InputError for a base that gives some of its dimensions only.
         """
-        width = model.tower("document").folder.width
+        width = cast("Trainable", model.tower("document")).folder.width
         if self.base.dim != width:
             what = f"{self.base.model} gives {self.base.dim} of its {width} dimensions, and maps are for all"
             raise InputError(what, mend="train a base whose vectors are not cut, or way=distil")

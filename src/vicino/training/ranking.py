@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vicino.encoders.base import Encoder
-from vicino.encoders.transformer import Transformer
 from vicino.evaluation.gate import Check, check_means
 from vicino.evaluation.tasks import RetrievalTask
 from vicino.indexes.exact import Exact
 from vicino.learning.loop import Batches, InParts
 from vicino.retrieval import from_recipe, parse
+from vicino.training.bases import Base
 from vicino.training.batches import TextBatches, asked, embedded, parted, told
 from vicino.training.candidates import Search, with_negatives
 from vicino.training.material import Material
@@ -48,7 +48,7 @@ class Ranking:
 
     metric = METRIC
 
-    def __init__(self, material: Material, base: Transformer, recipe: TextRecipe, *, dense: Searchable | None = None) -> None:
+    def __init__(self, material: Material, base: Base, recipe: TextRecipe, *, dense: Searchable | None = None) -> None:
         self.material, self.base, self.recipe = material, base, recipe
         self.found, self.judged_by = material.found, material.judged_by
         self.told = ""
@@ -141,7 +141,7 @@ def ranking_loss(_network: Any, batch: Any, *vectors: Tensor, recipe: TextRecipe
 class _Chooser:
     """The metric over the answers and what retrievers took for them."""
 
-    def __init__(self, task: RetrievalTask, model: Model, searches: Sequence[Search], base: Transformer) -> None:
+    def __init__(self, task: RetrievalTask, model: Model, searches: Sequence[Search], base: Base) -> None:
         names = {name for grades in task.rows for name in grades}
         for search in searches:
             names |= {name for row in search(task.queries, _POOLED).ids for name in row if name is not None}

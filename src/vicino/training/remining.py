@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vicino import artifacts
 from vicino.encoders.base import Role
-from vicino.encoders.transformer import Transformer
+from vicino.training.bases import Base
 from vicino.training.batches import TextBatches
 from vicino.vectors import normalise
 
@@ -33,7 +33,7 @@ Float32 = NDArray[np.float32]
 class Learner:
     """A network as it is now, in the place of the encoder that it began as: what `Searchable` asks of one."""
 
-    def __init__(self, model: Model, base: Transformer) -> None:
+    def __init__(self, model: Model, base: Base) -> None:
         self.model, self.base, self.space = model, base, base.space
 
     def encode_document(self, texts: Sequence[str], *, normalize_embeddings: bool) -> Float32:

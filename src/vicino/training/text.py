@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -21,12 +21,14 @@ from vicino import artifacts, progress
 from vicino.data.lint import Lint
 from vicino.encoders.base import Encoder
 from vicino.encoders.rerankers import open_reranker
+from vicino.encoders.static import Static
 from vicino.encoders.transformer import Transformer
 from vicino.encoders.transformer.saving import save_anew
 from vicino.encoders.transformer.towers import TwoTowers
 from vicino.errors import InputError
 from vicino.evaluation.gate import Check, decide
 from vicino.learning.loop import Batches, Loss, Plan, fit, plan
+from vicino.training.bases import Base, open_base, ready, recipe_for
 from vicino.training.controls import looked_at
 from vicino.training.likeness import Likeness
 from vicino.training.material import Material, divide
@@ -39,6 +41,7 @@ from vicino.training.unlabelled import LESSONS, network_to_train
 
 if TYPE_CHECKING:
     from vicino.encoders.base import Role
+    from vicino.encoders.transformer.trainable import Trainable
     from vicino.training.material import Parts
     from vicino.training.towers import Model
 
@@ -97,6 +100,8 @@ def train_text(
 ) -> Outcome | Plan:
     """Fine-tune `base` on the examples of `data` and write a folder to `out` that sentence-transformers opens too.
 
+    `base` is "minilm", a model's folder or hub name, or "static": token vectors, distilled first where it is no folder of them.
+
     `data`, `columns`, `split` and `unlabelled` are those of `vicino.training.material.divide`. The examples are linted; the base
     and a baseline are measured on examples that nothing in training gives away; hard negatives are mined; the best weights by
     other held-back examples are kept; and the gate decides. `controls` are other data that must not be forgotten; None takes what
@@ -107,11 +112,8 @@ def train_text(
 
     Raises what `divide`, `fit` and the encoder raise.
     """
-    recipe, target, began = recipe or TextRecipe(), Path(out).absolute(), time.monotonic()
-    if not unlabelled and (recipe.way != "pairs" or recipe.queries is not None):
-        what = "queries are written for" if recipe.queries is not None else f"{recipe.way} learns from"
-        raise InputError(f"{what} texts without labels", mend="say that these are: --unlabelled, or unlabelled=True")
-    require_alone()
+    recipe, target, began = recipe or recipe_for(base), Path(out).absolute(), time.monotonic()
+    _require_possible(recipe, unlabelled)
     artifacts.require_writable(target)
     seconds: dict[str, float] = {}
 
@@ -121,16 +123,18 @@ def train_text(
     workplace = target.with_name(f".{target.name}.training")
     kept = target.with_name(f".{target.name}.{_QUERIES}")
     asked = None if recipe.queries is None else Questions(recipe.queries, kept, earlier=target / _QUERIES)
-    encoder = Transformer() if base == "minilm" else Transformer(model=base)
-    asking = Transformer(model=encoder.model, prompts=recipe.prompts) if recipe.prompts else encoder  # what is to learn
-    model = _opened(asking, recipe)
-    network: Any = network_to_train(model, recipe)  # it may be that it cannot: that is told before anything long, or paid for
-    if recipe.judge is not None:
-        open_reranker(recipe.judge)
+    encoder = asking = open_base(base, recipe)  # what is measured before, and what is to learn
+    if isinstance(encoder, Transformer):
+        asking = Transformer(model=encoder.model, prompts=recipe.prompts) if recipe.prompts else encoder
+        model: Model = _opened(asking, recipe)
+        network: Any = network_to_train(model, recipe)  # it may be that it cannot: that is told before anything long, or paid for
     parts = divide(Path(data), columns=columns, split=split, unlabelled=unlabelled, questions=asked, seed=recipe.seed)
-    tokenizer = model.tower("document").tokenizer
-    if tokenizer.limit is not None:
-        parts = replace(parts, count_tokens=tokenizer.lengths, limit=tokenizer.limit)
+    if isinstance(encoder, Static):
+        network = model = ready(encoder, parts).trainable()
+    else:
+        tokenizer = cast("Trainable", model.tower("document")).tokenizer
+        if tokenizer.limit is not None:
+            parts = replace(parts, count_tokens=tokenizer.lengths, limit=tokenizer.limit)
     done("reading")
     teach = LESSONS[recipe.way]
     if parts.of_cosines:
@@ -171,7 +175,7 @@ def train_text(
             _turn(model, asking, parts, recipe, workplace / "turn")
             done("turning")
         written = str(save_anew(model, workplace / "model"))
-    tuned = TwoTowers(model=written) if recipe.towers == "separate" else Transformer(model=written)
+    tuned = _written(written, encoder, recipe)
     check = lesson.check(tuned)
     verdict = _OF_TEXTS if unlabelled else decide
     gate = verdict(check, looked_at(controls, parts, (encoder, tuned), seed=recipe.seed))
@@ -188,6 +192,16 @@ def train_text(
     return found
 
 
+def _require_possible(recipe: TextRecipe, unlabelled: bool) -> None:
+    """Raise InputError for texts that cannot be learnt from like that, or several processes, and what opening a judge raises."""
+    if not unlabelled and (recipe.way != "pairs" or recipe.queries is not None):
+        what = "queries are written for" if recipe.queries is not None else f"{recipe.way} learns from"
+        raise InputError(f"{what} texts without labels", mend="say that these are: --unlabelled, or unlabelled=True")
+    require_alone()
+    if recipe.judge is not None:
+        open_reranker(recipe.judge)
+
+
 def _opened(encoder: Transformer, recipe: TextRecipe) -> Model:
     """What is to learn: the encoder's network, or two that begin as it is."""
     model = encoder.trainable(limit=recipe.limit, dropout=recipe.dropout)
@@ -201,7 +215,13 @@ def _opened(encoder: Transformer, recipe: TextRecipe) -> Model:
     return Towers(model, encoder.trainable(limit=recipe.limit, dropout=recipe.dropout))
 
 
-def _turn(model: Model, base: Transformer, parts: Parts, recipe: TextRecipe, layer: Path) -> None:
+def _written(folder: str, base: Base, recipe: TextRecipe) -> Transformer | TwoTowers | Static:
+    if isinstance(base, Static):
+        return Static.load(folder)
+    return TwoTowers(model=folder) if recipe.towers == "separate" else Transformer(model=folder)
+
+
+def _turn(model: Model, base: Base, parts: Parts, recipe: TextRecipe, layer: Path) -> None:
     """Turn the vectors of a model that has learnt: no cosine changes, and the first `dims` of them rank best."""
     from vicino.learning.turning import turn_to_front
 

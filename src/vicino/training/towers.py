@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from vicino.encoders.base import Role
+from vicino.encoders.static_network import StaticNetwork
 from vicino.encoders.transformer.routes import ROUTES, RouterFolder
 from vicino.encoders.transformer.saving import bind_towers
 from vicino.encoders.transformer.trainable import Trainable
@@ -36,4 +37,4 @@ class Towers(nn.Module):
         bind_towers(RouterFolder(self.query.folder, self.document.folder, default="document"), target)
 
 
-Model = Trainable | Towers
+Model = Trainable | Towers | StaticNetwork

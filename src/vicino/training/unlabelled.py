@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vicino.encoders.transformer import Transformer
 from vicino.errors import EmptyInput, InputError
 from vicino.learning.loop import Batches, Loss
+from vicino.training.bases import Base
 from vicino.training.distilled import Distilled
 from vicino.training.mapped import Mapped
 from vicino.training.material import Material
@@ -42,7 +42,7 @@ class _Texts(Ranking):
 
     how = ""
 
-    def __init__(self, material: Material, base: Transformer, recipe: TextRecipe) -> None:
+    def __init__(self, material: Material, base: Base, recipe: TextRecipe) -> None:
         super().__init__(material, base, recipe)
         found = [one.content for one in material.judge.documents] + list(material.learn.anchors)
         self.texts = [text for text in dict.fromkeys(found) if text.strip()]
@@ -75,7 +75,7 @@ class Denoising(_Texts):
     def batches(self, model: Model, folder: Path) -> Batches:  # noqa: ARG002 - nothing is kept
         """Texts and what is left of them, as tokens of the model."""
         prompt = self.base.prompt("document")
-        tower = model.tower("document")
+        tower = cast("Trainable", model.tower("document"))
         first = tower.tokenizer.prompt_length(prompt) if prompt else 0
         words = [_parts(own, first) for own in tower.tokenizer.words([prompt + text for text in self.texts])]
         return DamagedTexts(tower.ids(self.texts, prompt), words, self.recipe.batch_size)
@@ -105,16 +105,17 @@ def network_to_train(model: Model, recipe: TextRecipe) -> nn.Module:
 
     Raises InputError where the model cannot learn that way: without any dropout, or without a decoder of its architecture.
     """
+    tower = cast("Trainable", model.tower("document"))  # only pairs, scores and rankings are learnt by others
     if recipe.way == "tsdae":
         from vicino.encoders.transformer.autoencoder import AutoEncoder
 
-        return AutoEncoder(model.tower("document"), dropout=recipe.dropout, seed=recipe.seed)
+        return AutoEncoder(tower, dropout=recipe.dropout, seed=recipe.seed)
     if recipe.way == "maps":
         from vicino.training.maps import Maps
 
-        return Maps(model.tower("document").folder.width, shared=recipe.towers == "shared")
+        return Maps(tower.folder.width, shared=recipe.towers == "shared")
     if recipe.way == "simcse":
-        _require_dropout(model.tower("document"))
+        _require_dropout(tower)
     return model
 
 

@@ -74,10 +74,10 @@ def train_text(
     from vicino.encoders.transformer.opening import require_torch
 
     require_torch()
-    from vicino.training.recipe import TextRecipe
+    from vicino.training.bases import recipe_for
     from vicino.training.text import train_text as fine_tune
 
-    made = TextRecipe.of(**recipe)
+    made = recipe_for(base, **recipe)
     return fine_tune(
         data,
         out,
