@@ -18,8 +18,8 @@ and parts that were run at other times are joined.
   what no trained question gives away. Beside BM25's usual weight, the one that is best for the other fifths of the questions.
 - stsb: cosines of pairs, by Spearman on its test split, and what Cranfield loses by it.
 - conala: sentences that ask for Python, and the lines that do it. Beside the defaults, at the first seed, what each of them is
-  worth (hard negatives, their denoising, Matryoshka), and what a reranker adds to BM25 and the base. What Matryoshka keeps by
-  few dimensions, at all seeds.
+  worth (hard negatives, their denoising, Matryoshka, a temperature that is learnt, a queue), and what a reranker adds to BM25 and
+  the base. What Matryoshka keeps by few dimensions, at all seeds.
 - shuffled: the answers of CoNaLa dealt out anew; the gate must reject it.
 
 Intervals are percentile bootstraps of each question's mean over seeds. What is drawn are whole groups of questions that share an
@@ -89,6 +89,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "hard negatives, not denoised": {"relative": None},
     "three hard negatives": {"negatives": 3},
     "Matryoshka": {"dims": (NARROW,)},
+    "a temperature that is learnt": {"temperature": "learned"},
+    "a queue of 512 documents": {"queue_size": 512},
 }
 
 Values = NDArray[np.float64]

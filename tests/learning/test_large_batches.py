@@ -108,6 +108,12 @@ def test_the_queue_holds_the_last_ones():
         MemoryQueue(0, 2)
 
 
+def test_whole_numbers_go_through_a_queue_as_they_are():
+    queue, large = MemoryQueue(2, 1, dtype=torch.int64), 2**62 + 1  # no float holds it
+    queue.push(torch.tensor([[5], [large], [-large]]))
+    assert sorted(queue.vectors[:, 0].tolist()) == [-large, large]
+
+
 def test_queued_vectors_are_negatives():
     queue = MemoryQueue(65_536, 8)
     queue.push(torch.randn(70_000, 8))

@@ -66,10 +66,11 @@ def test_what_helps_is_accepted_and_opens_everywhere(accepted, base, sentence_tr
 
 
 def test_what_is_not_distilled_yet_is_by_the_texts_of_the_data(ciphered, model, tmp_path):
-    changes = {**LEARN, "epochs": 1, "dims": [4]}
+    changes = {**LEARN, "epochs": 1, "dims": [4], "temperature": "learned", "queue_size": 32}
     found = workbench.train_text(ciphered(), tmp_path / "model", base=f"static(model={model},n_components=8)", **changes)
     assert encoders.load(found.path).get_params() == {"model": model, "n_components": 8, "weighting": "sif", "a": 1e-3}
     assert encoders.load(found.path).dim == 8
+    assert "the temperature that was learnt is" in found.told
 
 
 def test_what_was_interrupted_goes_on_to_the_same_vectors(ciphered, base, tmp_path, monkeypatch):

@@ -34,6 +34,11 @@ class StaticNetwork(nn.Module):
         """What reads texts of a role: this one table."""
         return self
 
+    @property
+    def width(self) -> int:
+        """Of a vector."""
+        return self.table.shape[1]
+
     def ids(self, texts: Sequence[str], prompt: str = "") -> list[Ids]:
         """What `forward` takes: the tokens of each text after a prompt."""
         ids, offsets = self.encoder.read([prompt + text for text in texts])

@@ -95,6 +95,8 @@ def _set_random_states(states: tuple[Tensor, list[Tensor]]) -> None:
 class MemoryQueue(torch.nn.Module):
     """The last `size` vectors that were pushed, the oldest overwritten first; saved with a network's state.
 
+    They are kept as numbers of `dtype`: what belongs to vectors (ids) can go through a queue of its own. Raises InputError.
+
     >>> queue = MemoryQueue(3, 2)
     >>> queue.push(torch.tensor([[1.0, 1.0], [2.0, 2.0]]))
     >>> queue.push(torch.tensor([[3.0, 3.0], [4.0, 4.0]]))
@@ -102,11 +104,11 @@ class MemoryQueue(torch.nn.Module):
     [4.0, 2.0, 3.0]
     """
 
-    def __init__(self, size: int, dim: int) -> None:
+    def __init__(self, size: int, dim: int, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         if size < 1 or dim < 1:
             raise InputError(f"a queue of {size} vectors of {dim} dimensions cannot be", mend="give size=65536")
-        self.register_buffer("room", torch.zeros(size, dim))
+        self.register_buffer("room", torch.zeros(size, dim, dtype=dtype))
         self.register_buffer("pushed", torch.zeros((), dtype=torch.long))
         self.room: Tensor
         self.pushed: Tensor

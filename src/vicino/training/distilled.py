@@ -49,7 +49,7 @@ class Distilled(Ranking):
         learn = self.material.learn
         own = self.numbers(learn.document_ids or ())
         self.told = f"{len(learn):,} questions, for which the base and BM25 (weight {LEXICAL:g}) score documents of their topics"
-        teacher = self.teacher(learn.anchors, self.recipe.temperature)
+        teacher = self.teacher(learn.anchors, self.recipe.first_temperature)
         return TopicalBatches(list(zip(*self.pairs(model), strict=True)), own, teacher, self.recipe.batch_size)
 
     def numbers(self, names: Sequence[str]) -> Rows:
@@ -161,7 +161,7 @@ def distilling_loss(_network: Any, batch: Any, *vectors: Tensor, recipe: TextRec
 
     def loss(asked: Tensor, told: Tensor) -> Tensor:
         cosines = functional.normalize(asked) @ functional.normalize(told).T
-        return distil_scores(cosines / recipe.temperature, teacher)
+        return distil_scores(cosines / recipe.first_temperature, teacher)
 
     asked, told, _ = parted(torch.cat(vectors, dim=1), 2)
     teacher = batch["teacher"].to(asked.device)

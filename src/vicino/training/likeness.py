@@ -30,7 +30,7 @@ __all__ = ["Likeness"]
 
 _OF_RANKING = (
     *("negatives", "mine", "rank_from", "rank_to", "relative", "judge", "remine", "margin", "temperature"),
-    *("symmetric", "query_prompt", "document_prompt"),
+    *("symmetric", "queue_size", "momentum", "query_prompt", "document_prompt"),
 )
 
 

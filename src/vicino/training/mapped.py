@@ -62,14 +62,14 @@ class Mapped(Distilled):
             f"{len(asking):,} titles and sentences, for which the base and BM25 (weight {LEXICAL:g}) score all documents; "
             "the base's vectors are mapped, and the base stays"
         )
-        return _Batches(self.teacher(asking, _SOFTER * self.recipe.temperature), self.recipe.batch_size)
+        return _Batches(self.teacher(asking, _SOFTER * self.recipe.first_temperature), self.recipe.batch_size)
 
     @property
     def loss(self) -> Loss:  # type: ignore[override]  # not one of a network's vectors
         """The divergence of the maps' shares of documents from the teacher's."""
         from vicino.learning.losses.regression import distil_scores
 
-        temperature = self.recipe.temperature
+        temperature = self.recipe.first_temperature
 
         def loss(maps: Any, batch: Mapping[str, Tensor]) -> Tensor:
             cosines = maps(batch["asked"], "query") @ maps(batch["told"], "document").T

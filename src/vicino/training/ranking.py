@@ -113,29 +113,41 @@ class Ranking:
         return check_means(name, self._before, after, groups=task.groups, seed=self.recipe.seed)
 
 
-def ranking_loss(_network: Any, batch: Any, *vectors: Tensor, recipe: TextRecipe) -> Tensor:
-    """The loss of a batch of `TextBatches`, as `InParts` calls it: in-batch and given negatives, at all widths of the recipe."""
+def ranking_loss(network: Any, batch: Any, *vectors: Tensor, recipe: TextRecipe) -> Tensor:
+    """The loss of a batch of `TextBatches`, as `InParts` calls it: in-batch and given negatives, at all widths of the recipe.
+
+    What is learnt or remembered beside (a temperature, a queue) is that of `network`, a `Pupil`, which takes the batch in.
+    """
     import torch
 
     from vicino.learning.losses.in_batch import FalseNegatives, info_nce
     from vicino.learning.losses.matryoshka import matryoshka
 
     anchors, positives, negatives = parted(torch.cat(vectors, dim=1), len(batch["texts"][0]))
-    left_out = FalseNegatives(ids=batch["positive"].to(anchors.device), margin=recipe.margin)
+    others = [] if negatives is None else [negatives.flatten(0, 1)]
+    known = None
+    if recipe.queue_size:
+        known = torch.zeros(len(anchors), sum(map(len, [positives, *others])), dtype=torch.bool, device=anchors.device)
+        known = torch.cat([known, network.past.answers(batch)], dim=1)
+        others.append(network.past.vectors)
+    left_out = FalseNegatives(ids=batch["positive"].to(anchors.device), margin=recipe.margin, known=known)
+    temperature = network.temperature() if recipe.temperature == "learned" else recipe.first_temperature
 
-    def loss(queries: Tensor, documents: Tensor, *hard: Tensor) -> Tensor:
-        others = hard[0] if hard else None
+    def loss(queries: Tensor, documents: Tensor, *more: Tensor) -> Tensor:
         return info_nce(
             queries,
             documents,
-            negatives=others,
-            temperature=recipe.temperature,
+            negatives=more[0] if more else None,
+            temperature=temperature,
             symmetric=recipe.symmetric,
             left_out=left_out,
         )
 
-    given = (anchors, positives) if negatives is None else (anchors, positives, negatives)
-    return matryoshka(loss, *given, dims=[*recipe.dims, anchors.shape[-1]]) if recipe.dims else loss(*given)
+    given = (anchors, positives, *([torch.cat(others)] if others else []))
+    found = matryoshka(loss, *given, dims=[*recipe.dims, anchors.shape[-1]]) if recipe.dims else loss(*given)
+    if recipe.queue_size:
+        network.past.take_in(batch, network.tower("document"))
+    return found
 
 
 class _Chooser:

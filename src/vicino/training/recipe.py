@@ -8,7 +8,20 @@ from typing import Any, Literal, Self
 
 from vicino.errors import InputError
 from vicino.training.questions import called
-from vicino.training.rules import Recipe, count, dropout, flag, number, one_of, or_none, require, share, text
+from vicino.training.rules import (
+    Recipe,
+    between,
+    count,
+    dropout,
+    flag,
+    number,
+    one_of,
+    or_named,
+    or_none,
+    require,
+    share,
+    text,
+)
 
 __all__ = ["RANKING", "RankingRecipe", "TextRecipe"]
 
@@ -18,13 +31,17 @@ RANKING = {
     "relative": or_none(share("give relative=0.95, or None")),
     "judge": or_none(text("give judge=./rr, a cross-encoder's folder or hub name")),
 }
+_LONGEST_QUEUE = 65_536
+_TEMPERATURE = 0.05
 # What each parameter must be, and what to give instead.
 _RULES = RANKING | {
     "way": one_of("pairs", "distil", "maps", "simcse", "tsdae"),
     "towers": one_of("shared", "separate"),
     "mine": one_of("hybrid", "dense", "bm25", "none"),
     "negatives": count(0, "give negatives=1, or 0"),
-    "temperature": share("give temperature=0.05"),
+    "temperature": or_named(share("give temperature=0.05, or learned"), "learned"),
+    "queue_size": count(0, f"give queue_size=4096, at most {_LONGEST_QUEUE}, or 0", most=_LONGEST_QUEUE),
+    "momentum": between(0, 1, "give momentum=0.99"),
     "remine": or_none(count(1, "give remine=1, a number of epochs, or None")),
     "margin": or_none(number("give margin=0.1, or None")),
     "limit": or_none(count(3, "give limit=256, or None for all that the model reads")),
@@ -37,7 +54,7 @@ _OF_WAY: dict[str, dict[str, Any]] = {  # whose defaults are others: maps are sm
     "maps": {"batch_size": 256, "learning_rate": 1e-3, "limit": None, "precision": "float32"},
 }
 _DIM = count(1, "give dims=64, or several in brackets")
-_PAIRED = ("judge", "query_prompt", "document_prompt", "symmetric")  # what only "pairs" knows
+_PAIRED = ("judge", "query_prompt", "document_prompt", "symmetric", "queue_size", "momentum")  # what only "pairs" knows
 _LATER = {"rank_from", "rank_to", "judge", "weight_decay", "warmup", "schedule", "clip", *_PAIRED}  # than the first checkpoints
 
 
@@ -83,11 +100,13 @@ class TextRecipe(RankingRecipe):
     with the model as it is each `remine` epochs (which of them: see `RankingRecipe`).
 
     `towers` are "shared", one network for queries and documents, or "separate", one for each; both begin as the base.
-    `temperature` divides cosines; `limit` cuts texts, for speed, to so many tokens; `margin` leaves out candidates that are
-    nearly as near as the answer. `dims` has the first so many dimensions learn as well (Matryoshka), onto which the vectors are
-    turned in the end (`vicino.learning.turning`). `symmetric` has answers find their questions too. `query_prompt` and
-    `document_prompt` are put before all texts, and kept in the model; the base is measured without. The rest is for
-    `vicino.learning.loop.Settings`. Raises InputError where a value cannot be.
+    `temperature` divides cosines; "learned" begins at 0.05. `limit` cuts texts, for speed, to so many tokens; `margin` leaves out
+    candidates that are nearly as near as the answer. The last `queue_size` documents of batches gone by, best fewer than an epoch
+    has, are candidates too, as a copy of the network sees them that follows it with `momentum` (see `vicino.training.pupil`).
+    `dims` has the first so many dimensions learn as well (Matryoshka), onto which the vectors are turned in the end
+    (`vicino.learning.turning`). `symmetric` has answers find their questions too. `query_prompt` and `document_prompt` are put
+    before all texts, and kept in the model; the base is measured without. The rest is for `vicino.learning.loop.Settings`. Raises
+    InputError where a value cannot be.
 
     Of texts without labels, `way` makes pairs of their titles and sentences ("pairs"), or learns from them as they are: "simcse"
     or "tsdae" (see `vicino.training.unlabelled`), or what BM25 and the base rank together: "distil", or "maps", which leaves the
@@ -103,7 +122,7 @@ class TextRecipe(RankingRecipe):
     way: Literal["pairs", "distil", "maps", "simcse", "tsdae"] = "pairs"
     queries: str | Callable[[list[str]], Any] | None = None
     towers: Literal["shared", "separate"] = "shared"
-    temperature: float = 0.05
+    temperature: float | Literal["learned"] = _TEMPERATURE
     negatives: int = 1
     mine: Literal["hybrid", "dense", "bm25", "none"] = "hybrid"
     remine: int | None = None
@@ -112,6 +131,8 @@ class TextRecipe(RankingRecipe):
     limit: int | None = 256
     dropout: float | None = 0.0
     symmetric: bool = False
+    queue_size: int = 0
+    momentum: float = 0.99
     query_prompt: str | None = None
     document_prompt: str | None = None
 
@@ -123,6 +144,8 @@ class TextRecipe(RankingRecipe):
         if self.judge is not None and (self.mine == "none" or self.negatives == 0):
             raise InputError("there are no mined negatives to judge", mend="leave judge out")
         self._require_way()
+        if not self.queue_size and self.momentum != TextRecipe.momentum:
+            raise InputError("there is no queue that a momentum is for", mend="give queue_size=4096, or leave momentum out")
         self.settings  # noqa: B018 - raises
 
     @property
@@ -131,9 +154,15 @@ class TextRecipe(RankingRecipe):
         given = {"query": self.query_prompt, "document": self.document_prompt}
         return {role: prompt for role, prompt in given.items() if prompt is not None}
 
+    @property
+    def first_temperature(self) -> float:
+        """What cosines are divided by, at first where that is learnt."""
+        return _TEMPERATURE if isinstance(self.temperature, str) else self.temperature
+
     def _require_way(self) -> None:
         usual = TextRecipe.__dataclass_fields__
         paired = [name for name in _PAIRED if getattr(self, name) != usual[name].default]
+        paired += ["temperature that is learnt"] * (self.temperature == "learned")
         if paired and self.way != "pairs":
             raise InputError(f"{self.way} knows no {' and no '.join(paired)}", mend="leave them out, or way")
         if self.way == "tsdae" and (self.dims or self.small_batch is not None):

@@ -14,11 +14,13 @@ from vicino.learning.loop import Settings
 __all__ = [
     "Recipe",
     "Rule",
+    "between",
     "count",
     "dropout",
     "flag",
     "number",
     "one_of",
+    "or_named",
     "or_none",
     "require",
     "require_alone",
@@ -73,9 +75,9 @@ def require_alone() -> None:
         raise InputError(what, mend="start one, by python or vicino itself; only vicino.learning.loop.fit shares its work")
 
 
-def count(least: int, mend: str) -> Rule:
-    """A whole number, `least` or more."""
-    return lambda n: type(n) is int and n >= least, mend
+def count(least: int, mend: str, *, most: int | None = None) -> Rule:
+    """A whole number, `least` or more, up to `most` if that is given."""
+    return lambda n: type(n) is int and n >= least and (most is None or n <= most), mend
 
 
 def share(mend: str) -> Rule:
@@ -86,6 +88,11 @@ def share(mend: str) -> Rule:
 def number(mend: str) -> Rule:
     """A finite number."""
     return _is_number, mend
+
+
+def between(low: float, high: float, mend: str) -> Rule:
+    """A finite number from `low` to `high`."""
+    return lambda x: _is_number(x) and low <= x <= high, mend
 
 
 def dropout(mend: str) -> Rule:
@@ -112,6 +119,12 @@ def or_none(rule: Rule) -> Rule:
     """The same, or None."""
     fits, mend = rule
     return lambda value: value is None or fits(value), mend
+
+
+def or_named(rule: Rule, name: str) -> Rule:
+    """The same, or this name."""
+    fits, mend = rule
+    return lambda value: value == name or fits(value), mend
 
 
 def _is_number(value: Any) -> bool:

@@ -130,7 +130,8 @@ def train_text(
         network: Any = network_to_train(model, recipe)  # it may be that it cannot: that is told before anything long, or paid for
     parts = divide(Path(data), columns=columns, split=split, unlabelled=unlabelled, questions=asked, seed=recipe.seed)
     if isinstance(encoder, Static):
-        network = model = ready(encoder, parts).trainable()
+        model = ready(encoder, parts).trainable()
+        network = network_to_train(model, recipe)
     else:
         tokenizer = cast("Trainable", model.tower("document")).tokenizer
         if tokenizer.limit is not None:
@@ -168,11 +169,12 @@ def train_text(
     done("training")
     if run.ended == "interrupted":
         raise KeyboardInterrupt
+    temperature, learnt = _temperature(network, recipe)
     with artifacts.writing(workplace):
         if recipe.way == "maps":
             network.put_on(model, workplace / "maps")
         if recipe.dims:
-            _turn(model, asking, parts, recipe, workplace / "turn")
+            _turn(model, asking, parts, recipe, temperature, workplace / "turn")
             done("turning")
         written = str(save_anew(model, workplace / "model"))
     tuned = _written(written, encoder, recipe)
@@ -183,7 +185,7 @@ def train_text(
         gate = replace(gate, advice=(*gate.advice, _UNCONTROLLED))
     done("judging")
     scores = {**lesson.scores, "after": check.after}
-    found = Outcome(target, lesson.found, lesson.judged_by, lesson.metric, lesson.told, run, gate, scores, seconds)
+    found = Outcome(target, lesson.found, lesson.judged_by, lesson.metric, lesson.told + learnt, run, gate, scores, seconds)
     # Last: until it was judged, a kill leaves all that going on needs, and what stood here before.
     tuned.save(target, record={**about, **found.to_json()})
     if asked is not None:  # they may have been paid for
@@ -221,7 +223,15 @@ def _written(folder: str, base: Base, recipe: TextRecipe) -> Transformer | TwoTo
     return TwoTowers(model=folder) if recipe.towers == "separate" else Transformer(model=folder)
 
 
-def _turn(model: Model, base: Base, parts: Parts, recipe: TextRecipe, layer: Path) -> None:
+def _temperature(network: Any, recipe: TextRecipe) -> tuple[float, str]:
+    """What cosines are divided by in the end, and what there is to tell of it."""
+    if recipe.temperature != "learned":
+        return recipe.first_temperature, ""
+    found = float(network.temperature())
+    return found, f"; the temperature that was learnt is {found:.4f}"
+
+
+def _turn(model: Model, base: Base, parts: Parts, recipe: TextRecipe, temperature: float, layer: Path) -> None:
     """Turn the vectors of a model that has learnt: no cosine changes, and the first `dims` of them rank best."""
     from vicino.learning.turning import turn_to_front
 
@@ -233,7 +243,7 @@ def _turn(model: Model, base: Base, parts: Parts, recipe: TextRecipe, layer: Pat
             tower = model.tower(role)
             sides.append(tower.vectors(tower.ids(list(texts), base.prompt(role))))
             work.advance()
-        axes = turn_to_front(sides[0], sides[1], recipe.dims, temperature=recipe.temperature, seed=recipe.seed)
+        axes = turn_to_front(sides[0], sides[1], recipe.dims, temperature=temperature, seed=recipe.seed)
         for tower in {model.tower(role) for role in roles}:
             tower.follow(axes, layer)
         work.advance()

@@ -101,7 +101,7 @@ LESSONS: dict[str, type[Ranking]] = {
 
 
 def network_to_train(model: Model, recipe: TextRecipe) -> nn.Module:
-    """What a way of learning trains: the model, one that holds it as its `encoder`, or maps of its vectors.
+    """What a way of learning trains: the model, a module that holds it as its `encoder`, or maps of its vectors.
 
     Raises InputError where the model cannot learn that way: without any dropout, or without a decoder of its architecture.
     """
@@ -116,6 +116,10 @@ def network_to_train(model: Model, recipe: TextRecipe) -> nn.Module:
         return Maps(tower.folder.width, shared=recipe.towers == "shared")
     if recipe.way == "simcse":
         _require_dropout(tower)
+    if recipe.temperature == "learned" or recipe.queue_size:
+        from vicino.training.pupil import Pupil
+
+        return Pupil(model, recipe)
     return model
 
 

@@ -82,6 +82,16 @@ def test_what_looks_like_an_answer_is_left_out(guided):
     assert found.item() == pytest.approx(expected)
 
 
+def test_what_is_known_to_be_no_negative_is_left_out_both_ways():
+    q, d, more = random(3, 3), random(3, 3, seed=1), random(2, 3, seed=2)
+    known = torch.tensor([[1, 0, 1, 0, 1], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0]], dtype=torch.bool)  # an own one stays all the same
+    candidates = np.concatenate([d.numpy(), more.numpy()])
+    found = info_nce(q, d, negatives=more, temperature=0.3, left_out=FalseNegatives(known=known), symmetric=True)
+    there = plain_info_nce(q.numpy(), d.numpy(), candidates, 0.3, out=lambda i, j: known[i, j])
+    back = plain_info_nce(d.numpy(), q.numpy(), q.numpy(), 0.3, out=lambda i, j: known[j, i])
+    assert found.item() == pytest.approx((there + back) / 2)
+
+
 def test_popular_candidates_are_corrected():
     q, d = random(4, 3), random(4, 3, seed=1)
     log_q = torch.tensor([0.5, 0.1, 0.1, 0.3]).log()
@@ -105,6 +115,19 @@ def test_a_temperature_that_is_learnt_moves_and_stays_above_its_least():
     with torch.no_grad():
         temperature.log.fill_(-20)
     assert temperature().item() == pytest.approx(0.05)
+
+
+def test_a_temperature_moves_as_far_as_its_pace_says_and_its_gradient_stays():
+    slopes = []
+    for pace in (1.0, 50.0):
+        temperature = Temperature(0.1, pace=pace)
+        info_nce(random(4, 3), random(4, 3, seed=1), temperature=temperature()).backward()
+        slopes.append(temperature.log.grad.item())
+        torch.optim.Adam(temperature.parameters(), lr=1e-3).step()
+        assert abs(np.log(temperature().item() / 0.1)) == pytest.approx(pace * 1e-3, rel=1e-2)
+    assert slopes[0] == pytest.approx(slopes[1], rel=1e-5)
+    with pytest.raises(InputError, match="pace"):
+        Temperature(pace=0.0)
 
 
 def test_shapes_that_do_not_pair_are_refused():

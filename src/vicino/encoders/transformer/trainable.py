@@ -62,6 +62,11 @@ class Trainable(nn.Module):
         """What reads texts of a role: this one network."""
         return self
 
+    @property
+    def width(self) -> int:
+        """Of a vector."""
+        return self.folder.width
+
     def ids(self, texts: Sequence[str], prompt: str = "") -> list[Ids]:
         """What `forward` takes: the tokens of each text after a prompt."""
         return self.tokenizer.ids([prompt + text for text in texts])

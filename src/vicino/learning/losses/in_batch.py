@@ -10,6 +10,7 @@ with z = similarity / temperature. van den Oord, Li and Vinyals 2018, "Represent
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,21 +28,27 @@ Similarity = Literal["cosine", "dot"]
 class Temperature(torch.nn.Module):
     """A temperature that is learnt: exp of a parameter, kept from `least` on (Radford et al. 2021, CLIP: 0.07, not under 0.01).
 
+    Adam moves every number by about the learning rate, and where weights want a low one a temperature would stand still: its
+    logarithm moves `pace` times as far. Raises InputError for what cannot be.
+
     >>> temperature = Temperature(0.07)
     >>> round(temperature().item(), 4), temperature().requires_grad
     (0.07, True)
     """
 
-    def __init__(self, start: float = 0.07, least: float = 0.01) -> None:
+    def __init__(self, start: float = 0.07, least: float = 0.01, *, pace: float = 1.0) -> None:
         super().__init__()
         if not 0 < least <= start:
             raise InputError(f"a temperature from {start} on, not under {least}, cannot be", mend="give start=0.07, least=0.01")
-        self.log = torch.nn.Parameter(torch.tensor(start).log())
-        self.least = least
+        if not 0 < pace < math.inf:
+            raise InputError(f"a temperature of pace {pace} cannot be", mend="give pace=1, or 100")
+        self.log = torch.nn.Parameter(torch.tensor(start).log() / pace)
+        self.least, self.pace = least, pace
 
     def forward(self) -> Tensor:
         """The temperature as it stands, ()."""
-        return self.log.exp().clamp(min=self.least)
+        # The gradient is that of the logarithm itself: what clips gradients must not take a high pace for a steep loss.
+        return (self.log + (self.pace - 1) * self.log.detach()).exp().clamp(min=self.least)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +58,13 @@ class FalseNegatives:
     `ids` (b,) number the documents: one that comes twice is not its own negative. With a `margin`, a candidate whose similarity
     is above that of the own document less `margin` is taken for a document that nobody judged; similarities are those of `guide`
     (b, candidates) where another model gives them (Solatorio 2024, "GISTEmbed"), else the vectors' own, without gradient.
+    `known` (b, candidates) is true of those that are known to be none for other reasons; of the own document it does not count.
     """
 
     ids: Tensor | None = None
     margin: float | None = None
     guide: Tensor | None = None
+    known: Tensor | None = None
 
 
 def info_nce(
@@ -94,10 +103,11 @@ def info_nce(
     left_out = left_out or FalseNegatives()
     judged = similarities.detach() if left_out.guide is None else left_out.guide
     logits = similarities / temperature
-    loss = _own_first(logits if log_q is None else logits - log_q, judged, left_out)
+    known = torch.zeros_like(judged, dtype=torch.bool) if left_out.known is None else left_out.known
+    loss = _own_first(logits if log_q is None else logits - log_q, judged, known, left_out)
     if symmetric:
         b = len(queries)
-        loss = (loss + _own_first(logits[:, :b].T, judged[:, :b].T, left_out)) / 2
+        loss = (loss + _own_first(logits[:, :b].T, judged[:, :b].T, known[:, :b].T, left_out)) / 2
     return loss
 
 
@@ -115,10 +125,10 @@ def nt_xent(left: Tensor, right: Tensor, *, temperature: float | Tensor = 0.5) -
     return functional.cross_entropy(logits, partner)
 
 
-def _own_first(logits: Tensor, judged: Tensor, left_out: FalseNegatives) -> Tensor:
+def _own_first(logits: Tensor, judged: Tensor, known: Tensor, left_out: FalseNegatives) -> Tensor:
     """The cross entropy of each row's own candidate, the one on the diagonal, among those that are not left out."""
     b = len(logits)
-    out = torch.zeros_like(judged, dtype=torch.bool)
+    out = known.clone()
     if left_out.margin is not None:
         out |= judged > judged.diagonal()[:, None] - left_out.margin
     if left_out.ids is not None:

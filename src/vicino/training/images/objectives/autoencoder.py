@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from vicino.encoders.images.network import Backbone
 from vicino.learning.losses.regression import reconstruction
-from vicino.training.images.objectives.base import Batch, Objective, Options, between
-from vicino.training.rules import Rule, count
+from vicino.training.images.objectives.base import Batch, Objective, Options
+from vicino.training.rules import Rule, between, count
 
 __all__ = ["Autoencoder"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,16 +17,11 @@ from vicino.errors import InputError
 from vicino.learning.loop import InParts, Loss
 from vicino.parameters import Parameterised
 from vicino.training.images.batches import PixelBatches
-from vicino.training.rules import Rule, count, require
+from vicino.training.rules import Rule, between, count, require
 
-__all__ = ["Objective", "OfVectors", "Options", "between", "projection"]
+__all__ = ["Objective", "OfVectors", "Options", "projection"]
 
 Batch = Mapping[str, Tensor]
-
-
-def between(low: float, high: float, mend: str) -> Rule:
-    """A finite number from `low` to `high`."""
-    return lambda x: type(x) in (int, float) and math.isfinite(x) and low <= x <= high, mend
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -14,8 +14,8 @@ from vicino.encoders.images.network import Backbone
 from vicino.learning.devices import gathered
 from vicino.learning.large_batches import MemoryQueue, follow
 from vicino.learning.losses.in_batch import info_nce, nt_xent
-from vicino.training.images.objectives.base import Batch, Objective, OfVectors, Options, between, projection
-from vicino.training.rules import Rule, count, share
+from vicino.training.images.objectives.base import Batch, Objective, OfVectors, Options, projection
+from vicino.training.rules import Rule, between, count, share
 
 __all__ = ["MoCo", "SimCLR"]
 

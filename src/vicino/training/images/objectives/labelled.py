@@ -21,8 +21,8 @@ from vicino.errors import InputError
 from vicino.learning.losses.margins import ClassMargins, softmax_classification
 from vicino.learning.losses.triplets import batch_triplets
 from vicino.training.images.batches import ClassBatches
-from vicino.training.images.objectives.base import Batch, OfVectors, Options, between
-from vicino.training.rules import Rule, count, one_of, share
+from vicino.training.images.objectives.base import Batch, OfVectors, Options
+from vicino.training.rules import Rule, between, count, one_of, share
 
 __all__ = ["ArcFace", "CosFace", "Supervised", "Triplet"]
 

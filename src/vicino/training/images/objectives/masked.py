@@ -18,8 +18,8 @@ from vicino.encoders.images.network import Backbone
 from vicino.errors import InputError
 from vicino.learning.large_batches import follow
 from vicino.learning.losses.regression import reconstruction
-from vicino.training.images.objectives.base import Batch, Objective, Options, between
-from vicino.training.rules import Rule, count
+from vicino.training.images.objectives.base import Batch, Objective, Options
+from vicino.training.rules import Rule, between, count
 
 __all__ = ["Data2Vec", "Masked"]
 
