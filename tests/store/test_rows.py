@@ -55,6 +55,17 @@ def test_what_fits_is_seen_at_once() -> None:
     assert not store_rows._are_known([*rows, row({"year": 0.5})], KINDS)
 
 
+@pytest.mark.parametrize("columns", [0, store_rows.MOST_COLUMNS - len(KINDS), store_rows.MOST_COLUMNS])
+@pytest.mark.parametrize("name", [*KINDS, "new", "two words", "\ud83d", 5])
+def test_what_surely_fits_is_no_misfit(name: Any, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {**KINDS, **{f"column{number}": "text" for number in range(columns)}}
+    metadata = [{name: value} for value in OTHERS]
+    at_once = [store_rows.misfit(each, kinds) for each in metadata]
+    monkeypatch.setattr(store_rows, "_surely_fits", lambda *_: False)
+    assert [store_rows.misfit(each, kinds) for each in metadata] == at_once
+    assert any(at_once)
+
+
 @pytest.mark.parametrize(
     "nested",
     [

@@ -18,9 +18,10 @@ from vicino.data.records import Chunk, Document
 from vicino.data.sentences import UNSPACED, sentence_spans, trimmed
 from vicino.errors import InputError, UnknownName
 
-__all__ = ["CHUNKERS", "auto", "chunk", "code", "paragraph", "passage", "sentence", "whole", "window", "words"]
+__all__ = ["CHUNKERS", "auto", "chunk", "code", "cutter", "paragraph", "passage", "sentence", "whole", "window", "words"]
 
 Span = tuple[int, int]
+Cutter = Callable[[Document], list[Span]]
 Tokenizer = Callable[[str], Iterable[Span]]
 
 CHUNKERS = Catalog(
@@ -51,13 +52,26 @@ def chunk(document: Document, method: str = "paragraph", **options: Any) -> list
     >>> [piece.text for piece in chunk(Document("1", "One.\\n\\nTwo. Three."), "paragraph")]
     ['One.', 'Two. Three.']
     """
+    return [Chunk(document.id, start, end, document.text[start:end]) for start, end in cutter(method, **options)(document)]
+
+
+def cutter(method: str, **options: Any) -> Cutter:
+    """`chunk` for many documents: what gives the spans of a document's chunks, with the method looked up once. Raises as `chunk`.
+
+    >>> spans = cutter("paragraph")
+    >>> [spans(Document("1", text)) for text in ("One.", "One.\\n\\nTwo.", " ")]
+    [[(0, 4)], [(0, 4), (6, 10)], []]
+    """
     cut: Callable[..., Iterable[Span]] = CHUNKERS[method]
     for option in options:
         if option not in (known := list(inspect.signature(cut).parameters)[1:]):
             raise UnknownName.among(option, known, kind=f"option of the chunking method {method!r}")
-    text = document.text
-    spans = (exact for start, end in cut(document, **options) for exact in trimmed(text, start, end))
-    return [Chunk(document.id, start, end, text[start:end]) for start, end in spans]
+
+    def spans(document: Document) -> list[Span]:
+        found = cut(document, **options)
+        return [exact for start, end in found for exact in trimmed(document.text, start, end)]
+
+    return spans
 
 
 def auto(document: Document) -> Iterator[Span]:

@@ -77,6 +77,8 @@ class Content:
 
 
 def _suffix(name: str) -> str:
+    if "." not in name:  # as in most ids of what is no file: to read a path takes long
+        return ""
     path = Path(name.lower())
     return Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix
 

@@ -171,7 +171,9 @@ class Ready(Encoder):
                 if role != "query"
                 else "name what embeds queries, such as queries=minilm, or a file of vectors with their texts",
             )
-        return np.where((rows >= 0)[:, None], self._file.vectors[rows], 0).astype(np.float32, copy=False)
+        found = np.asarray(self._file.vectors[rows], dtype=np.float32)
+        found[rows < 0] = 0
+        return found
 
     def _identity(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         made = {"model": self.model} if self.model else {"content": self._file.fingerprint, "words": self._holds_words}
@@ -244,8 +246,10 @@ class Ready(Encoder):
         if self._rows is None:
             rows = {text: row for row, text in enumerate(self._file.texts or ())}
             self._rows = rows | {key: row for row, key in enumerate(self._file.keys)}
+        if key in self._rows:
+            return self._rows[key]
         document, _, place = key.rpartition(":")
-        names = (key, text, document if place.startswith("0-") else key)
+        names = (text, document if place.startswith("0-") else key)
         return next((self._rows[name] for name in names if name in self._rows), -1)
 
     def _word(self, word: str) -> int:

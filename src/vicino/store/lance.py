@@ -25,7 +25,7 @@ from vicino.spaces import Space
 from vicino.store import lance_spaces
 from vicino.store.about import About, checked
 from vicino.store.base import COLUMNS, Removed, Row, Stats, Store, Upkeep
-from vicino.store.lance_commits import commit, make_room, used
+from vicino.store.lance_commits import columns_of, commit, make_room, used
 from vicino.store.lance_folder import COMMIT, UPKEEP, check_written, files_of, latest, library, named, opened, version_of
 from vicino.store.lance_rows import kinds_of, sql, with_metadata, with_vectors
 from vicino.store.lance_spaces import FORMAT, about_of
@@ -154,18 +154,19 @@ class Lance(Store):
     def _replace(self, rows: Sequence[Row], plain: pa.Table, tenant: str, spaces: Sequence[Space]) -> LanceDataset:
         from lance.fragment import write_fragments
 
+        names = used(rows)
         for _ in range(ATTEMPTS):
             data = latest(self._data)
             about_of(data.schema, self._folder).require_vectors(spaces, self._folder)
             data = make_room(data, self._folder, rows, tenant, self._standing)
-            columns = used(rows, kinds_of(data.schema))
+            columns = columns_of(data, names)
             table = with_metadata(plain, rows, columns)
             files = write_fragments(table, data, schema=table.schema)
             check_written(self._folder, files)
             with locked(self._folder / COMMIT):
                 data = latest(data)
                 about_of(data.schema, self._folder).require_vectors(spaces, self._folder)
-                if used(rows, kinds_of(data.schema)) == columns:  # no other process made room in one of them meanwhile
+                if columns_of(data, names) == columns:  # no other process made room in one of them meanwhile
                     data = commit(data, self._standing.find(data, rows, tenant), files)
                     self._standing.wrote(data, rows)
                     return data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +20,17 @@ from vicino.store.rows import missing, physical, schema_of
 if TYPE_CHECKING:
     from lance import FragmentMetadata, LanceDataset
 
-__all__ = ["commit", "make_room", "used"]
+__all__ = ["columns_of", "commit", "make_room", "used"]
 
 
-def used(rows: Sequence[Row], kinds: Mapping[str, Kind]) -> dict[str, Kind]:
-    """The metadata columns in which these rows hold something."""
-    names = {name for row in rows for name, value in row.metadata.items() if value is not None}
-    return {name: kind for name, kind in kinds.items() if name in names}
+def used(rows: Sequence[Row]) -> set[str]:
+    """The names of metadata under which these rows hold something."""
+    return {name for row in rows for name, value in row.metadata.items() if value is not None}
+
+
+def columns_of(data: LanceDataset, names: Set[str]) -> dict[str, Kind]:
+    """The metadata columns of a table that have one of these names."""
+    return {name: kind for name, kind in kinds_of(data.schema).items() if name in names}
 
 
 def make_room(data: LanceDataset, folder: Path, rows: Sequence[Row], tenant: str, standing: Standing) -> LanceDataset:

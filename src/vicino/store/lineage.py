@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ __all__ = ["DIGITS", "FILE", "Line", "adopt", "append", "last_of", "read", "told
 
 FILE = "lineage.jsonl"
 DIGITS = 12  # hexadecimal, of 48 bits: among a million keys two share them once in five hundred collections
+_NAMES = re.compile(f"[0-9a-f]{{{DIGITS},}}")
 _PACKAGES = ("vicino", "numpy", "pylance", "torch", "transformers", "sentence-transformers")
 
 
@@ -192,7 +194,7 @@ def _parse(text: bytes) -> Line | None:
 
 def _short(key: str) -> str:
     """The digits that stand for a key: those that name it, where it is a name by content already."""
-    if len(key) >= DIGITS and all(each in "0123456789abcdef" for each in key):
+    if _NAMES.fullmatch(key):
         return key[:DIGITS]
     return hashlib.sha256(key.encode()).hexdigest()[:DIGITS]
 

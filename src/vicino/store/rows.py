@@ -114,6 +114,8 @@ def new_columns(metadata: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[
 
 def misfit(metadata: Mapping[str, Any], kinds: Mapping[str, Kind]) -> str:
     """Why a row with this metadata cannot stand in a table with these columns; empty where it can."""
+    if len(kinds) <= MOST_COLUMNS and all(_surely_fits(value, kinds.get(name)) for name, value in metadata.items()):
+        return ""
     if not all(isinstance(name, str) for name in metadata):
         return "a name in the metadata is not text"
     try:
@@ -129,6 +131,15 @@ def misfit(metadata: Mapping[str, Any], kinds: Mapping[str, Kind]) -> str:
         return f"the metadata has more than {MOST_COLUMNS:,} names over all rows: put what no filter needs under one name"
     reasons = (_value_misfit(name, value, kinds.get(name)) for name, value in metadata.items() if _can_be_named(name))
     return next(filter(None, reasons), "")
+
+
+def _surely_fits(value: Any, known: Kind | None) -> bool:
+    """Whether it is seen at once that a value fits the column that its name has: nearly all do."""
+    if type(value) is str:
+        return known == "text" and _is_unicode(value)
+    if type(value) is int:
+        return known == "integer" and -(2**63) <= value < 2**63
+    return type(value) is bool and known == "flag"
 
 
 def _is_plain(name: str, value: Any) -> bool:
