@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -109,16 +110,21 @@ def require_equal(home: Path, other: Path) -> None:
         np.testing.assert_allclose(vector, its, atol=1e-5)
 
 
-def worker_ids(name: str) -> list[int]:
-    """The processes of the actors of this name, on all nodes."""
+def processes(wanted: Callable[[str], bool]) -> list[int]:
+    """The processes whose command is wanted."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if path.read_bytes().startswith(f"ray::{name}".encode()):
+            if wanted(path.read_text(errors="replace")):
                 found.append(int(path.parent.name))
         except OSError:
             continue
     return found
+
+
+def worker_ids(name: str) -> list[int]:
+    """The processes of the actors of this name, on all nodes."""
+    return processes(lambda command: command.startswith(f"ray::{name}"))
 
 
 def disturbed(disturb: Callable[[], None], *, after: int = 2) -> Callable[..., Iterator[int]]:
@@ -195,14 +201,31 @@ def test_what_a_stopped_job_committed_is_not_embedded_again(joined, undisturbed,
     require_equal(tmp_path, undisturbed)
 
 
+COMMAND = "import sys; from vicino.cli import main; sys.argv[0] = 'vicino'; sys.exit(main())"
+
+
 def test_the_command_joins_a_cluster_by_its_address(nodes, tmp_path, python):
-    program = "import sys; from vicino.cli import main; sys.argv[0] = 'vicino'; sys.exit(main())"
     lines = tmp_path / "lines.txt"
     lines.write_text("".join(f"{each.text}\n" for each in documents(40)))
     asked = ["ingest", lines, "--collection", "docs", "--encoder", "lsa(n_components=4)", "--on", nodes.door, "--json", "--quiet"]
-    printed = python(program, *asked, VICINO_HOME=str(tmp_path / "home"))
+    printed = python(COMMAND, *asked, VICINO_HOME=str(tmp_path / "home"))
     assert '"new": ' in printed
     assert Collection.open(tmp_path / "home" / "collections", "docs").store.count(tenant="") >= 1
+
+
+def test_the_command_starts_a_cluster_of_this_machine_and_ends_it(tmp_path, python):
+    """Its programs are known by the folder of their session, which their commands name."""
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for each in documents(40):
+        (texts / f"{each.id}.txt").write_text(each.text)
+    asked = ["ingest", texts, "--collection", "docs", "--encoder", "lsa(n_components=4)", "--on", "ray", "--json", "--quiet"]
+    with tempfile.TemporaryDirectory() as short:  # a socket's path has 107 bytes at most
+        printed = python(COMMAND, *asked, VICINO_HOME=str(tmp_path / "home"), RAY_TMPDIR=short)
+        (session,) = Path(short, "ray").glob("session_2*")
+        assert not processes(lambda command: session.name in command)
+    assert '"new": 40' in printed
+    assert Collection.open(tmp_path / "home" / "collections", "docs").store.count(tenant="") >= 40
 
 
 # What goes wrong --------------------------------------------------------------------------------------------------------
