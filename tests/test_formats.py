@@ -49,6 +49,14 @@ def test_encoders_give_the_vectors_they_gave(folder, expected, name):
     assert encoder.space == Space.from_json(expected[name]["space"])
 
 
+@pytest.mark.parametrize("name", ["static", "static-arrays"])
+def test_static_vectors_are_what_they_were_however_they_were_saved(folder, expected, name, need):
+    need(ENCODERS.entry("static"))
+    encoder = encoders.load(folder / name)
+    np.testing.assert_allclose(encoder.encode(expected["queries"]), expected["static"]["vectors"], atol=1e-6)
+    assert encoder.space == Space.from_json(expected["static"]["space"])
+
+
 @pytest.mark.parametrize("name", ["pixels", "eigenimages", "image"])
 def test_encoders_of_images_give_the_vectors_they_gave(folder, expected, name, need):
     need(ENCODERS.entry(name))
