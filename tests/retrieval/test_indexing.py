@@ -156,6 +156,49 @@ def test_the_recipes_own_index_is_measured_and_follows_what_changes(tmp_path, in
     assert how(running).endswith("but 3 removed") or "newer" not in how(running)
 
 
+def test_searching_with_a_reranker_and_without_has_one_index(tmp_path, monkeypatch):
+    ingest(tmp_path, "c", Source("s", documents(2100)), recipe="lsa(n_components=8,index=hnsw)", cut="whole")
+    opened(tmp_path).refresh()
+    monkeypatch.setattr("vicino.indexes.choose.build", lambda *args, **options: pytest.fail("built again"))
+    Stored(Collection.open(tmp_path, "c"), rerank="lsa", depth=70).refresh()
+    opened(tmp_path).refresh()
+
+
+def test_each_part_of_a_recipe_shows_its_own_index(tmp_path):
+    parts = [
+        "lsa(n_components=8,index=hnsw)",
+        "lsa(n_components=8,index=int8)",
+        "tfidf",
+        "lsa(n_components=8,seed=3,index=hnsw,m=8)",
+    ]
+    ingest(tmp_path, "c", Source("s", documents(2100)), recipe="+".join(parts), cut="whole")
+    opened(tmp_path).refresh()
+    found = standing(Collection.open(tmp_path, "c"))
+    assert [one.own for one in found] == ["hnsw", "int8", "hnsw"]
+    assert found[0].space == found[1].space != found[2].space
+    kept = [[(each["params"]["index"], each["params"]["index_params"]) for each in one.kept] for one in found]
+    assert kept == [[("hnsw", {})], [("int8", {})], [("hnsw", {"m": 8})]]
+
+
+def test_a_recipes_index_that_does_not_fit_its_vectors_is_none_with_a_warning(tmp_path, caplog):
+    ingest(tmp_path, "c", Source("s", documents(2100)), recipe="lsa(n_components=8,index=ivf-pq,m=999)", cut="whole")
+    with caplog.at_level(logging.WARNING):
+        assert how(opened(tmp_path)) == "exact over 2,100"
+    assert "ivf-pq: " in caplog.text
+    assert "all are compared" in caplog.text
+    with caplog.at_level(logging.WARNING):
+        caplog.clear()
+        assert how(opened(tmp_path)) == "exact over 2,100"
+    assert "all are compared" not in caplog.text  # it is remembered
+
+
+@pytest.mark.parametrize("index", ["int8,keep=bogus", "truncated,dims=0", "disk,nlist=0", "hnsw,m=1"])
+def test_an_index_that_can_never_be_is_named_before_anything_is_embedded(tmp_path, index):
+    with pytest.raises(InputError):
+        ingest(tmp_path, "c", Source("s", documents(3)), recipe=f"lsa(n_components=8,index={index})", cut="whole")
+    assert not Collection.names(tmp_path)
+
+
 def test_few_passages_need_no_index_of_the_recipe_but_one_that_can_be(tmp_path):
     ingest(tmp_path, "c", Source("s", documents(30)), recipe="lsa(n_components=8,index=ivf-pq)", cut="whole")
     assert how(opened(tmp_path)) == "exact over 30"

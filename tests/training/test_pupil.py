@@ -89,9 +89,11 @@ def test_pairs_with_scores_have_neither():
 
 
 def of(encoder, *examples):
-    """A batch of (question, answer, negative, ...) texts."""
+    """A batch of (question, answer, negative, ...) texts; "world map" is also answered by what others have as a negative."""
     rows = [tuple(encoder.ids(list(each))) for each in examples]
-    return {"texts": rows, "positive": torch.arange(len(rows))}
+    more = {"world map": encoder.ids(["air", "bread dough", "water"])}
+    answers = [[row[1], *more.get(each[0], [])] for row, each in zip(rows, examples, strict=True)]
+    return {"texts": rows, "positive": torch.arange(len(rows)), "answers": answers}
 
 
 def by_hand(questions, candidates, out=()):
@@ -124,7 +126,8 @@ def test_documents_of_batches_gone_by_are_candidates_but_not_a_question_s_own_an
     torch.testing.assert_close(pupil.past.vectors, past, atol=1e-5, rtol=0)
     questions, answers, negatives = sides(second)
     candidates = torch.cat([answers, negatives, past])  # the past are numbers 6 to 9
-    own = {(0, 6), (1, 7), (2, 9)}  # the same answer; another answer of the same question; an answer that was a negative
+    # The same answer; two other answers of the same question, of which one was a negative; an answer that was a negative.
+    own = {(0, 6), (1, 7), (1, 8), (2, 9)}
     expected = by_hand(questions, candidates, own)
     assert expected < by_hand(questions, candidates) - 0.01
     assert loss(second) == pytest.approx(expected, abs=1e-5)

@@ -73,10 +73,11 @@ def test_what_is_not_distilled_yet_is_by_the_texts_of_the_data(ciphered, model, 
     assert "the temperature that was learnt is" in found.told
 
 
-def test_what_was_interrupted_goes_on_to_the_same_vectors(ciphered, base, tmp_path, monkeypatch):
+@pytest.mark.parametrize("distilled", [True, False])
+def test_what_was_interrupted_goes_on_to_the_same_vectors(ciphered, base, model, tmp_path, monkeypatch, distilled):
     from vicino.training import ranking
 
-    changes = {**LEARN, "base": base, "epochs": 3}
+    changes = {**LEARN, "base": base if distilled else f"static(model={model},n_components=8)", "epochs": 3}
     whole = workbench.train_text(ciphered(), tmp_path / "whole", **changes)
     loss, calls = ranking.ranking_loss, []
 
@@ -90,6 +91,7 @@ def test_what_was_interrupted_goes_on_to_the_same_vectors(ciphered, base, tmp_pa
         patch.setattr(ranking, "ranking_loss", interrupted)
         with pytest.raises(KeyboardInterrupt):
             workbench.train_text(ciphered(), tmp_path / "model", **changes)
+    monkeypatch.setattr(Static, "_distilled", lambda self: pytest.fail("distilled again"))
     again = workbench.train_text(ciphered(), tmp_path / "model", **changes)
     assert again.run.resumed > 0
     vectors = [encoders.load(each.path).vectors_ for each in (whole, again)]

@@ -45,7 +45,7 @@ Float32 = NDArray[np.float32]
 class Plan:
     """What was chosen: what `Planned` is made of, for a `recall` at `k`; `index` is "exact" where nothing else was better.
 
-    A `recall` of 0 asks for none: the effort stays what it is, and the recall is measured all the same.
+    A `recall` of 0 asks for none: it is measured, the effort stays what it is, and what is restricted is searched exactly.
     """
 
     index: str
@@ -178,16 +178,23 @@ def build(
     """The planned index over (n, d) `vectors`, measured: `recall_` says what it has.
 
     Where the planned effort no longer gives the recall it is raised; where no effort does, all is compared exactly, until there
-    is twice as much. Both are logged as warnings. Raises what `Index.build` raises.
+    is twice as much; likewise where a plan without a recall does not fit the vectors. Each is logged as a warning. Raises what
+    `Index.build` raises.
     """
     held = _ready(vectors, None, similarity)
     index = plan.empty(similarity)
     if not isinstance(index, Planned) or len(held) <= plan.worth:
         return index.build(held, ids)
     asked = None if queries is None or not len(queries) else _ready(queries, held.shape[1], similarity)[:_QUESTIONS]
-    made, found = _build(plan, held, ids, asked, similarity)
+    why = f"no longer has a recall of {plan.recall:g} over {len(held):,} vectors"
+    try:
+        made, found = _build(plan, held, ids, asked, similarity)
+    except InputError as error:
+        if plan.recall:
+            raise
+        found, why = None, error.what
     if found is None:
-        log.warning("%s no longer has a recall of %g over %d vectors: all are compared", plan.index, plan.recall, len(held))
+        log.warning("%s: %s; all are compared", plan.index, why)
         return replace(plan, worth=2 * len(held)).empty(similarity).build(held, ids)
     if found.effort != plan.effort:
         log.warning("%s needs an effort of %s, not %s, for a recall of %g", plan.index, found.effort, plan.effort, plan.recall)
@@ -294,26 +301,18 @@ def _build(
     row = {names[each]: number for number, each in enumerate(rest)}
     enough = judge.seconds()
 
-    def measure(effort: int | None) -> Measured:
-        return judge.measure(index, effort, row, plan.recall)
+    def least(goal: float, start: int) -> Measured | None:
+        return least_effort(lambda effort: judge.measure(index, effort, row, goal), _inner(index), goal, start, enough)
 
-    found = least_effort(measure, _inner(index), plan.recall, plan.effort or 1, enough) if plan.recall else measure(plan.effort)
+    found = least(plan.recall, plan.effort or 1) if plan.recall else judge.measure(index, plan.effort, row)
     if found is not None:
-        more = least_effort(measure, _inner(index), max(_RESTRICTED, plan.recall), found.effort or 1, enough)
+        more = least(max(_RESTRICTED, plan.recall), found.effort or 1) if plan.recall else None
         if len(left):
             _take_in(index, vectors, names, left)
         index.effort, index.restricted_effort = found.effort, None if more is None else more.effort
         index.worth = _worth(judge, (more or found).seconds)
-        index.recall_ = {
-            "k": judge.k,
-            "value": round(found.value, 5),
-            "lower": round(found.lower, 5),
-            "target": plan.recall,
-            "effort": found.effort,
-            "seconds": found.seconds,
-            "rows": len(rest),
-            "asked": f"{len(judge.queries)} {'vectors that were left out' if asked is None else 'given questions'}",
-        }
+        who = f"{len(judge.queries)} {'vectors that were left out' if asked is None else 'given questions'}"
+        index.recall_ = {**found.to_json(), "k": judge.k, "target": plan.recall, "rows": len(rest), "asked": who}
     return index, found
 
 

@@ -62,6 +62,9 @@ class Disk(InFiles):
         super()._require_possible()
         if self.cache < 0:
             raise InputError(f"cache is {self.cache}", mend="give 0 bytes or more")
+        for name in ("nlist", "m", "nprobe"):
+            if (count := getattr(self, name)) is not None and count < 1:
+                raise InputError(f"{count} as {name}: so few do not fit any vectors", mend="give 1 or more, or None")
 
     def _build(self, vectors: NDArray[np.float32]) -> None:
         n, dim = vectors.shape

@@ -16,7 +16,7 @@ from vicino.indexes.graph_kernels import Layers, walk
 from vicino.indexes.kept_kernels import LINE, best  # not at each search: a hundredth of one
 from vicino.vectors import int8_steps
 
-__all__ = ["Kept", "aligned"]
+__all__ = ["Kept", "aligned", "require_precision"]
 
 _BLOCK = 1 << 20  # numbers quantised at a time
 
@@ -51,8 +51,7 @@ class Kept:
         """Keep a copy. Raises InputError for another precision."""
         if precision == "float32":
             return cls(vectors.copy() if similarity != "cosine" else vectors, similarity)  # unit rows are a copy already
-        if precision != "int8":
-            raise InputError(f"vectors cannot be kept as {precision!r}", mend="choose float32 or int8")
+        require_precision(precision)
         ranges = np.stack([vectors.min(axis=0), vectors.max(axis=0)])
         values, steps = _in_lines(vectors.shape, np.int8), int8_steps(ranges)
         rows = max(1, _BLOCK // vectors.shape[1])
@@ -105,6 +104,12 @@ class Kept:
     def nbytes(self) -> int:
         """The memory that it holds."""
         return int(self.values.nbytes + (0 if self.ranges is None else self.ranges.nbytes))
+
+
+def require_precision(name: str) -> None:
+    """Raise InputError for a way of keeping vectors that there is not."""
+    if name not in ("float32", "int8"):
+        raise InputError(f"vectors cannot be kept as {name!r}", mend="choose float32 or int8")
 
 
 def aligned(array: NDArray[Any]) -> NDArray[Any]:

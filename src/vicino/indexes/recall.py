@@ -31,6 +31,11 @@ class Measured:
     lower: float
     seconds: float
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, recalls to five digits."""
+        recalls = {"value": round(self.value, 5), "lower": round(self.lower, 5)}
+        return {**recalls, "effort": self.effort, "seconds": self.seconds}
+
 
 def lower_bound(values: NDArray[Any]) -> float:
     """Where the mean of recalls (q,) surely lies above: one-sided, 95 %.

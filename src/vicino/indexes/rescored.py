@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vicino.errors import InputError
 from vicino.indexes.base import Index
-from vicino.indexes.kept import Kept
+from vicino.indexes.kept import Kept, require_precision
 from vicino.indexes.kept_kernels import unit
 from vicino.vectors import as_vectors
 
@@ -50,6 +50,10 @@ class Rescored(Index):
     @abstractmethod
     def _code_bytes(self) -> int:
         """The memory of the codes."""
+
+    def _require_possible(self) -> None:
+        super()._require_possible()
+        require_precision(self.keep)
 
     def _build(self, vectors: NDArray[np.float32]) -> NDArray[np.int64] | None:
         kept = Kept.of(vectors, self.similarity, self.keep)

@@ -52,6 +52,11 @@ class Truncated(Rescored):
         self.depth = depth
         self.seed = seed
 
+    def _require_possible(self) -> None:
+        super()._require_possible()
+        if self.dims is not None and self.dims < 1:
+            raise DimensionMismatch(f"dims is {self.dims}", mend="give 1 or more, or None")
+
     def _learn(self, vectors: NDArray[np.float32]) -> None:
         n, dim = vectors.shape
         dims = min(dim, max(64, dim // 4)) if self.dims is None else self.dims

@@ -22,7 +22,7 @@ from vicino.errors import ArtifactCorrupt, ArtifactError
 from vicino.indexes.choose import Plan
 from vicino.store.collection import Collection
 
-__all__ = ["Chosen", "clear_damaged", "kept_recalls", "read", "stamp", "write"]
+__all__ = ["Chosen", "clear_damaged", "kept_indexes", "read", "stamp", "write"]
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +89,18 @@ def clear_damaged(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def kept_recalls(folder: Path) -> Iterator[Mapping[str, Any]]:
-    """What is known of each planned index that is kept under `folder`: its manifest, without its vectors."""
+def kept_indexes(folder: Path) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+    """Each planned index that is kept under `folder`: what it was made by (see `Dense.keep`), and its manifest."""
     for file in sorted(folder.rglob(artifacts.MANIFEST)):
-        try:
-            said = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # being replaced, or damaged: it is made again when it is searched
-            continue
-        if isinstance(said, dict) and said.get("kind") == "index" and said.get("data", {}).get("index") == "planned":
-            yield said["data"]
+        made, index = _told(file, "kept"), _told(file.parent / "index" / artifacts.MANIFEST, "index")
+        if "index" in made and index.get("index") == "planned":
+            yield made["index"], index
+
+
+def _told(file: Path, kind: str) -> Mapping[str, Any]:
+    """What a manifest of this kind says; nothing where there is none."""
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none, being replaced, or damaged: it is made again when it is searched
+        return {}
+    return dict(said.get("data", {})) if isinstance(said, dict) and said.get("kind") == kind else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -122,13 +123,16 @@ def standing(collection: Collection, *, tenant: str = "") -> list[Standing]:
     if tenant:
         require_tenant(collection, tenant)
     plans = chosen.read(collection)
-    kept = list(chosen.kept_recalls(kept_of(collection, tenant)))
-    own = [leaf.index for leaf in leaves(from_recipe(collection.recipe)) if isinstance(leaf, Dense)]
+    kept = list(chosen.kept_indexes(kept_of(collection, tenant)))
+    retriever = from_recipe(collection.recipe)
     found = []
-    for number in collection.stored:
-        space = collection.spaces[number]
-        plan = plans[space.id].plan.to_json() if space.id in plans else None
-        wanted = own[number] if plan is None else plan["index"]
-        here = tuple(one for one in kept if one["dim"] == space.dim and one["params"]["index"] == wanted)
-        found.append(Standing(str(collection.models[number]["name"]), space.id, plan, here, own[number]))
+    for number, leaf in enumerate(leaf for leaf in leaves(retriever) if isinstance(leaf, Dense)):
+        model = collection.models[number]
+        if model["sparse"]:
+            continue
+        leaf.space_, leaf.opens_ = collection.spaces[number], partial(collection.encoder, number)
+        plan = plans[leaf.space_.id].plan if leaf.space_.id in plans else None
+        leaf.plan_ = leaf.own_plan(asked_for(retriever)) if plan is None else plan
+        here = tuple(index for made, index in kept if made == leaf._index_made())
+        found.append(Standing(str(model["name"]), leaf.space_.id, None if plan is None else plan.to_json(), here, leaf.index))
     return found

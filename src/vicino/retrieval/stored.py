@@ -119,9 +119,9 @@ class Stored:
         self._unkept = 0  # passages that came and went since the indexes were kept
         self._kept_at = -1  # the version of which this process kept them
 
-    def _unbuilt(self) -> Retriever:
+    def _unbuilt(self, *, rerank: bool = True) -> Retriever:
         own = from_recipe(self.collection.recipe)
-        return own if self.rerank is None else Reranked(parts=[own], reranker=str(self.rerank), depth=self.depth)
+        return own if self.rerank is None or not rerank else Reranked(parts=[own], reranker=str(self.rerank), depth=self.depth)
 
     def refresh(self) -> bool:
         """See what any process wrote; True where something changed. Searching does it by itself.
@@ -325,6 +325,7 @@ class Stored:
     def _lend_models(self) -> None:
         """Give each encoder of the recipe the collection's own; vectors that are kept are indexed without opening any."""
         plans = chosen.read(self.collection)
+        depth = asked_for(self._unbuilt(rerank=False))  # whether it is reranked or not, the same indexes are found again
         for number, leaf in enumerate(self.dense):
             leaf.space_ = self.collection.spaces[number]
             if self.collection.models[number]["sparse"]:
@@ -334,7 +335,7 @@ class Stored:
             if leaf.space_.id in plans:
                 leaf.plan_, leaf.asked_ = plans[leaf.space_.id].plan, plans[leaf.space_.id].queries
             else:
-                leaf.plan_ = leaf.own_plan(asked_for(self.retriever))
+                leaf.plan_ = leaf.own_plan(depth)
 
     @property
     def dense(self) -> list[Dense]:

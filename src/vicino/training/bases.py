@@ -10,6 +10,7 @@ from vicino import artifacts, encoders
 from vicino.encoders.static import Static
 from vicino.encoders.transformer import Transformer
 from vicino.errors import InputError
+from vicino.spaces import fingerprint
 from vicino.training.material import Parts
 from vicino.training.recipe import TextRecipe
 
@@ -22,6 +23,8 @@ _OF_STATIC: Mapping[str, Any] = {"epochs": 10, "learning_rate": 5e-3, "batch_siz
 
 def is_static(name: str) -> bool:
     """Whether a base is of static vectors: "static", with parameters or without, or a folder of them."""
+    if name == Static.family:
+        return True
     if (Path(name) / artifacts.MANIFEST).is_file() and artifacts.kind_of(name) == "encoder":
         return bool(artifacts.read(name, kind="encoder").data.get("encoder") == Static.family)
     return name.partition("(")[0] == Static.family
@@ -48,16 +51,25 @@ def open_base(name: str, recipe: TextRecipe) -> Base:
     }
     wrong = [what for what, asked in refused.items() if asked]
     if wrong:
-        raise InputError(f"static vectors know no {' and no '.join(wrong)}", mend="leave them out")
+        raise InputError(f"static vectors know no {' and no '.join(wrong)}", mend="leave them out, as recipe_for does")
     made = encoders.make(name)
     if not isinstance(made, Static):
         raise InputError(f"{name} is no encoder of static vectors", mend="give static, or a folder of one")
     return made
 
 
-def ready(base: Static, parts: Parts) -> Static:
-    """Static vectors to learn from: distilled here, where that was not done, and weighed by the texts of the data."""
+def ready(base: Static, parts: Parts, workplace: Path | None) -> Static:
+    """Static vectors to learn from: distilled here, where that was not done, and weighed by the texts of the data.
+
+    What is distilled is kept in the `workplace`, if any: a training that goes on finds the same to the bit.
+    """
     if base.__sklearn_is_fitted__():
         return base
+    kept = None if workplace is None else workplace / f"static-{fingerprint([base.get_params(), parts.digest])[:12]}"
+    if kept is not None and kept.is_dir():
+        return Static.load(kept)
     corpus = parts.learn.corpus
-    return base.fit([*parts.learn.anchors, *parts.learn.positives] if corpus is None else corpus.documents)
+    base.fit([*parts.learn.anchors, *parts.learn.positives] if corpus is None else corpus.documents)
+    if kept is not None:
+        base.save(kept)
+    return base

@@ -20,10 +20,11 @@ Ids = NDArray[np.int32]
 class TextBatches:
     """Batches of n examples, which are rows of tokens (or of texts): (anchor, positive, negative, ...), as many for each.
 
-    A batch is {"texts": rows, "positive": (b,) what number its positive has, "target": (b,) if there is one}. Equal numbers, of
-    `anchors` and of `positives`, are equal texts. They are kept apart where that is possible, because in one batch they would be
-    each other's negatives: an example whose anchor or positive is there already waits for the next batch. What is left at the end
-    of an epoch is left out for it, so that all batches are as large. Batches of an epoch depend on its number and the seed.
+    A batch is {"texts": rows, "positive": (b,) what number its positive has, "answers": of each row all positives of its anchor,
+    "target": (b,) if there is one}. Equal numbers, of `anchors` and of `positives`, are equal texts. They are kept apart where
+    that is possible, because in one batch they would be each other's negatives: an example whose anchor or positive is there
+    already waits for the next batch. What is left at the end of an epoch is left out for it, so that all batches are as large.
+    Batches of an epoch depend on its number and the seed.
 
     Raises EmptyInput for no examples, InputError for rows of different lengths.
     """
@@ -44,6 +45,9 @@ class TextBatches:
         self.texts, self.targets = [tuple(each) for each in texts], targets
         self.anchors, self.positives = (np.unique(np.asarray(each), return_inverse=True)[1] for each in (anchors, positives))
         self.batch_size = min(batch_size, len(texts))
+        self.answers: dict[int, list[Ids | str]] = {}  # of each anchor
+        for anchor, (_, *told) in zip(self.anchors.tolist(), self.texts, strict=True):
+            self.answers.setdefault(anchor, []).extend(told[:1])
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
@@ -57,6 +61,7 @@ class TextBatches:
             batch: dict[str, Any] = {
                 "texts": [self.texts[row] for row in rows],
                 "positive": torch.from_numpy(self.positives[rows].astype(np.int64)),
+                "answers": [self.answers[anchor] for anchor in self.anchors[rows].tolist()],
             }
             if self.targets is not None:
                 batch["target"] = torch.from_numpy(self.targets[rows])

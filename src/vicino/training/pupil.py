@@ -8,7 +8,7 @@ learning"; Radford et al. 2021, "Learning transferable visual models from natura
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -29,7 +29,6 @@ from vicino.training.towers import Model
 __all__ = ["PastDocuments", "Pupil"]
 
 _RATE = 3e-3  # at which the logarithm of a temperature learns, whatever the network's own rate: 3e-5 would hardly move it
-_NOBODY = 0  # asked for a hard negative
 
 
 class Pupil(nn.Module):
@@ -59,8 +58,8 @@ class Pupil(nn.Module):
 class PastDocuments(nn.Module):
     """The last `recipe.queue_size` documents of batches gone by, as a slow copy of `reader` saw them, without dropout.
 
-    A document has two numbers beside its vector, so that no question is kept from its own answers: one of its tokens, and one of
-    the tokens of the question that it answered. Texts of the same tokens are one text.
+    A document has a number beside its vector, one of its tokens, so that no question is kept from its own answers: texts of the
+    same tokens are one text.
     """
 
     def __init__(self, reader: Trainable | StaticNetwork, recipe: TextRecipe) -> None:
@@ -68,7 +67,7 @@ class PastDocuments(nn.Module):
         self.slow = copy.deepcopy(reader).requires_grad_(False)
         self.momentum, self.precision = recipe.momentum, recipe.precision
         self.queue = MemoryQueue(recipe.queue_size, reader.width)
-        self.numbers = MemoryQueue(recipe.queue_size, 2, dtype=torch.int64)
+        self.numbers = MemoryQueue(recipe.queue_size, 1, dtype=torch.int64)
 
     @property
     def vectors(self) -> Tensor:
@@ -76,11 +75,9 @@ class PastDocuments(nn.Module):
         return self.queue.vectors
 
     def answers(self, batch: Mapping[str, Any]) -> Tensor:
-        """Which of them answer which question of a batch of `TextBatches`, (b, m): the same text as its answer there does, and
-        what another example told for an answer of the same question."""
-        own = self._numbers([(example[1], example[0]) for example in batch["texts"]])
-        theirs = self.numbers.vectors
-        return (own[:, :1] == theirs[:, 0]) | (own[:, 1:] == theirs[:, 1])
+        """Which of them answer which question of a batch of `TextBatches`, (b, m), there or in any other batch."""
+        theirs = self.numbers.vectors[:, 0]
+        return torch.stack([torch.isin(theirs, self._numbers(own)[:, 0]) for own in batch["answers"]])
 
     @torch.no_grad()
     def take_in(self, batch: Mapping[str, Any], reader: Trainable | StaticNetwork) -> None:
@@ -88,17 +85,15 @@ class PastDocuments(nn.Module):
         device = self.queue.room.device
         precision = usual_precision(device) if self.precision == "auto" else self.precision
         follow(self.slow, reader, momentum=self.momentum)
-        texts = batch["texts"]
-        told = [(example[1], example[0]) for example in texts]
-        told += [(text, None) for example in texts for text in example[2:]]
+        told = [example[1] for example in batch["texts"]]
+        told += [text for example in batch["texts"] for text in example[2:]]
         with modes(self.slow, training=False), autocast(device, precision):
-            self.queue.push(self.slow([text for text, _ in told]))
+            self.queue.push(self.slow(told))
         self.numbers.push(self._numbers(told))
 
-    def _numbers(self, texts: list[tuple[Ids, Ids | None]]) -> Tensor:
-        """Of documents and of the questions that they answer, (n, 2)."""
-        found = [[_number(told), _NOBODY if asked is None else _number(asked)] for told, asked in texts]
-        return torch.tensor(found, device=self.numbers.room.device)
+    def _numbers(self, texts: Sequence[Ids]) -> Tensor:
+        """One for each document, (n, 1)."""
+        return torch.tensor([[_number(text)] for text in texts], device=self.numbers.room.device)
 
 
 def _number(text: Ids) -> int:

@@ -130,7 +130,8 @@ def train_text(
         network: Any = network_to_train(model, recipe)  # it may be that it cannot: that is told before anything long, or paid for
     parts = divide(Path(data), columns=columns, split=split, unlabelled=unlabelled, questions=asked, seed=recipe.seed)
     if isinstance(encoder, Static):
-        model = ready(encoder, parts).trainable()
+        encoder = asking = ready(encoder, parts, None if dry_run else workplace)
+        model = encoder.trainable()
         network = network_to_train(model, recipe)
     else:
         tokenizer = cast("Trainable", model.tower("document")).tokenizer
