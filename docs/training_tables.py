@@ -36,8 +36,8 @@ def finetune(plain: dict[str, Any]) -> str:
         rows = [
             [
                 str(seed),
-                f"{one['before']:.3f}",
-                f"**{one['after']:.3f}**",
+                f"{one['before']:.4f}",
+                f"**{one['after']:.4f}**",
                 one["gate"]["sentence"].partition(":")[0],
                 "; ".join(_control(each) for each in one["gate"]["controls"]),
             ]
@@ -192,7 +192,8 @@ def static(plain: dict[str, Any]) -> str:
     rows = []
     for name, one in plain["results"].items():
         speed, found = one["documents_a_second"], one["ndcg@10"]
-        told = [f"{found['taught']:.3f} ({gain(one['taught_beside']['static'])})"]
+        seeds = ", ".join(f"{each:.3f}" for each in one["taught_seeds"])
+        told = [f"{found['taught']:.3f} ({gain(one['taught_beside']['static'])}; seeds {seeds})"]
         told += [f"{found[other]:.3f} ({gain(one['taught_beside'][other])})" for other in ("minilm", "bm25")]
         times = f"**{one['times_faster']['median']:,.0f}**"
         rows.append([f"{name} ({one['documents']:,})", f"{speed['static']:,.0f}", f"{speed['minilm']:,.1f}", times])
