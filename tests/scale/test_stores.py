@@ -16,6 +16,7 @@ from vicino.data.filters import parse
 from vicino.data.records import Document
 from vicino.errors import ArtifactError, EndpointError, InputError, SpaceMismatch
 from vicino.indexes.exact import Exact
+from vicino.retrieval.indexing import decide, standing
 from vicino.retrieval.ingest import Source, ingest
 from vicino.retrieval.maintenance import maintain
 from vicino.retrieval.stored import Stored
@@ -24,6 +25,7 @@ from vicino.store import STORES, exchange, retrying
 from vicino.store.base import COLUMNS, Row
 from vicino.store.collection import Collection
 from vicino.store.postgres_reading import index_precision
+from vicino.store.rows import vector_column
 
 WORDS = ("wing", "lift", "drag", "tea", "water", "bread", "cello", "violin", "rain", "air")
 SPACE = Space("0123456789abcdef", 8)
@@ -187,11 +189,11 @@ def test_the_index_in_the_database_finds_what_is_near(similarity: Any, precision
         exact.ids.tolist()
         == Exact(similarity=similarity).build(vectors, [f"us{n}" for n in range(3000)]).search(queries, 10).ids.tolist()
     )
-    near = kept.search(queries, 10, space=space, tenant="us", exact=False)
+    near = kept.search(queries, 10, space=space, tenant="us", effort=0)
     shared = [len(set(one) & set(other)) for one, other in zip(near.ids, exact.ids, strict=True)]
     assert sum(shared) >= 180
     rare = parse("year in (7, 77, 777, 1777, 2777)")  # the index has too few of them near: all five are found all the same
-    few = kept.search(queries, 5, space=space, where=rare, tenant="us", exact=False)
+    few = kept.search(queries, 5, space=space, where=rare, tenant="us", effort=0)
     assert all(set(ids) == {"us7", "us77", "us777", "us1777", "us2777"} for ids in few.ids)
     wide = Space("wide", 4_001)
     kept.add_space(wide)
@@ -199,6 +201,45 @@ def test_the_index_in_the_database_finds_what_is_near(similarity: Any, precision
         kept.build_index(wide)
     with pytest.raises(SpaceMismatch):
         kept.build_index(Space("other", 16))
+
+
+def test_a_recall_is_chosen_for_the_index_in_the_database(tmp_path: Path, postgresql: Any, servers: Any) -> None:
+    draw = np.random.default_rng(0)
+    words = np.array([f"word{number}" for number in range(200)])
+    texts = [Document(f"d{number}", " ".join(draw.choice(words, 30))) for number in range(1500)]
+    recipe, at = "lsa(n_components=64,index=store)", servers.location(postgresql.url)
+    ingest(tmp_path, "there", Source("web", texts), recipe=recipe, cut="whole", at=at)
+    there = Collection.open(tmp_path, "there")
+    maintain(there)
+    (found,) = standing(there)
+    assert (found.plan, found.under) == (None, False)
+    before = found.kept[0]["recall"]
+    assert (before["asked"], before["rows"], before["effort"]) == ("200 vectors of its own", 1500, None)
+    (decision,) = decide(there, recall=0.97)
+    assert decision.choice.finals[0].nbytes > 100_000
+    (found,) = standing(there)
+    assert found.kept[0]["recall"]["lower"] >= 0.97
+    (space,) = there.spaces
+    vectors = np.concatenate([batch["vector"].flatten().to_numpy() for batch in there.store.scan([], tenant="", space=space)])
+    queries = vectors.reshape(-1, 64)[:100]
+    exact, near = (there.store.search(queries, 10, space=space, tenant="", effort=e) for e in (None, decision.choice.plan.effort))
+    shared = [len(set(one) & set(other)) / 10 for one, other in zip(near.ids, exact.ids, strict=True)]
+    assert np.mean(shared) >= 0.97
+
+
+def test_one_process_builds_the_index_in_the_database(postgresql: Any, servers: Any) -> None:
+    import psycopg
+
+    kept = store.create(servers.location(postgresql.url), [SPACE], scheme="postgresql")
+    kept.replace(passages(9), {SPACE.id: np.eye(9, 8, dtype=np.float32)}, tenant="us")
+    with psycopg.connect(postgresql.url, autocommit=True) as other:
+        name = f"{kept._place.schema}.near_{vector_column(SPACE)}"
+        other.execute("SELECT pg_advisory_lock(hashtext(%s))", [name])
+        assert kept.prepare(SPACE) is False
+        assert kept.prepared(SPACE) is None
+    assert kept.prepare(SPACE) is True
+    assert kept.prepared(SPACE).nbytes > 0
+    assert kept.prepare(SPACE) is False
 
 
 # Milvus alone -----------------------------------------------------------------------------------------------------------

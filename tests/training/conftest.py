@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 import json
+import os
+import signal
 from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +20,32 @@ _checkpoints = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_checkpoints)
 checkpoint, router = _checkpoints.checkpoint, _checkpoints.router
 sentence_transformers = _checkpoints.sentence_transformers
+
+
+@pytest.fixture(scope="session")
+def base(checkpoint) -> str:
+    return str(checkpoint("bert"))
+
+
+@pytest.fixture
+def ctrl_c() -> Callable[..., AbstractContextManager[None]]:
+    """`with ctrl_c(place, "name", at=3):` presses Ctrl-C in the third call of `place.name`, which ends the block."""
+
+    @contextmanager
+    def pressed(place, name, at):
+        work, calls = getattr(place, name), itertools.count(1)
+
+        def interrupted(*given, **more):
+            if next(calls) == at:
+                os.kill(os.getpid(), signal.SIGINT)
+            return work(*given, **more)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(place, name, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                yield
+
+    return pressed
 
 
 @pytest.fixture(scope="session")

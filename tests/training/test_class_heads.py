@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import signal
 
 import numpy as np
 import pytest
@@ -57,11 +55,6 @@ def table(tmp_path_factory):
         return path
 
     return write
-
-
-@pytest.fixture(scope="module")
-def base(checkpoint) -> str:
-    return str(checkpoint("bert"))
 
 
 @pytest.fixture(scope="module")
@@ -132,24 +125,14 @@ def test_shuffled_labels_are_rejected(table, base, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["network", "encoder"])
-def test_what_was_interrupted_goes_on_to_the_same_weights(table, base, tmp_path, monkeypatch, kind):
+def test_what_was_interrupted_goes_on_to_the_same_weights(table, base, tmp_path, ctrl_c, kind):
     from vicino.training import class_heads
 
     changes = NETWORK | {"epochs": 3} if kind == "network" else {**TRAINED, "encoder": base, "epochs": 2}
     data = table(n=120)
     whole = workbench.train_classifier(data, tmp_path / "whole", **changes)
-    loss, calls = class_heads._loss, []
-
-    def interrupted(*given):
-        calls.append(1)
-        if len(calls) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return loss(*given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(class_heads, "_loss", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            workbench.train_classifier(data, tmp_path / "c", **changes)
+    with ctrl_c(class_heads, "_loss", at=3):
+        workbench.train_classifier(data, tmp_path / "c", **changes)
     assert not (tmp_path / "c").exists()
     found = workbench.train_classifier(data, tmp_path / "c", **changes)
     assert found.run.resumed == 3

@@ -27,11 +27,6 @@ LEARN = {"epochs": 40, "batch_size": 32, "learning_rate": 1e-2, "precision": "fl
 
 
 @pytest.fixture(scope="module")
-def base(checkpoint) -> str:
-    return str(checkpoint("bert"))
-
-
-@pytest.fixture(scope="module")
 def notes(ciphered, tmp_path_factory) -> Path:
     """Texts with titles of three of their words: BM25 finds what a network of random weights does not."""
     random = np.random.default_rng(3)
@@ -137,21 +132,11 @@ def test_the_plan_and_what_cannot_be_mapped(notes, base, tmp_path):
     assert not (tmp_path / "m").exists()
 
 
-def test_what_was_interrupted_goes_on_to_the_same_maps(notes, base, tmp_path, monkeypatch):
+def test_what_was_interrupted_goes_on_to_the_same_maps(notes, base, tmp_path, ctrl_c):
     given = LEARN | {"way": "maps", "epochs": 3, "unlabelled": True, "controls": [], "base": base}
     whole = workbench.train_text(notes, tmp_path / "whole", **given)
-    forward, calls = Maps.forward, []
-
-    def interrupted(self, vectors, role):
-        calls.append(role)
-        if len(calls) == 150:
-            raise KeyboardInterrupt
-        return forward(self, vectors, role)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Maps, "forward", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            workbench.train_text(notes, tmp_path / "cut", **given)
+    with ctrl_c(Maps, "forward", at=150):
+        workbench.train_text(notes, tmp_path / "cut", **given)
     again = workbench.train_text(notes, tmp_path / "cut", **given)
     assert again.run.resumed is not None
     texts = ["cold water", "a glider lifts"]

@@ -35,11 +35,6 @@ LEARN = {
 }
 
 
-@pytest.fixture(scope="module")
-def base(checkpoint) -> str:
-    return str(checkpoint("bert"))
-
-
 @pytest.fixture
 def encoder(base):
     return Transformer(model=base).trainable()

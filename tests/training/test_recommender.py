@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 
 import numpy as np
 import pytest
@@ -79,21 +77,11 @@ def test_where_nothing_can_be_learnt_it_is_rejected(folders, tmp_path):
     assert json.loads((tmp_path / "r" / "training.json").read_text())["gate"]["accepted"] is False
 
 
-def test_what_was_interrupted_goes_on_to_the_same_vectors(folders, tmp_path, monkeypatch):
+def test_what_was_interrupted_goes_on_to_the_same_vectors(folders, tmp_path, ctrl_c):
     params = LEARN | {"epochs": 3, "hard_negatives": 1, "remine": 1}
     whole = workbench.train_recommender(folders / "told", tmp_path / "whole", **params)
-    quality, calls = Lesson._quality, []
-
-    def interrupted(self, network):
-        calls.append(1)
-        if len(calls) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return quality(self, network)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Lesson, "_quality", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            workbench.train_recommender(folders / "told", tmp_path / "r", **params)
+    with ctrl_c(Lesson, "_quality", at=3):
+        workbench.train_recommender(folders / "told", tmp_path / "r", **params)
     assert not (tmp_path / "r").exists()
     with pytest.raises(VicinoError, match="another run"):
         workbench.train_recommender(folders / "told", tmp_path / "r", **params | {"temperature": 0.2})

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
-import signal
 
 import numpy as np
 import pytest
@@ -34,11 +32,6 @@ LEARN = {
     "threads": 1,
     "seed": 1,
 }
-
-
-@pytest.fixture(scope="module")
-def base(checkpoint) -> str:
-    return str(checkpoint("bert"))
 
 
 @pytest.fixture(scope="module")
@@ -86,29 +79,17 @@ def test_shuffled_answers_are_rejected(ciphered, base, tmp_path):
     assert json.loads((tmp_path / "rr" / "training.json").read_text())["gate"]["accepted"] is False
 
 
-def test_what_was_interrupted_goes_on_to_the_same_weights(ciphered, base, tmp_path, monkeypatch):
+def test_what_was_interrupted_goes_on_to_the_same_weights(ciphered, base, tmp_path, ctrl_c):
     changes = {**LEARN, "base": base, "negatives": 2, "depth": 20, "epochs": 1, "evaluate_every": 7.0}
     whole = workbench.train_reranker(ciphered(n=120), tmp_path / "whole", **changes)
-    loss, calls = reranker._listwise, []
-
-    def interrupted(*given):
-        calls.append(1)
-        if len(calls) == 9:
-            os.kill(os.getpid(), signal.SIGINT)
-        return loss(*given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(reranker, "_listwise", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            workbench.train_reranker(ciphered(n=120), tmp_path / "rr", **changes)
+    with ctrl_c(reranker, "_listwise", at=9):
+        workbench.train_reranker(ciphered(n=120), tmp_path / "rr", **changes)
     assert not (tmp_path / "rr").exists()
     found = workbench.train_reranker(ciphered(n=120), tmp_path / "rr", **changes)
     assert found.run.resumed == 9
     assert found.run.losses == whole.run.losses
     assert (found.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
-    calls.clear()  # and a checkpoint of another call is not gone on from
-    monkeypatch.setattr(reranker, "_listwise", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with ctrl_c(reranker, "_listwise", at=9):  # and a checkpoint of another call is not gone on from
         workbench.train_reranker(ciphered(n=120), tmp_path / "third", **changes)
     with pytest.raises(VicinoError, match="another run"):
         workbench.train_reranker(ciphered(n=120), tmp_path / "third", **changes | {"learning_rate": 1e-3})

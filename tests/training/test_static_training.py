@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 
 import numpy as np
 import pytest
@@ -74,26 +72,17 @@ def test_what_is_not_distilled_yet_is_by_the_texts_of_the_data(ciphered, model, 
 
 
 @pytest.mark.parametrize("distilled", [True, False])
-def test_what_was_interrupted_goes_on_to_the_same_vectors(ciphered, base, model, tmp_path, monkeypatch, distilled):
+def test_what_was_interrupted_goes_on_to_the_same_vectors(ciphered, base, model, tmp_path, monkeypatch, distilled, ctrl_c):
     from vicino.training import ranking
 
     changes = {**LEARN, "base": base if distilled else f"static(model={model},n_components=8)", "epochs": 3}
     whole = workbench.train_text(ciphered(), tmp_path / "whole", **changes)
-    loss, calls = ranking.ranking_loss, []
-
-    def interrupted(*given, **more):
-        calls.append(1)
-        if len(calls) == 20:
-            os.kill(os.getpid(), signal.SIGINT)
-        return loss(*given, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ranking, "ranking_loss", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            workbench.train_text(ciphered(), tmp_path / "model", **changes)
+    with ctrl_c(ranking, "ranking_loss", at=20):
+        workbench.train_text(ciphered(), tmp_path / "model", **changes)
     monkeypatch.setattr(Static, "_distilled", lambda self: pytest.fail("distilled again"))
     again = workbench.train_text(ciphered(), tmp_path / "model", **changes)
-    assert again.run.resumed > 0
+    assert again.run.resumed == 20
+    assert again.run.losses == whole.run.losses
     vectors = [encoders.load(each.path).vectors_ for each in (whole, again)]
     np.testing.assert_array_equal(*vectors)
 

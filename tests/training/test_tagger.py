@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import signal
 
 import numpy as np
 import pytest
@@ -55,11 +53,6 @@ def tagged(tmp_path_factory):
         return path
 
     return write
-
-
-@pytest.fixture(scope="module")
-def base(checkpoint) -> str:
-    return str(checkpoint("bert"))
 
 
 @pytest.fixture(scope="module")
@@ -115,23 +108,13 @@ def test_shuffled_tags_are_rejected(tagged, base, tmp_path):
     assert artifacts.read(tmp_path / "t").data["about"]["gate"]["accepted"] is False
 
 
-def test_what_was_interrupted_goes_on_to_the_same_weights(tagged, base, tmp_path, monkeypatch):
+def test_what_was_interrupted_goes_on_to_the_same_weights(tagged, base, tmp_path, ctrl_c):
     from vicino.training import tagger
 
     data, changes = tagged(n=150), {**LEARN, "base": base, "epochs": 2, "evaluate_every": 1.0}
     whole = workbench.train_tagger(data, tmp_path / "whole", **changes)
-    loss, calls = tagger._Batches.loss, []
-
-    def interrupted(*given):
-        calls.append(1)
-        if len(calls) == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-        return loss(*given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(tagger._Batches, "loss", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            workbench.train_tagger(data, tmp_path / "t", **changes)
+    with ctrl_c(tagger._Batches, "loss", at=5):
+        workbench.train_tagger(data, tmp_path / "t", **changes)
     assert not (tmp_path / "t").exists()
     found = workbench.train_tagger(data, tmp_path / "t", **changes)
     assert found.run.resumed == 5

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -33,11 +31,6 @@ LEARN = {
     "threads": 1,
     "seed": 1,
 }
-
-
-@pytest.fixture(scope="module")
-def base(checkpoint) -> str:
-    return str(checkpoint("bert"))
 
 
 @pytest.fixture(scope="module")
@@ -90,38 +83,26 @@ def test_what_forgets_other_data_is_rejected(ciphered, base, tmp_path):
     assert "worse by more than 0.01 on other data, Spearman on" in found.gate.sentence
 
 
-def test_what_was_interrupted_goes_on_to_the_same_weights(ciphered, base, tmp_path, monkeypatch):
+def test_what_was_interrupted_goes_on_to_the_same_weights(ciphered, base, tmp_path, ctrl_c):
     from vicino.training import ranking
 
     changes = {**LEARN, "base": base, "controls": [], "epochs": 3, "dims": [8]}
     whole = workbench.train_text(ciphered(), tmp_path / "whole", **changes)
-    loss, calls = ranking.ranking_loss, []
-
-    def interrupted(*given, **more):
-        calls.append(1)
-        if len(calls) == 20:
-            os.kill(os.getpid(), signal.SIGINT)
-        return loss(*given, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ranking, "ranking_loss", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            workbench.train_text(ciphered(), tmp_path / "model", **changes)
+    with ctrl_c(ranking, "ranking_loss", at=20):
+        workbench.train_text(ciphered(), tmp_path / "model", **changes)
     assert not (tmp_path / "model").exists()
     found = workbench.train_text(ciphered(), tmp_path / "model", **changes)
     assert found.run.resumed == 20
     assert found.run.losses == whole.run.losses
     texts = ["wings lift an aeroplane"]
     np.testing.assert_array_equal(encoders.load(found.path).encode(texts), encoders.load(whole.path).encode(texts))
-    calls.clear()  # and a checkpoint of another call is not gone on from
-    monkeypatch.setattr(ranking, "ranking_loss", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with ctrl_c(ranking, "ranking_loss", at=20):  # and a checkpoint of another call is not gone on from
         workbench.train_text(ciphered(), tmp_path / "third", **changes)
     with pytest.raises(VicinoError, match="another run"):
         workbench.train_text(ciphered(), tmp_path / "third", **changes | {"learning_rate": 1e-3})
 
 
-def test_negatives_are_mined_anew_and_found_again(ciphered, base, tmp_path, monkeypatch):
+def test_negatives_are_mined_anew_and_found_again(ciphered, base, tmp_path, monkeypatch, ctrl_c):
     from vicino.training import candidates, ranking
 
     changes = {**LEARN, "base": base, "controls": [], "epochs": 3, "remine": 1}
@@ -135,18 +116,8 @@ def test_negatives_are_mined_anew_and_found_again(ciphered, base, tmp_path, monk
     whole = workbench.train_text(ciphered(), tmp_path / "whole", **changes)
     assert len(mined) == 3
     assert mined[0][0] != mined[1][0] != mined[2][0]
-    loss, calls = ranking.ranking_loss, []
-
-    def interrupted(*given, **more):
-        calls.append(1)
-        if len(calls) == len(whole.run.losses) // 2:  # in the middle of the second epoch
-            os.kill(os.getpid(), signal.SIGINT)
-        return loss(*given, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ranking, "ranking_loss", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            workbench.train_text(ciphered(), tmp_path / "model", **changes)
+    with ctrl_c(ranking, "ranking_loss", at=len(whole.run.losses) // 2):  # in the middle of the second epoch
+        workbench.train_text(ciphered(), tmp_path / "model", **changes)
     assert workbench.train_text(ciphered(), tmp_path / "model", **changes).run.losses == whole.run.losses
 
 
@@ -571,25 +542,15 @@ def test_too_few_examples_are_named(tmp_path, base):
         workbench.train_text(path, tmp_path / "m", base=base)
 
 
-def test_what_was_begun_with_other_content_is_not_gone_on_with(ciphered, base, tmp_path, monkeypatch):
+def test_what_was_begun_with_other_content_is_not_gone_on_with(ciphered, base, tmp_path, ctrl_c):
     from vicino.training import ranking
 
     lines = ciphered(n=120).read_text().splitlines(keepends=True)
     data = tmp_path / "pairs.jsonl"
     data.write_text("".join(lines))
-    loss, calls = ranking.ranking_loss, []
-
-    def interrupted(*given, **more):
-        calls.append(1)
-        if len(calls) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return loss(*given, **more)
-
     changes = {**LEARN, "base": base, "controls": [], "epochs": 2}
-    with monkeypatch.context() as patch:
-        patch.setattr(ranking, "ranking_loss", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            workbench.train_text(data, tmp_path / "m", **changes)
+    with ctrl_c(ranking, "ranking_loss", at=3):
+        workbench.train_text(data, tmp_path / "m", **changes)
     data.write_text("".join(lines[::-1]))
     with pytest.raises(VicinoError, match="another run"):
         workbench.train_text(data, tmp_path / "m", **changes)

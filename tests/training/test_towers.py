@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 
 import numpy as np
 import pytest
@@ -28,11 +26,6 @@ LEARN = {
     "seed": 1,
 }
 ROLES = ("encode_query", "encode_document", "encode")
-
-
-@pytest.fixture(scope="module")
-def base(checkpoint) -> str:
-    return str(checkpoint("bert"))
 
 
 @pytest.fixture(scope="module")
@@ -90,23 +83,14 @@ def test_both_begin_as_the_base(base):
     assert all(each.grad is None for each in pair.document.parameters())
 
 
-def test_what_was_interrupted_goes_on_to_the_same_weights(ciphered, base, tmp_path, monkeypatch):
+def test_what_was_interrupted_goes_on_to_the_same_weights(ciphered, base, tmp_path, ctrl_c):
     from vicino.training import ranking
 
     changes = {**LEARN, "base": base, "epochs": 2, "remine": 1}
     whole = workbench.train_text(ciphered(n=200), tmp_path / "whole", **changes)
-    loss, calls, when = ranking.ranking_loss, [], len(whole.run.losses) * 3 // 4  # in the middle of the second epoch
-
-    def interrupted(*given, **more):
-        calls.append(1)
-        if len(calls) == when:
-            os.kill(os.getpid(), signal.SIGINT)
-        return loss(*given, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ranking, "ranking_loss", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            workbench.train_text(ciphered(n=200), tmp_path / "model", **changes)
+    when = len(whole.run.losses) * 3 // 4  # in the middle of the second epoch
+    with ctrl_c(ranking, "ranking_loss", at=when):
+        workbench.train_text(ciphered(n=200), tmp_path / "model", **changes)
     assert not (tmp_path / "model").exists()
     found = workbench.train_text(ciphered(n=200), tmp_path / "model", **changes)
     assert found.run.resumed == when

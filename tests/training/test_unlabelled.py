@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 from pathlib import Path
 
@@ -43,11 +41,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def base(checkpoint) -> str:
-    return str(checkpoint("bert"))
 
 
 def written(path, n):
@@ -312,24 +305,14 @@ def test_texts_alone_teach_to_find_them(base, tmp_path):
 
 
 @pytest.mark.parametrize("way", ["simcse", "tsdae"])
-def test_what_was_interrupted_goes_on_to_the_same_weights(texts, base, tmp_path, monkeypatch, way):
+def test_what_was_interrupted_goes_on_to_the_same_weights(texts, base, tmp_path, ctrl_c, way):
     from vicino.training import ranking, unlabelled
 
     given = {**LEARN, "base": base, "way": way}
     whole = workbench.train_text(texts, tmp_path / "whole", **given)
     place, name = (ranking, "ranking_loss") if way == "simcse" else (unlabelled, "denoising_loss")
-    loss, calls = getattr(place, name), []
-
-    def interrupted(*args, **more):
-        calls.append(1)
-        if len(calls) == 9:
-            os.kill(os.getpid(), signal.SIGINT)
-        return loss(*args, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(place, name, interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            workbench.train_text(texts, tmp_path / "model", **given)
+    with ctrl_c(place, name, at=9):
+        workbench.train_text(texts, tmp_path / "model", **given)
     found = workbench.train_text(texts, tmp_path / "model", **given)
     assert found.run.resumed == 9 < found.run.steps
     assert found.run.losses == whole.run.losses

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vicino import progress
 from vicino.encoders.base import Encoder, Role, Tokens
-from vicino.encoders.transformer.saving import check_files, save_stamped
+from vicino.encoders.transformer.saving import check_files, save_stamped, write_modules
 from vicino.errors import ArtifactCorrupt, EmptyInput, InputError, MissingExtra, UnreadableSource
 from vicino.vectors import normalise
 
@@ -187,13 +187,9 @@ class Static(Encoder):
             (target / name).mkdir()
         save_file({"embedding.weight": self._require("vectors_")}, target / _TABLE)
         (target / _TOKENIZER).write_bytes(self._require("tokenizer_").encode())
-        modules = [
-            {"idx": number, "name": str(number), "path": name, "type": f"sentence_transformers.models.{kind}"}
-            for number, (name, kind) in enumerate(zip(names, _MODULES, strict=True))
-        ]
-        told = {"modules.json": modules, "config_sentence_transformers.json": {"similarity_fn_name": self.similarity}}
-        for name, content in told.items():
-            (target / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_modules(list(zip(names, _MODULES, strict=True)), target)
+        settings = json.dumps({"similarity_fn_name": self.similarity}, indent=2)
+        (target / "config_sentence_transformers.json").write_text(settings + "\n", encoding="utf-8")
 
     def _arrays(self) -> dict[str, Any]:
         return {}  # the vectors are in a file that sentence-transformers reads too

@@ -26,7 +26,7 @@ from vicino.indexes import INDEXES
 from vicino.indexes.base import Index
 from vicino.indexes.exact import Exact
 from vicino.indexes.planned import Planned
-from vicino.indexes.recall import Judge, Measured, least_effort, lower_bound
+from vicino.indexes.recall import Judge, Measured, least_effort, lower_bound, require_goal
 from vicino.vectors import as_vectors, normalise
 
 __all__ = ["Choice", "Plan", "Trial", "build", "choose"]
@@ -146,10 +146,7 @@ def choose(
     >>> choice.plan.index, choice.asked
     ('exact', '15 vectors that were left out')
     """
-    if not 0 < recall <= 1:
-        raise InputError(f"a recall of {recall} cannot be had", mend="give a share, such as 0.97")
-    if k < 1:
-        raise InputError(f"k is {k}", mend="ask for at least one answer")
+    require_goal(recall, k)
     Exact(similarity=similarity)._require_possible()
     held = _ready(vectors, None, similarity)
     if len(held) < 2:

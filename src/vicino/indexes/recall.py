@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vicino.errors import InputError
 from vicino.indexes.base import Index
 from vicino.indexes.exact import Exact
 
-__all__ = ["Judge", "Measured", "least_effort", "lower_bound"]
+__all__ = ["Judge", "Measured", "as_near", "least_effort", "lower_bound", "require_goal"]
 
 _FIRST = 100  # questions
 _TIMED = 20  # searches from which the time of an exact one is known
@@ -37,6 +38,14 @@ class Measured:
         return {**recalls, "effort": self.effort, "seconds": self.seconds}
 
 
+def require_goal(recall: float, k: int) -> None:
+    """Raise InputError for what nobody can ask of an index."""
+    if not 0 < recall <= 1:
+        raise InputError(f"a recall of {recall} cannot be had", mend="give a share, such as 0.97")
+    if k < 1:
+        raise InputError(f"k is {k}", mend="ask for at least one answer")
+
+
 def lower_bound(values: NDArray[Any]) -> float:
     """Where the mean of recalls (q,) surely lies above: one-sided, 95 %.
 
@@ -50,6 +59,18 @@ def lower_bound(values: NDArray[Any]) -> float:
     return max(0.0, float(seen.mean() - 1.645 * seen.std(ddof=1) / math.sqrt(len(seen))))
 
 
+def as_near(worst: NDArray[Any], queries: Float32, longest: float, similarity: str) -> NDArray[Any]:
+    """The score from which an answer is as near as the k-th nearest of its question, which has the score `worst`, (q,).
+
+    `queries` are (q, d), and no vector is longer than `longest`; all have unit length where the similarity is cosine.
+    """
+    lengths = np.linalg.norm(queries, axis=1)
+    largest = lengths * longest
+    if similarity == "euclidean":
+        largest = np.abs(worst) + 0.003 * lengths  # of two equal vectors the distance may be a little more than 0
+    return np.asarray(worst - _TIE * largest)
+
+
 class Judge:
     """Questions (q, d) to checked vectors (n, d), unit rows where the similarity is cosine; `measure` says how an index does.
 
@@ -61,12 +82,8 @@ class Judge:
         self.exact = Exact(similarity=similarity)
         self.exact._build(vectors)
         worst = self.exact._search(queries, self.k, None, None)[1][:, -1]
-        lengths = np.linalg.norm(queries, axis=1)
-        if similarity == "euclidean":
-            largest = np.abs(worst) + 0.003 * lengths  # of two equal vectors the distance may be a little more than 0
-        else:
-            largest = lengths * math.sqrt(np.einsum("ij,ij->i", vectors, vectors).max())
-        self.worst = worst - _TIE * largest
+        longest = math.sqrt(np.einsum("ij,ij->i", vectors, vectors).max())
+        self.worst = as_near(worst, queries, longest, similarity)
 
     def measure(self, index: Index, effort: int | None, row: Mapping[str, int], goal: float = 0.0) -> Measured:
         """Ask each question alone, as a user does; `row` says where in the vectors each id is.

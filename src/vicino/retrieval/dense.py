@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vicino import artifacts, encoders, indexes
 from vicino.data.records import Document, Hits, Recipe
@@ -196,7 +197,12 @@ class Dense(Retriever):
         self.require_possible()
         index, space = cast(AtStore, self.index_ or self._new_index()), self.space_
         held = [] if self.ids_ is None else [name for name in self.ids_ if name not in removed]
-        self.index_ = index.hold([*held, *added], space.dim, lambda asked, k, among: passages.nearest(asked, k, space, among))
+        effort = 0 if self.plan_ is None else self.plan_.effort or 0
+
+        def nearest(asked: NDArray[np.float32], k: int, among: frozenset[str] | None) -> Hits:
+            return passages.nearest(asked, k, space, among, effort)
+
+        self.index_ = index.hold([*held, *added], space.dim, nearest)
         self.ids_ = self.index_.ids_
 
     def take(self, plan: Plan, asked: Any, index: Index) -> None:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vicino.data.records import Query
 from vicino.errors import EmptyInput, InputError
-from vicino.indexes.choose import Choice, choose
-from vicino.retrieval import chosen, from_recipe
+from vicino.indexes.choose import Choice, Plan, Trial, choose
+from vicino.indexes.recall import require_goal
+from vicino.retrieval import chosen, from_recipe, store_recall
 from vicino.retrieval.at_store import AtStore
 from vicino.retrieval.dense import Dense
 from vicino.retrieval.stored import Stored, asked_for, leaves
+from vicino.spaces import Space
+from vicino.store.base import EVERYONE
 from vicino.store.collection import Collection
 from vicino.store.tenants import kept_of, require_tenant
 
-__all__ = ["Decision", "Standing", "decide", "standing"]
+__all__ = ["Decision", "Standing", "decide", "standing", "upkeep"]
+
+log = logging.getLogger(__name__)
+
+_CHANGED = 0.1  # the share of rows that must have come or gone for a store's index to be measured again
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,32 +100,83 @@ def decide(
         )
     if not stored.documents:
         raise EmptyInput(f"{collection.name!r} holds nothing to index", mend=f"vicino ingest PATH --collection {collection.name}")
-    if any(leaf.index == AtStore.family for leaf in parts):
-        raise InputError(
-            f"{collection.name!r} is searched in its store: there is no index to choose",
-            mend=f"the store's own is built by: vicino maintain {collection.name}",
-        )
-    goal: dict[str, Any] = {
-        "recall": recall,
-        "k": asked_for(stored.retriever) if k is None else k,
-        "memory": memory,
-        "families": families,
-    }
+    k = asked_for(stored.retriever) if k is None else k
     decisions: list[Decision] = []
     plans: dict[str, chosen.Chosen] = {}
     for leaf in parts:
         asked = None if queries is None else leaf.encoder_.encode_query([query.text for query in queries])
-        keys, vectors = stored.vectors(leaf.space_)
-        choice = choose(vectors, asked, ids=keys, similarity=leaf.similarity, **goal)
-        decisions.append(Decision(leaf.encoder, len(keys), choice))
-        if choice.plan is None or choice.index is None:
-            return decisions
         questions = np.empty((0, leaf.space_.dim), dtype=np.float32) if asked is None else np.asarray(asked, dtype=np.float32)
-        plans[leaf.space_.id] = chosen.Chosen(choice.plan, questions, {**choice.to_json(), "tenant": tenant})
-        leaf.take(choice.plan, questions, choice.index)
+        told: dict[str, Any] = {"tenant": tenant}
+        if leaf.index == AtStore.family:
+            if memory is not None or families:
+                raise InputError("the store's own index is the only one, in its memory", mend="leave --memory and --with out")
+            rows, choice, told["store"] = _choose_in_store(collection, leaf.space_, tenant, recall, k, questions)
+        else:
+            keys, vectors = stored.vectors(leaf.space_)
+            rows, goal = len(keys), partial(choose, recall=recall, k=k, memory=memory, families=families)
+            choice = goal(vectors, asked, ids=keys, similarity=leaf.similarity)
+        decisions.append(Decision(leaf.encoder, rows, choice))
+        if choice.plan is None:
+            return decisions
+        plans[leaf.space_.id] = chosen.Chosen(choice.plan, questions, {**choice.to_json(), **told})
+        if choice.index is not None:
+            leaf.take(choice.plan, questions, choice.index)
     stored.keep()
     chosen.write(collection, plans)
     return decisions
+
+
+def _choose_in_store(
+    collection: Collection, space: Space, tenant: str, recall: float, k: int, queries: NDArray[np.float32]
+) -> tuple[int, Choice, dict[str, Any]]:
+    """How many rows, the effort at which the store's index has the recall over them, and what is kept of it."""
+    require_goal(recall, k)
+    began = time.perf_counter()
+    collection.store.prepare(space)
+    spent = time.perf_counter() - began
+    found = store_recall.measure(collection.store, space, tenant=tenant, k=k, goal=recall, queries=queries)
+    if found is None:
+        raise InputError(
+            f"{collection.name!r} is searched in its store, which compares all and misses nothing: there is no index to choose",
+            mend="leave index=store out of the recipe to have an index here",
+        )
+    has = found.measured
+    trial = Trial(AtStore.family, found.rows, found.rows, has, has.seconds, found.prepared.nbytes, spent)
+    plan = Plan(AtStore.family, {}, recall, k, has.effort) if has.lower >= recall else None
+    choice = Choice(recall, k, None, found.asked, (), (trial,), plan)
+    return found.rows, choice, found.to_json(k, recall)
+
+
+def upkeep(collection: Collection) -> None:
+    """Have the store build an index of its own for what is searched there (index=store), and measure its recall.
+
+    It is measured again where a tenth of the rows came or went, and searched farther where it has no longer the recall that was
+    chosen; that no effort has it is a warning.
+    """
+    plans, retriever, fresh = chosen.read(collection), from_recipe(collection.recipe), {}
+    for number, leaf in enumerate(leaf for leaf in leaves(retriever) if isinstance(leaf, Dense)):
+        if leaf.index != AtStore.family:
+            continue
+        space = collection.spaces[number]
+        built, rows = collection.store.prepare(space), collection.store.stats().rows
+        first = chosen.Chosen(
+            Plan(AtStore.family, {}, recall=0.0, k=asked_for(retriever)), np.empty((0, space.dim), dtype=np.float32), {}
+        )
+        known = plans.get(space.id, first)
+        plan, before = known.plan, known.evidence.get("store", {"vectors": 0})["vectors"]
+        if not built and abs(rows - before) <= _CHANGED * before:
+            continue
+        goal: dict[str, Any] = {"k": plan.k, "goal": plan.recall, "start": plan.effort or 0, "queries": known.queries}
+        found = store_recall.measure(collection.store, space, tenant=EVERYONE, **goal)
+        if found is None:
+            continue
+        if found.measured.lower < plan.recall:
+            what = "the index of the store of %s has no recall of %g any more at any effort; choose another: vicino index %s"
+            log.warning(what, collection.name, plan.recall, collection.name)
+        told = {**known.evidence, "store": found.to_json(plan.k, plan.recall)}
+        fresh[space.id] = chosen.Chosen(replace(plan, effort=found.measured.effort), known.queries, told)
+    if fresh:
+        chosen.write(collection, fresh)
 
 
 def standing(collection: Collection, *, tenant: str = "") -> list[Standing]:
@@ -131,8 +192,11 @@ def standing(collection: Collection, *, tenant: str = "") -> list[Standing]:
         if model["sparse"]:
             continue
         leaf.space_, leaf.opens_ = collection.spaces[number], partial(collection.encoder, number)
-        plan = plans[leaf.space_.id].plan if leaf.space_.id in plans else None
+        known = plans.get(leaf.space_.id)
+        plan = None if known is None or not known.plan.recall else known.plan  # without a recall it is a measure, and no choice
         leaf.plan_ = leaf.own_plan(asked_for(retriever)) if plan is None else plan
         here = tuple(index for made, index in kept if made == leaf._index_made())
+        if known is not None and "store" in known.evidence:
+            here = (known.evidence["store"],)
         found.append(Standing(str(model["name"]), leaf.space_.id, None if plan is None else plan.to_json(), here, leaf.index))
     return found

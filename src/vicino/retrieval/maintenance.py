@@ -16,10 +16,8 @@ from typing import Any, Final
 from vicino import artifacts, progress
 from vicino.data.filters import And, Compare, Filter, In, IsNull, Not
 from vicino.errors import ArtifactError, EmptyInput
-from vicino.retrieval import from_recipe
-from vicino.retrieval.at_store import AtStore
-from vicino.retrieval.dense import Dense
-from vicino.retrieval.stored import LOCK, Stored, leaves
+from vicino.retrieval.indexing import upkeep
+from vicino.retrieval.stored import LOCK, Stored
 from vicino.store.base import Store
 from vicino.store.collection import Collection
 from vicino.store.lance_folder import files_of
@@ -84,7 +82,7 @@ def maintain(collection: Collection, *, keep_seconds: float = 600.0) -> Maintain
             return Maintained(collection.name, files, files, size, size, 0, time.monotonic() - began, busy=True)
         collection.store.maintain(keep_seconds=keep_seconds)
         bar.advance()
-        _prepare(collection)
+        upkeep(collection)
         reindexed = _reindex(collection)
         bar.advance()
         collection.store.maintain(keep_seconds=keep_seconds)  # what was written meanwhile
@@ -99,14 +97,6 @@ def repeated(collection: Collection, seconds: float, *, keep_seconds: float = 60
         began = time.monotonic()
         yield maintain(Collection.open(collection.folder.parent, collection.name), keep_seconds=keep_seconds)
         time.sleep(max(0.0, seconds - (time.monotonic() - began)))
-
-
-def _prepare(collection: Collection) -> None:
-    """Have the store build an index of its own for what is searched there."""
-    dense = (leaf for leaf in leaves(from_recipe(collection.recipe)) if isinstance(leaf, Dense))
-    for number, leaf in enumerate(dense):
-        if leaf.index == AtStore.family:
-            collection.store.prepare(collection.spaces[number])
 
 
 def _reindex(collection: Collection) -> int:

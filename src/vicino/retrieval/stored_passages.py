@@ -57,9 +57,9 @@ class StoredPassages:
             names += [found[at] for at in wanted]
         return names, vectors[: len(names)]
 
-    def nearest(self, vectors: NDArray[np.float32], k: int, space: Space, among: frozenset[str] | None) -> Hits:
-        """The k nearest of these keys (None: of all), as the store finds them."""
-        asked: dict[str, Any] = {"space": space, "tenant": self.tenant, "exact": False}
+    def nearest(self, vectors: NDArray[np.float32], k: int, space: Space, among: frozenset[str] | None, effort: int) -> Hits:
+        """The k nearest of these keys (None: of all), as the store finds them with an `effort` (see `Store.search`)."""
+        asked: dict[str, Any] = {"space": space, "tenant": self.tenant, "effort": effort}
         if among is None:
             return self.store.search(vectors, k, **asked)
         if len(among) <= _NAMED:

@@ -31,7 +31,7 @@ from vicino.vectors import as_vectors
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["COLUMNS", "EVERYONE", "Removed", "Row", "Stats", "Store", "Upkeep"]
+__all__ = ["COLUMNS", "EVERYONE", "Prepared", "Removed", "Row", "Stats", "Store", "Upkeep"]
 
 EVERYONE: Final = None  # the tenant of work over all rows: building an index, compaction, export
 
@@ -99,6 +99,15 @@ class Upkeep:
     files_before: int
     files_after: int
     bytes_freed: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An index that stands in a store: its bytes there, and the least and the most effort that it knows."""
+
+    nbytes: int
+    least: int
+    most: int
 
 
 class Store(ABC):
@@ -236,29 +245,47 @@ class Store(ABC):
         """How many rows match."""
 
     def search(
-        self, vectors: Any, k: int, *, space: Space, where: Filter | None = None, tenant: str | None, exact: bool = True
+        self,
+        vectors: Any,
+        k: int,
+        *,
+        space: Space,
+        where: Filter | None = None,
+        tenant: str | None,
+        effort: int | None = None,
     ) -> Hits:
         """The k nearest rows of each query (q, dim), over the version read: `Hits` of keys, fewer where fewer match.
 
-        Rows that lack a vector of `space` are not found. A filter never makes it miss an answer. Scores are larger for nearer,
-        as in `Index`.
+        All are compared, or, with an `effort`, what an index of the store's finds that looks at so many (0: as many as it thinks
+        right). Rows that lack a vector of `space` are not found. A filter never makes it miss an answer. Scores are larger for
+        nearer, as in `Index`.
         Raises SpaceMismatch, InvalidVectors, DimensionMismatch, and as `delete`.
         """
         self._about.require_column(space, self._place)
         queries = as_vectors(vectors, dim=space.dim)
         if k < 1:
             raise InputError(f"k is {k}", mend="ask for at least one answer")
-        return self._search(queries, k, space, where, tenant, exact)
+        return self._search(queries, k, space, where, tenant, effort)
 
     @abstractmethod
     def _search(
-        self, queries: NDArray[np.float32], k: int, space: Space, where: Filter | None, tenant: str | None, exact: bool
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        space: Space,
+        where: Filter | None,
+        tenant: str | None,
+        effort: int | None,
     ) -> Hits:
         """`search` of queries (q, dim) that are sound."""
 
     def prepare(self, space: Space) -> bool:  # noqa: ARG002 - most have nothing to prepare
-        """Build what makes an inexact `search` of a space fast, unless it stands; whether anything was built."""
+        """Build what makes a `search` of a space with an effort fast, unless it stands; whether anything was built."""
         return False
+
+    def prepared(self, space: Space) -> Prepared | None:  # noqa: ARG002
+        """What `prepare` built; None where a search with an effort compares all like any other."""
+        return None
 
     @abstractmethod
     def snapshot(self, tag: str) -> int:

@@ -258,7 +258,7 @@ class Lance(Store):
         space: Space,
         where: Filter | None,
         tenant: str | None,
-        exact: bool,  # noqa: ARG002 - it always is
+        effort: int | None,  # noqa: ARG002 - all are compared
     ) -> Hits:
         condition = self._where(where, tenant, having=space)
         parts = [queries[begin : begin + QUERIES] for begin in range(0, max(len(queries), 1), QUERIES)]

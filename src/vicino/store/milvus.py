@@ -306,7 +306,7 @@ class Milvus(Store):
         space: Space,
         where: Filter | None,
         tenant: str | None,
-        exact: bool,  # noqa: ARG002 - it always is
+        effort: int | None,  # noqa: ARG002 - all are compared
     ) -> Hits:
         if where is None and k <= MOST:
             return self._ask(queries, k, space, tenant)

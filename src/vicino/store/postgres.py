@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace as with_changes
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
@@ -19,7 +20,7 @@ from vicino.data.records import Hits
 from vicino.errors import ArtifactError, InputError, UnknownName
 from vicino.spaces import Space
 from vicino.store.about import About, checked
-from vicino.store.base import COLUMNS, Removed, Row, Stats, Store, Upkeep
+from vicino.store.base import COLUMNS, Prepared, Removed, Row, Stats, Store, Upkeep
 from vicino.store.postgres_commits import (
     add_column,
     commit,
@@ -36,12 +37,12 @@ from vicino.store.postgres_reading import (
     batch,
     build_index,
     exactly,
-    index_precision,
     latest,
     nearby,
     require_indexable,
     scalar,
     seen,
+    standing_index,
     state_at,
 )
 from vicino.store.postgres_server import Place, library
@@ -301,10 +302,16 @@ class Postgres(Store):
         )
 
     def _search(
-        self, queries: NDArray[np.float32], k: int, space: Space, where: Filter | None, tenant: str | None, exact: bool
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        space: Space,
+        where: Filter | None,
+        tenant: str | None,
+        effort: int | None,
     ) -> Hits:
         rows = seen(self._state, where, tenant)
-        how = exactly if exact else nearby
+        how = exactly if effort is None else partial(nearby, effort=effort)
         found = self._read(lambda connection: how(connection, self._place, space, queries, k, rows))
         width = max((len(answer) for answer in found), default=0)
         ids = np.full((len(queries), width), None, dtype=object)
@@ -344,21 +351,23 @@ class Postgres(Store):
         self.refresh()
         return Upkeep(0, 0, freed or 0)
 
-    def build_index(self, space: Space, *, precision: str = "float16") -> None:
-        """An HNSW graph in the database, which `search(..., exact=False)` uses and writes keep up; over half or whole floats.
+    def build_index(self, space: Space, *, precision: str = "float16") -> bool:
+        """An HNSW graph in the database, which a `search` with an effort uses and writes keep up; over half or whole floats.
 
-        What it finds is compared exactly. Raises SpaceMismatch, and InputError for more dimensions than it takes.
+        What it finds is compared exactly. False where another process is building it. Raises SpaceMismatch, and InputError for
+        more dimensions than it takes.
         """
         self._about.require_column(space, self._place)
         require_indexable(space, precision)
-        build_index(self._place, space, precision)
+        return build_index(self._place, space, precision)
 
     def prepare(self, space: Space) -> bool:
-        stands = self._read(lambda connection: index_precision(connection, self._place, space)) is not None
-        if stands or space.dim > NARROW["float16"][1]:
+        if self.prepared(space) is not None or space.dim > NARROW["float16"][1]:
             return False
-        self.build_index(space)
-        return True
+        return self.build_index(space)
+
+    def prepared(self, space: Space) -> Prepared | None:
+        return self._read(lambda connection: standing_index(connection, self._place, space))
 
     def _prune(self, keep_seconds: float) -> int | None:
         """The bytes of the rows that no kept version needs, which are gone; None where another process is at it."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vicino.data.filters import Filter
 from vicino.errors import InputError
 from vicino.spaces import Space
+from vicino.store.base import Prepared
 from vicino.store.postgres_server import Place
 from vicino.store.postgres_sql import condition, escape, from_binary, unescape
 from vicino.store.rows import vector_column
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("NARROW", "batch", "build_index", "exactly", "index_precision", "latest", "nearby"),
-    *("require_indexable", "scalar", "seen", "state_at"),
+    *("require_indexable", "scalar", "seen", "standing_index", "state_at"),
 ]
 
 NARROW: Final[Mapping[str, tuple[str, int]]] = {"float16": ("halfvec", 4_000), "float32": ("vector", 2_000)}  # of HNSW
 OPERATORS: Final = {"cosine": "<=>", "dot": "<#>", "euclidean": "<->"}
 CLASSES: Final = {"cosine": "cosine_ops", "dot": "ip_ops", "euclidean": "l2_ops"}
 MORE: Final = 4  # times k rows are taken from the index, and compared exactly
-MOST_EFFORT: Final = 1_000  # what pgvector takes for hnsw.ef_search
+LEAST_EFFORT: Final = 40  # rows that pgvector looks at by default (hnsw.ef_search)
+MOST_EFFORT: Final = 1_000
 
 
 def scalar(connection: Connection, statement: Any, values: Sequence[Any] = ()) -> Any:
@@ -81,7 +83,14 @@ def exactly(
 
 
 def nearby(
-    connection: Connection, place: Place, space: Space, queries: NDArray[np.float32], k: int, rows: tuple[str, list[Any]]
+    connection: Connection,
+    place: Place,
+    space: Space,
+    queries: NDArray[np.float32],
+    k: int,
+    rows: tuple[str, list[Any]],
+    *,
+    effort: int = 0,
 ) -> list[Answer]:
     """As `exactly`, but of what the space's index finds; where that is less than k, or there is no index, of all.
 
@@ -92,7 +101,7 @@ def nearby(
         return exactly(connection, place, space, queries, k, rows)
     kind, column, operator = NARROW[precision][0], vector_column(space), OPERATORS[space.similarity]
     connection.execute("SET LOCAL hnsw.iterative_scan = 'strict_order'")
-    connection.execute(f"SET LOCAL hnsw.ef_search = {min(max(40, MORE * k), MOST_EFFORT)}")
+    connection.execute(f"SET LOCAL hnsw.ef_search = {min(max(LEAST_EFFORT, MORE * k, effort), MOST_EFFORT)}")
     near = (
         f'(SELECT key, "{column}" FROM {{schema}}.rows WHERE {rows[0]} AND "{column}" IS NOT NULL '
         f'ORDER BY "{column}"::{kind}({space.dim}) {operator} %s::{kind}({space.dim}) LIMIT {MORE * k}) near WHERE true'
@@ -135,12 +144,21 @@ def require_indexable(space: Space, precision: str) -> None:
         raise InputError(f"an index of {precision} takes at most {widest:,} dimensions", mend=f"use {wider}")
 
 
-def build_index(place: Place, space: Space, precision: str) -> None:
-    """An HNSW graph over the vectors of a space, while others read and write."""
+def build_index(place: Place, space: Space, precision: str) -> bool:
+    """An HNSW graph over the vectors of a space, while others read and write; False where another process is building it."""
     kind, column = NARROW[precision][0], vector_column(space)
-    place.alone(place.sql(f'DROP INDEX CONCURRENTLY IF EXISTS {{schema}}."near_{column}"'))  # or what a failed build left
+    drop = place.sql(f'DROP INDEX CONCURRENTLY IF EXISTS {{schema}}."near_{column}"')  # or what a failed build left
     expression = f'("{column}"::{kind}({space.dim})) {kind}_{CLASSES[space.similarity]}'
-    place.alone(place.sql(f'CREATE INDEX CONCURRENTLY "near_{column}" ON {{schema}}.rows USING hnsw ({expression})'))
+    create = place.sql(f'CREATE INDEX CONCURRENTLY "near_{column}" ON {{schema}}.rows USING hnsw ({expression})')
+    return place.alone(drop, create, lock=f"{place.schema}.near_{column}")
+
+
+def standing_index(connection: Connection, place: Place, space: Space) -> Prepared | None:
+    """What is known of the index that stands."""
+    if index_precision(connection, place, space) is None:
+        return None
+    size = scalar(connection, "SELECT pg_relation_size(%s::regclass)", [f'"{place.schema}"."near_{vector_column(space)}"'])
+    return Prepared(size, LEAST_EFFORT, MOST_EFFORT)
 
 
 def index_precision(connection: Connection, place: Place, space: Space) -> str | None:

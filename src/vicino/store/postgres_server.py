@@ -119,14 +119,17 @@ class Place:
                 raise
             raise EndpointError(f"PostgreSQL at {self.url} broke off: {error}", mend="run the command again") from error
 
-    def alone(self, statement: Composed) -> None:
-        """Run a statement that must stand outside transactions, such as VACUUM."""
+    def alone(self, *statements: Composed, lock: str = "") -> bool:
+        """Run what must stand outside transactions, such as VACUUM; whether it ran: under a `lock`, one at a time does."""
 
-        def once() -> None:
+        def once() -> bool:
             with self._named(), self._connect(autocommit=True) as connection:
-                connection.execute(statement)
+                taken = connection.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [lock]).fetchone() if lock else (True,)
+                for statement in statements if taken == (True,) else ():
+                    connection.execute(statement)
+                return taken == (True,)  # the lock goes with the connection
 
-        self._patiently(once)
+        return self._patiently(once)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:

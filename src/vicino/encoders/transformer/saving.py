@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,17 @@ from vicino.encoders.transformer.folder import POOLINGS, VOCABULARY, Dense, Mode
 from vicino.encoders.transformer.routes import CONFIG, ROUTES, RouterFolder
 from vicino.errors import ArtifactCorrupt
 
-__all__ = ["Saves", "bind_towers", "check_files", "file_stamps", "save_anew", "save_stamped", "write_folder", "write_linear"]
+__all__ = [
+    "Saves",
+    "bind_towers",
+    "check_files",
+    "file_stamps",
+    "save_anew",
+    "save_stamped",
+    "write_folder",
+    "write_linear",
+    "write_modules",
+]
 
 _COPIED = ("config.json", "tokenizer_config.json", "chat_template.jinja", "model.safetensors.index.json", *VOCABULARY)
 _PACKAGE = "sentence_transformers.models"  # the old class paths: every version of sentence-transformers knows them
@@ -39,12 +49,11 @@ def write_folder(folder: ModelFolder, target: Path) -> None:
     for file in (*(folder.body / name for name in _COPIED), *folder.weights):
         if file.is_file():
             shutil.copyfile(file, target / file.name)
-    modules = [{"idx": 0, "name": "0", "path": "", "type": f"{_PACKAGE}.Transformer"}]
-    for place, (step, name) in enumerate(_places(folder), start=1):
+    places = _places(folder)
+    for step, name in places:
         (target / name).mkdir()
         _write_step(step, folder.token_width, target / name)
-        modules.append({"idx": place, "name": str(place), "path": name, "type": f"{_PACKAGE}.{type(step).__name__}"})
-    _write(target / "modules.json", modules)
+    write_modules([("", "Transformer"), *((name, type(step).__name__) for step, name in places)], target)
     text = {
         "max_seq_length": folder.limit,
         "do_lower_case": folder.lower,
@@ -69,8 +78,17 @@ def bind_towers(towers: RouterFolder, target: Path) -> None:
         structure[route] = list(own)
     types = {name: f"{_PACKAGE}.{kind}" for name, kind in kinds.items()}
     _write(target / CONFIG, {"types": types, "structure": structure, "parameters": {"default_route": towers.default}})
-    _write(target / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": f"{_PACKAGE}.Router"}])
+    write_modules([("", "Router")], target)
     _write_settings(towers.document, target)
+
+
+def write_modules(modules: Sequence[tuple[str, str]], target: Path) -> None:
+    """Write the list of a model's parts, each its subfolder ("" for `target` itself) and the name of its class."""
+    told = [
+        {"idx": place, "name": str(place), "path": name, "type": f"{_PACKAGE}.{kind}"}
+        for place, (name, kind) in enumerate(modules)
+    ]
+    _write(target / "modules.json", told)
 
 
 def save_anew(model: Saves, folder: Path) -> Path:
