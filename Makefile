@@ -14,7 +14,8 @@ demo: $(VENV)/demo.done page-if-node  ## climb the ladder on Python's own standa
 	$(BIN)/vicino demo
 
 test: $(VENV)/test.done page-if-node  ## the suite; test-readme, test-page, test-scale and test-crash are apart
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/crash --ignore tests/newcomer --ignore tests/page --ignore tests/scale
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+	    --ignore tests/crash --ignore tests/newcomer --ignore tests/page --ignore tests/scale
 
 test-readme: $(VENV)/test.done  ## every command and every block of the README, in order, as a newcomer runs them
 	$(BIN)/python -m pytest tests/newcomer

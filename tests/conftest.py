@@ -120,6 +120,16 @@ def browser(wanted) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def expect(wanted) -> Any:
+    """What Playwright calls `expect`: it waits until a page is as it should be. By itself it gives up after five seconds."""
+    wanted("playwright")
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=60_000)
+    return expect
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
     """A folder of the shared data sets by name; skip where VICINO_DATA does not lead to it, fail in CI."""
 

@@ -80,7 +80,7 @@ def visit(browser, site) -> Iterator[Callable[..., Any]]:
     def show(path: str = "/", *, at: Any = site, scheme: str = "light", width: int = 1280, **options: Any) -> Any:
         address = str(at.base_url).rstrip("/")
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 860}, **options)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.address, page.asked, page.said, page.failed = address, [], [], []
@@ -93,6 +93,7 @@ def visit(browser, site) -> Iterator[Callable[..., Any]]:
 
     yield show
     for page in pages:
+        page.evaluate("document.title")  # an answer comes after all that was said until then
         elsewhere = [url for url in page.asked if not url.startswith((f"{page.address}/", "blob:", "data:"))]
         said = [text for text in page.said if "the server responded with a status of 4" not in text]  # a refusal that is tested
         assert (elsewhere, said, page.failed) == ([], [], [])

@@ -15,8 +15,8 @@ ASKED = {
 THERE = {
     "/search": '[data-column="1"] .hit >> nth=0',
     "/why": ".explanation h2",
-    "/map": ".map-table tbody tr >> nth=9",
-    "/evidence": ".chart-place svg >> nth=0",
+    "/map": '.map-table:has(caption:has-text("Nearest to")) tbody tr:nth-child(10) .id:not(:text-is("…"))',
+    "/evidence": "section[aria-labelledby=duel] .chart-place svg >> nth=0",
 }
 VIEWS = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
 
@@ -39,7 +39,7 @@ def test_a_screen_that_waits_for_a_question_has_no_fault_either(visit, faults, p
     assert faults(page) == []
 
 
-def test_dialogs_have_no_fault_and_the_theme_stays(visit, faults):
+def test_dialogs_have_no_fault_and_the_theme_stays(visit, faults, expect):
     page = visit("/search")
     page.get_by_role("button", name="Keyboard help").click()
     page.get_by_role("dialog").wait_for()
@@ -49,8 +49,9 @@ def test_dialogs_have_no_fault_and_the_theme_stays(visit, faults):
     page.get_by_role("dialog").get_by_label("Key", exact=True).wait_for()
     assert faults(page) == []
     page.get_by_role("button", name="Close").click()
-    page.get_by_role("button", name=re.compile("^Theme")).click()
-    page.get_by_role("button", name=re.compile("^Theme")).click()
+    page.get_by_role("button", name="Theme: as the system").click()
+    page.get_by_role("button", name="Theme: light").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.reload()
     page.get_by_label("Question").wait_for()
@@ -72,12 +73,12 @@ def test_tab_reaches_what_can_be_used_and_the_way_past_the_bar(visit):
     assert "Question" in reached
 
 
-def test_every_screen_is_there_by_its_link(visit):
+def test_every_screen_is_there_by_its_link(visit, expect):
     page = visit("/")
     for name, path in (("Evidence", "/evidence"), ("Map", "/map"), ("Search", "/search"), ("Why", "/why")):
         page.get_by_role("navigation", name="Screens").get_by_role("link", name=name, exact=True).click()
         page.wait_for_url(re.compile(path))
-        assert page.get_by_role("navigation", name="Screens").locator("[aria-current=page]").inner_text() == name
+        expect(page.get_by_role("navigation", name="Screens").locator("[aria-current=page]")).to_have_text(name)
 
 
 def test_a_server_that_wants_a_key_is_given_one(visit, faults, serving, tmp_path, site):
@@ -89,6 +90,7 @@ def test_a_server_that_wants_a_key_is_given_one(visit, faults, serving, tmp_path
     with serving(home=tmp_path, encoders=[encoder]) as guarded:
         page = visit("/search", at=guarded)
         page.get_by_role("button", name="Enter a key").click()
+        page.get_by_role("dialog").wait_for()
         assert faults(page) == []
         page.get_by_role("dialog").get_by_label("Key", exact=True).fill(secret)
         page.get_by_role("button", name="Use it").click()

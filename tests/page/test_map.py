@@ -19,13 +19,6 @@ def selected(page, count):
     page.locator(f'[data-selected="{count}"]').wait_for()
 
 
-def named(page, documents):
-    """Wait until the table shows just these documents, by their names."""
-    for place, name in enumerate(documents):
-        page.locator(f".map-table tbody tr:nth-child({place + 1}) .id", has_text=re.compile(f"^{re.escape(name)}$")).wait_for()
-    assert rows(page).count() == len(documents)
-
-
 def rows(page):
     return page.locator(".map-table tbody tr")
 
@@ -35,7 +28,7 @@ def count(library):
     return len(library[1])
 
 
-def test_every_point_is_drawn_and_a_question_lights_its_true_neighbours(visit, site, count, picture):
+def test_every_point_is_drawn_and_a_question_lights_its_true_neighbours(visit, site, count, expect, picture):
     page = visit("/map?collection=library&colour=path&method=pca")
     drawn(page, count)
     page.get_by_label("Light up what is nearest to", exact=True).fill("parse the header of a message")
@@ -45,20 +38,23 @@ def test_every_point_is_drawn_and_a_question_lights_its_true_neighbours(visit, s
     points = site.post("/api/collections/library/map/points", json={"rows": true["rows"]}).json()["points"]
     names = [f"{one['source']}/{one['document']}" for one in points]
     assert len(names) == 10
-    named(page, names)
+    expect(rows(page).locator(".id")).to_have_text(names)
     picture(page, "map")
+    page.wait_for_url(re.compile("q=parse"))
     url = page.url
     page.reload()
     drawn(page, count)
     assert page.url == url
-    named(page, names)
+    expect(rows(page).locator(".id")).to_have_text(names)
 
 
 def test_a_lasso_selects_what_is_inside_and_exports_it(visit, count, site):
     page = visit("/map?collection=library&method=pca")
     drawn(page, count)
-    box = page.locator('canvas[data-map="first"]').bounding_box()
     page.get_by_role("button", name="Lasso").click()
+    page.get_by_role("button", name="Lasso", pressed=True).wait_for()
+    page.get_by_role("button", name=f"In view {count}").wait_for()  # it stands still
+    box = page.locator('canvas[data-map="first"]').bounding_box()
     corners = [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.02)]
     page.mouse.move(box["x"] + 0.01 * box["width"], box["y"] + 0.01 * box["height"])
     page.mouse.down()
@@ -68,7 +64,7 @@ def test_a_lasso_selects_what_is_inside_and_exports_it(visit, count, site):
     selected(page, count)  # the whole map was in view
     page.wait_for_url(re.compile("lasso="))
     with page.expect_download() as waiting:
-        page.get_by_role("button", name=re.compile("^Export")).click()
+        page.get_by_role("button", name=f"Export {count} as CSV").click()
     lines = list(csv.DictReader(io.StringIO(waiting.value.path().read_text(encoding="utf-8-sig"))))
     assert len(lines) == count
     assert len({line["document"] for line in lines}) == count
@@ -92,7 +88,30 @@ def test_two_models_are_linked_and_their_trust_is_said(visit, count, site):
     assert float(shown) == pytest.approx(kept, abs=1e-6)
 
 
-def test_a_filter_hides_points_and_the_keyboard_moves_and_picks(visit, count, library):
+def test_no_map_is_said_to_keep_what_another_one_keeps(visit, site, expect):
+    counting = [True]
+
+    def tell(route):
+        told = site.get(route.request.url).json()
+        route.fulfill(json=told | ({"kept": None, "measuring": True} if counting else {}))
+
+    page = visit("/why")
+    page.route(re.compile(r"/library/map\?"), tell)
+    page.goto(f"{page.address}/map?collection=library&method=pca")
+    share = page.get_by_label("Share of neighbours kept")
+    page.get_by_text("Counting how many").wait_for()
+    counting.clear()
+    share.wait_for()
+    counting.append(True)
+    model = page.get_by_role("combobox", name="Model", exact=True)
+    model.select_option(index=1 - model.evaluate("each => each.selectedIndex"))
+    page.get_by_text("Counting how many").wait_for()
+    expect(share).to_have_count(0)
+    counting.clear()
+    share.wait_for()
+
+
+def test_a_filter_hides_points_and_the_keyboard_moves_and_picks(visit, count, library, expect):
     page = visit("/map?collection=library&method=pca")
     drawn(page, count)
     page.get_by_label("Show only").select_option("path")
@@ -102,12 +121,16 @@ def test_a_filter_hides_points_and_the_keyboard_moves_and_picks(visit, count, li
     drawn(page, some)
     page.reload()
     drawn(page, some)
+    in_view = page.get_by_role("button", name=re.compile("^In view"))
+    expect(in_view).to_have_text(f"In view {some}")
     page.keyboard.press("m")
-    assert page.evaluate("document.activeElement.dataset.map") == "first"
+    expect(page.locator('canvas[data-map="first"]')).to_be_focused()
     page.keyboard.press("+")
-    page.keyboard.press("ArrowRight")
+    for _ in range(30):
+        page.keyboard.press("ArrowRight")
+    expect(in_view).to_have_text("In view 0")
     page.keyboard.press("0")
-    page.get_by_role("button", name=f"In view {some}").wait_for()
+    expect(in_view).to_have_text(f"In view {some}")
     page.keyboard.press("v")
     selected(page, some)
     page.keyboard.press("c")

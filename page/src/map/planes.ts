@@ -1,8 +1,8 @@
 // What a map is made of, fetched: its places, the values of a field, the points themselves. A map that is being made is asked for
 // again until it is there.
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { type Api, ApiError, type MapChoice, type MapField, type MapInfo, type MapPoint } from "../api";
-import { known, type Loaded, useLoad } from "../shell/load";
+import { type Loaded, useLoad } from "../shell/load";
 import { type Bounds, boundsOf } from "./camera";
 import type { Values } from "./colouring";
 import { plant, type Tree } from "./pick";
@@ -32,7 +32,7 @@ export function usePlane(api: Api, choice: MapChoice | null): PlaneState {
   const same = [choice?.collection, choice?.space, choice?.method];
   const ask = choice && ((signal: AbortSignal) => fetched(api, choice, setMaking, signal));
   const [plane, again] = useLoad(ask, same);
-  useEffect(() => setMaking(null), same);
+  useLayoutEffect(() => setMaking(null), same); // before an answer to what was asked above
   const renew = (): void => {
     if (choice) void api.makeMap(choice).then(again, again); // what goes wrong is what the map says when it is asked for
   };
@@ -42,7 +42,7 @@ export function usePlane(api: Api, choice: MapChoice | null): PlaneState {
 /** What is told of a map, with the share of neighbours it keeps once that is counted: asked for again until it is. */
 export function useMeasured(api: Api, plane: Plane | undefined): MapInfo | undefined {
   const [told] = useLoad(plane?.info.measuring ? (signal) => measured(api, plane, signal) : null, [plane]);
-  return known(told) ?? plane?.info;
+  return told.state === "ready" ? told.value : plane?.info; // never what was counted of another map
 }
 
 async function measured(api: Api, { choice, info }: Plane, signal: AbortSignal): Promise<MapInfo> {
@@ -54,9 +54,10 @@ async function measured(api: Api, { choice, info }: Plane, signal: AbortSignal):
   return { ...info, kept: told.kept, measuring: false };
 }
 
-async function fetched(api: Api, choice: MapChoice, tell: (info: MapInfo) => void, signal: AbortSignal): Promise<Plane> {
+export async function fetched(api: Api, choice: MapChoice, tell: (info: MapInfo) => void, signal: AbortSignal): Promise<Plane> {
   let info = await wanted(api, choice, signal);
   while (info.state === "making") {
+    signal.throwIfAborted(); // to have it made is not broken off: its answer may come when another map is wanted
     tell(info);
     await rest(WAIT_MS, signal);
     info = await api.map(choice, signal);

@@ -46,7 +46,7 @@ export function Results(props: ResultsProps) {
 }
 
 function Hit(props: ResultsProps & { result: Result; place: number }) {
-  const { result, place, side, compared, grades, current, at, veiled, look, rate, why, otherName } = props;
+  const { result, place, side, answer, compared, grades, current, at, veiled, look, rate, why, otherName } = props;
   const name = identity(result);
   const grade = grades.get(name);
   const classes = ["hit", name === current ? "lit" : "", at === place ? "at" : ""].filter(Boolean).join(" ");
@@ -80,6 +80,7 @@ function Hit(props: ResultsProps & { result: Result; place: number }) {
                 title={`${value}: ${meaning}`}
                 aria-label={`${value}, ${meaning}`}
                 aria-pressed={grade === value}
+                disabled={answer.state === "loading"}
                 onClick={() => rate(result, value)}
               >
                 {value}

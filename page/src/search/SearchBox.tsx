@@ -1,10 +1,10 @@
 // The box for the question, and who rates.
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { rater, setRater } from "../shell/settings";
 
 export function SearchBox({ query, search, says = "What are you looking for?" }: { query: string; search: (query: string) => void; says?: string }) {
   const [text, setText] = useState(query);
-  useEffect(() => setText(query), [query]);
+  useLayoutEffect(() => setText(query), [query]); // at once: later it would take away what is typed by then
   return (
     <form
       class="ask"

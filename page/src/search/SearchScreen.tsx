@@ -1,5 +1,5 @@
 // One question, two ways to search: what both find, what moved, what it cost; rated by one key, blind where asked.
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Api, Result, SearchAnswer } from "../api";
 import type { ScreenProps } from "../shell/App";
 import { download } from "../shell/download";
@@ -62,7 +62,7 @@ function Search({ api, route, collections, rerankers }: ScreenProps & Served) {
   const [shown, setShown] = useState<0 | 1>(0); // the column of a narrow window
   const [lit, setLit] = useState<string | null>(null);
   const [at, setAt] = useState<{ column: 0 | 1; place: number } | null>(null);
-  useEffect(() => setAt(null), [asked]);
+  useLayoutEffect(() => setAt(null), [asked]);
 
   const go = (part: { q?: string; k?: number; blind?: boolean; a?: Configuration; b?: Configuration }): void => {
     const to = new URLSearchParams(params);
@@ -82,6 +82,7 @@ function Search({ api, route, collections, rerankers }: ScreenProps & Served) {
     return route.href("/why", to);
   };
   const rate = (column: 0 | 1, result: Result, grade: number): void => {
+    if (answers[column].state !== "ready") return; // what is shown until then answered what was asked before
     const configuration = configurations[order[column]];
     const rank = lists[column]?.indexOf(result) ?? -1;
     ratings.rate(result, grade, {

@@ -1,5 +1,5 @@
 // Ratings of the documents of one question: those that were kept, and those that are given now, each saved as it is given.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Api, isAbort, type Judgment, type Result } from "../api";
 import { rater } from "../shell/settings";
 import { identity } from "./comparison";
@@ -27,7 +27,7 @@ export function useRatings(api: Api, query: string, collections: readonly string
   const saved = useRef(new Map<string, Saved>()); // of this question; another one has another map
   const line = useRef<Promise<void>>(Promise.resolve()); // they reach the server in the order in which they were given
   const names = [...new Set(collections)].filter(Boolean);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const mine = new Map<string, Saved>();
     saved.current = mine;
     setGrades(new Map());

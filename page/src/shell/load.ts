@@ -1,5 +1,5 @@
 // Asking the server for what a view shows: while it comes, when it came, or what went wrong; an answer that is no longer wanted is dropped.
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useCallback, useLayoutEffect, useState } from "preact/hooks";
 import { isAbort } from "../api";
 
 export type Loaded<T> =
@@ -12,7 +12,8 @@ export type Loaded<T> =
 export function useLoad<T>(ask: ((signal: AbortSignal) => Promise<T>) | null, deps: readonly unknown[]): [Loaded<T>, () => void] {
   const [loaded, setLoaded] = useState<Loaded<T>>(ask ? { state: "loading" } : { state: "idle" });
   const [round, setRound] = useState(0);
-  useEffect(() => {
+  useLayoutEffect(() => {
+    // a layout effect, for nobody shall see the last answer, or act on it, as if it were that to what is asked now
     if (!ask) {
       setLoaded({ state: "idle" });
       return;
