@@ -6,16 +6,20 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 DATA ?= $(or $(VICINO_DATA),../shared/data)
 PAGE := src/vicino/server/page/index.html
 PAGE_SOURCE := $(wildcard page/*.json page/*.html page/*.ts) $(shell find page/src page/public -type f)
+SUITE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+    --ignore tests/crash --ignore tests/newcomer --ignore tests/page --ignore tests/scale
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-readme test-scale test-crash check bench docs page page-if-node test-page clean
+.PHONY: demo test test-long test-readme test-scale test-crash check bench docs page page-if-node test-page clean
 
 demo: $(VENV)/demo.done page-if-node  ## climb the ladder on Python's own standard library
 	$(BIN)/vicino demo
 
-test: $(VENV)/test.done page-if-node  ## the suite; test-readme, test-page, test-scale and test-crash are apart
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
-	    --ignore tests/crash --ignore tests/newcomer --ignore tests/page --ignore tests/scale
+test: $(VENV)/test.done page-if-node  ## the suite; test-long, -readme, -page, -scale and -crash are apart
+	$(SUITE) -m "not long"
+
+test-long: $(VENV)/test.done page-if-node  ## of the same tests those that take long: killed at many moments, repeated, taught
+	$(SUITE) -m long
 
 test-readme: $(VENV)/test.done  ## every command and every block of the README, in order, as a newcomer runs them
 	$(BIN)/python -m pytest tests/newcomer

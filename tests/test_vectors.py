@@ -260,6 +260,7 @@ def test_what_does_not_fit_product_codes_is_named():
         quantise(np.ones((1, 6), dtype=np.float32), "pq", codebooks=np.zeros((2, 3, 2), dtype=np.float32))
 
 
+@pytest.mark.long
 def test_fewer_bits_lose_more():
     rng = np.random.default_rng(1)
     vectors, queries = (rng.standard_normal((n, 64)).astype(np.float32) for n in (2000, 100))

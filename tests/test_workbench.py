@@ -71,6 +71,7 @@ def test_vicino_offers_the_verbs_and_nothing_else():
         vicino.emded  # noqa: B018
 
 
+@pytest.mark.long
 def test_the_demonstration_keeps_a_winner_that_answers_and_a_report(tmp_path, monkeypatch):
     monkeypatch.setenv("VICINO_HOME", str(tmp_path))
     made = workbench.demo(budget=1.0)

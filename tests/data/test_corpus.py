@@ -173,6 +173,7 @@ def test_paths_that_cannot_be_read_are_named(tmp_path):
         read_corpus(tmp_path / "cut.txt.gz")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lines", [True, False])
 @pytest.mark.parametrize("last", [True, False])
 def test_a_file_that_breaks_off_ends_its_document(lines, last, tmp_path):

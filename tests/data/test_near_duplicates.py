@@ -31,6 +31,7 @@ def texts(n: int, seed: int) -> list[str]:
     return made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("threshold", "missed"), [(0.6, 0.03), (0.8, 0.0), (1.0, 0.0)])
 def test_what_all_pairs_would_find(threshold, missed):
     some = texts(300, seed=0)

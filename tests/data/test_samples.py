@@ -16,6 +16,7 @@ def library() -> KnownItems:
     return standard_library()
 
 
+@pytest.mark.long
 def test_thousands_of_functions_each_under_its_own_id(library: KnownItems) -> None:
     assert len(library.documents) > 5000
     assert len(library.queries) > 4000

@@ -621,6 +621,7 @@ def elsewhere(tmp_path_factory) -> Iterator[list[subprocess.Popen[str]]]:
         ]
 
 
+@pytest.mark.long
 def test_other_processes_find_the_same_space(name, params, encoder, data, elsewhere):
     asked = json.dumps([name, params, data, str(Path.cwd()), str(artifacts.home())])
     for process in elsewhere:

@@ -140,6 +140,7 @@ def test_parameters_that_cannot_be_are_named_before_anything_is_read(params):
         FastText(**params).fit("no such file")
 
 
+@pytest.mark.long
 def test_compiled_code_gives_the_same_bits_when_it_was_just_made_and_when_it_was_kept(python, tmp_path):
     """Copies of one function, compiled in several places, must round alike."""
     program = """

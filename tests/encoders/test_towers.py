@@ -54,6 +54,7 @@ def equal(path: Path, peer, phrases) -> None:
     assert not np.allclose(ours.encode_query(phrases), ours.encode_document(phrases), atol=1e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "made",
     [

@@ -284,6 +284,7 @@ def test_the_number_of_threads_is_honoured_and_left_alone(folder, phrases, threa
     assert seen == [count, count]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("count", "each"), [(2, 1), (3, 1), (8, 1), (16, 2), (20, 2)])
 def test_streams_share_the_threads(folder, phrases, threads, monkeypatch, count, each):
     threads(count)

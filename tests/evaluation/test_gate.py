@@ -70,6 +70,7 @@ def test_correlations_are_those_of_scipy_and_move_together():
     assert same.difference == (0, 0, 0)
 
 
+@pytest.mark.long
 def test_an_interval_of_correlations_holds_the_truth_as_often_as_it_says():
     inside = 0
     for seed in range(24):

@@ -293,6 +293,7 @@ def apart(vectors: np.ndarray) -> float:
     return float(cosines[same].mean() - cosines[~same].mean())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("way", WAYS)
 def test_documents_of_a_subject_come_together(topics, way, threads):

@@ -226,6 +226,7 @@ def dying(where: str, folder: str) -> None:
     restless(folder, loss, settings={"save_minutes": 0})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("where", ["a step", "writing"])
 def test_what_is_killed_goes_on_to_the_same_bits(tmp_path, undisturbed, where):
     folder = tmp_path / "run"
@@ -559,6 +560,7 @@ def two_processes(call: str, **shared: str) -> list[str]:
     return printed
 
 
+@pytest.mark.long
 def test_processes_that_a_launcher_started_find_one_another():
     """By what torchrun and `accelerate launch` tell their processes."""
     with socket.socket() as listening:
@@ -574,6 +576,7 @@ def test_processes_that_a_launcher_started_find_one_another():
     assert printed == ["0 2 [3.0, 10.0]\n", "1 2 [3.0, 10.0]\n"]
 
 
+@pytest.mark.long
 def test_two_processes_are_one(tmp_path):
     """Means and comparisons, cached and gathered, batches that do not halve, evaluation, interruption and resuming."""
     two_processes(f"one_of_two(rank, {str(tmp_path)!r})")

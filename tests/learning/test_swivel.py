@@ -160,6 +160,7 @@ def test_threads_change_no_digit_and_a_seed_does(topics):
     assert (once.inputs != seed.inputs).any()
 
 
+@pytest.mark.long
 def test_several_processes_learn_the_same_and_leave_nothing_behind(topics, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     one, several = learnt(topics, epochs=3), learnt(topics, epochs=3, processes=2)
@@ -194,6 +195,7 @@ def _killed(*_) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.long
 def test_processes_need_no_guard_in_the_program_that_starts_them(python):
     """Where others demand `if __name__ == "__main__"`."""
     program = """

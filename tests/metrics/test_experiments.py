@@ -84,6 +84,7 @@ def wrong(means, errors):
     return np.array([one.p < 0.05 for one in found]), np.array([always_valid(one, 0.03)[1] < 0.05 for one in found])
 
 
+@pytest.mark.long
 def test_one_look_gives_five_false_alarms_in_a_hundred_and_twenty_looks_many_more_unless_they_are_allowed_for(alike):
     looks = [wrong(*at(alike, users)) for users in range(100, 2001, 100)]
     once = looks[-1][0].mean()
@@ -203,6 +204,7 @@ def test_dividing_users_anew_agrees_with_the_normal_curve_where_that_holds():
     assert permuted_difference(first, second, seed=1) == anew
 
 
+@pytest.mark.long
 def test_dividing_users_anew_raises_no_more_false_alarms_than_it_may_in_a_small_group():
     random, wrong, normal = np.random.default_rng(6), 0, 0
     for _ in range(300):

@@ -345,6 +345,7 @@ print(calls)
 """
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_and_run_again_it_holds_the_same_rows(tmp_path, documents, python):
     """Six seeded moments, counted in calls and not in seconds; hundreds, at random times, are in tests/crash."""
     listed = [[f"{copy}-{d.id}", f"{d.text}\n\nCopy {copy}."] for copy in range(3) for d in documents]
@@ -396,6 +397,7 @@ print(seen)
 """
 
 
+@pytest.mark.long
 def test_two_ingest_and_one_searches_and_nothing_is_lost_or_torn(tmp_path, python):
     with ThreadPoolExecutor(3) as pool:
         runs = [pool.submit(python, WRITER, tmp_path, name) for name in ("left", "right")]

@@ -425,6 +425,7 @@ def killed(warm: Warm, home: Path, where: str, what: str) -> int:
     return status
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("where", "filled"),
     [
@@ -447,6 +448,7 @@ def test_a_change_that_was_killed_goes_on(where: str, filled: int, warm: Warm, c
     assert again(collection).note != "about"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("where", "what"),
     [
@@ -512,6 +514,7 @@ while not (home / "stop").exists():
 """
 
 
+@pytest.mark.long
 def test_one_searches_one_ingests_and_one_migrates(collection: Collection) -> None:
     home = collection.folder.parent
     servers = [Warm(), Warm()]

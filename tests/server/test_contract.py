@@ -57,6 +57,7 @@ def api(client) -> Any:
     return schema
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("route", "mode"), ASKED, ids=[f"{route.method} {route.path} {mode.name}" for route, mode in ASKED])
 def test_no_operation_breaks_its_contract(api: Any, route: Route, mode: GenerationMode) -> None:
     cases = api[route.path.replace(":path", "")][route.method].as_strategy(generation_mode=mode)

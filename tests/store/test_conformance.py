@@ -692,6 +692,7 @@ def whole(kept: Store) -> dict[str, str]:
     return {document: found[0] for document, found in revisions.items()}
 
 
+@pytest.mark.long
 def test_two_processes_write_and_one_reads(kept: Store, scheme: str, location: str, python: Callable[..., str]) -> None:
     with ThreadPoolExecutor(3) as pool:
         writers = [pool.submit(python, WRITER, scheme, location, name, 30) for name in "ab"]
@@ -706,6 +707,7 @@ def test_two_processes_write_and_one_reads(kept: Store, scheme: str, location: s
     assert kept.stats().documents == 14 + 1 + 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("commits", [1, 2, 7, 33, 34, 50])
 def test_a_writer_that_is_killed_leaves_whole_documents(
     commits: int, kept: Store, scheme: str, location: str, passages: Passages, drawn: Drawn

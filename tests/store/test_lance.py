@@ -304,6 +304,7 @@ kept.maintain()
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("where", "done"),
     [

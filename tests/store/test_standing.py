@@ -45,6 +45,7 @@ def too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lance_standing, "MOST", 3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", [as_it_is, all_alike, too_many])
 def test_what_is_replaced_is_found(
     way: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, space: Space, passages: Passages, drawn: Drawn

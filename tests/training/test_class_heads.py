@@ -115,6 +115,7 @@ def test_its_folder_is_whole_and_its_encoder_opens_everywhere(trained, sentence_
     assert not list(trained.path.parent.glob(".*"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["network", "encoder"])
 def test_shuffled_labels_are_rejected(table, base, tmp_path, kind):
     changes = NETWORK | {"epochs": 3} if kind == "network" else {**TRAINED, "encoder": base, "epochs": 1}
@@ -124,6 +125,7 @@ def test_shuffled_labels_are_rejected(table, base, tmp_path, kind):
     assert artifacts.read(tmp_path / "c").data["about"]["gate"]["accepted"] is False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["network", "encoder"])
 def test_what_was_interrupted_goes_on_to_the_same_weights(table, base, tmp_path, ctrl_c, kind):
     from vicino.training import class_heads

@@ -90,6 +90,7 @@ def test_a_batch_ranks_all_documents_or_many_drawn_anew(monkeypatch):
     torch.testing.assert_close(one, again)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("towers", ["shared", "separate"])
 def test_the_base_stays_and_its_vectors_learn_what_bm25_knows(towers, notes, base, tmp_path, sentence_transformers):
     given = LEARN | {"way": "maps", "towers": towers}

@@ -212,6 +212,7 @@ def test_the_folder_holds_the_encoder_alone(accepted, base, sentence_transformer
     assert not list(accepted.path.parent.glob(".*training"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "changes",
     [

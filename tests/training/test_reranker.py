@@ -65,6 +65,7 @@ def test_the_folder_opens_everywhere_and_says_what_it_is(accepted, sentence_tran
     assert not list(accepted.path.parent.glob(".*training"))
 
 
+@pytest.mark.long
 def test_a_cross_encoder_is_taught_on(accepted, ciphered, tmp_path):
     shortly = LEARN | {"epochs": 1, "learning_rate": 1e-6, "negatives": 1}
     found = workbench.train_reranker(ciphered(n=300), tmp_path / "rr", base=str(accepted.path), **shortly)

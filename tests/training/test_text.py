@@ -102,6 +102,7 @@ def test_what_was_interrupted_goes_on_to_the_same_weights(ciphered, base, tmp_pa
         workbench.train_text(ciphered(), tmp_path / "third", **changes | {"learning_rate": 1e-3})
 
 
+@pytest.mark.long
 def test_negatives_are_mined_anew_and_found_again(ciphered, base, tmp_path, monkeypatch, ctrl_c):
     from vicino.training import candidates, ranking
 
@@ -296,6 +297,7 @@ def test_how_steps_are_taken_can_be_chosen():
         TextRecipe(schedule="sawtooth")
 
 
+@pytest.mark.long
 def test_prompts_are_learnt_with_and_kept(ciphered, base, tmp_path, sentence_transformers):
     prompts = {"query_prompt": "wings: ", "document_prompt": "tea: "}
     made = workbench.train_text(ciphered(), tmp_path / "model", base=base, controls=[], **LEARN, **prompts)
@@ -415,6 +417,7 @@ def test_every_way_of_training_runs(ciphered, base, tmp_path, changes):
     assert np.isfinite(found.run.losses).all()
 
 
+@pytest.mark.long
 def test_the_first_dimensions_learn_too_where_they_are_asked_to(ciphered, base, tmp_path):
     task = gather(ciphered(), seed=1).judge
 
@@ -452,7 +455,8 @@ def test_a_turn_of_the_vectors_puts_most_into_the_first_dimensions(ciphered, bas
     np.testing.assert_allclose(opened.encode(texts[:9]), theirs.encode(texts[:9]), atol=1e-5)
 
 
-def test_pairs_with_scores_teach_cosines(ciphered, base, tmp_path):
+@pytest.mark.parametrize("loss", [{}, {"loss": "cosent", "temperature": 0.1}], ids=["met", "in order"])
+def test_pairs_with_scores_teach_cosines(ciphered, base, tmp_path, loss):
     random = np.random.default_rng(0)
     words = sorted({word for line in ciphered().read_text().splitlines() for word in json.loads(line)["question"].split()})
     topics, others = words[:6], words[6:]
@@ -467,7 +471,7 @@ def test_pairs_with_scores_teach_cosines(ciphered, base, tmp_path):
             sides = [" ".join([*random.choice(others, 3), topics[topic], *random.choice(others, 3)]) for topic in (one, two)]
             lines.append("\t".join(["5" if one == two else "0", *sides]))
         (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n")
-    found = workbench.train_text(folder, tmp_path / "model", base=base, controls=[], **learn | {"dims": [8]})
+    found = workbench.train_text(folder, tmp_path / "model", base=base, controls=[], **learn | {"dims": [8]} | loss)
     assert found.metric == "Spearman"
     assert "of 150 pairs" in found.judged_by
     assert found.gate.accepted, found.gate.sentence
@@ -612,12 +616,20 @@ def test_wrong_values_are_named_before_anything_is_read(wrong):
         TextRecipe(**wrong)
 
 
+def test_pairs_without_scores_have_no_order(ciphered, tmp_path, base):
+    with pytest.raises(InputError, match="cosent is for pairs with scores"):
+        workbench.train_text(ciphered(n=120), tmp_path / "m", base=base, controls=[], loss="cosent")
+
+
 def test_what_scores_do_not_use_is_refused(ciphered, tmp_path, base):
     told = [json.loads(line) for line in ciphered(n=120).read_text().splitlines()]
     rows = [f"{n % 6}\t{row['question']}\t{row['answer']}" for n, row in enumerate(told)]
     (tmp_path / "scored.tsv").write_text("\n".join(["score\tsentence1\tsentence2", *rows]))
     with pytest.raises(InputError, match="remine are for pairs without scores"):
         workbench.train_text(tmp_path / "scored.tsv", tmp_path / "m", base=base, controls=[], remine=1)
+    for loss in ({"temperature": 0.1}, {"loss": "cosent", "temperature": "learned"}):
+        with pytest.raises(InputError, match="temperature are for pairs without scores"):
+            workbench.train_text(tmp_path / "scored.tsv", tmp_path / "m", base=base, controls=[], **loss)
 
 
 def test_the_folder_that_one_stands_in_is_no_target_without_a_name(ciphered, base, tmp_path, monkeypatch):

@@ -292,6 +292,7 @@ def test_architectures_without_such_a_decoder_are_named(checkpoint, family):
     assert "simcse" in error.value.mend
 
 
+@pytest.mark.long
 def test_texts_alone_teach_to_find_them(base, tmp_path):
     """Random weights learn what texts say, and then find them by titles that they never saw beside them."""
     given = LEARN | {"epochs": 6, "learning_rate": 5e-3, "temperature": 0.1}
@@ -304,6 +305,7 @@ def test_texts_alone_teach_to_find_them(base, tmp_path):
 # Both -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["simcse", "tsdae"])
 def test_what_was_interrupted_goes_on_to_the_same_weights(texts, base, tmp_path, ctrl_c, way):
     from vicino.training import ranking, unlabelled

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Likeness"]
 
 _OF_RANKING = (
-    *("negatives", "mine", "rank_from", "rank_to", "relative", "judge", "remine", "margin", "temperature"),
+    *("negatives", "mine", "rank_from", "rank_to", "relative", "judge", "remine", "margin"),
     *("symmetric", "queue_size", "momentum", "query_prompt", "document_prompt"),
 )
 
@@ -44,7 +44,9 @@ class Likeness:
     def __init__(self, parts: Parts, base: Base, recipe: TextRecipe) -> None:
         if recipe.towers == "separate":
             raise InputError("pairs with scores have no queries and documents to separate", mend="leave towers out")
-        changed = [name for name in _OF_RANKING if getattr(recipe, name) != getattr(TextRecipe(), name)]
+        usual, ordered = TextRecipe(), recipe.loss == "cosent" and recipe.temperature != "learned"
+        unused = _OF_RANKING if ordered else (*_OF_RANKING, "temperature")
+        changed = [name for name in unused if getattr(recipe, name) != getattr(usual, name)]
         if changed:
             raise InputError(f"{', '.join(changed)} are for pairs without scores", mend="leave them out")
         self.parts, self.base, self.recipe = parts, base, recipe
@@ -73,7 +75,7 @@ class Likeness:
 
     @property
     def loss(self) -> InParts:
-        """The squared error of cosines."""
+        """The squared error of cosines, or how far they are out of order."""
         return InParts([embedded], self._loss)
 
     def chooser(self, model: Model) -> _Chooser:
@@ -87,12 +89,14 @@ class Likeness:
 
     def _loss(self, network: Any, batch: Any, vectors: Tensor) -> Tensor:  # noqa: ARG002 - as `InParts` calls it
         from vicino.learning.losses.matryoshka import matryoshka
-        from vicino.learning.losses.regression import cosine_regression
+        from vicino.learning.losses.regression import cosent, cosine_regression
 
         left, right, _ = parted(vectors, 2)
         target = batch["target"].to(vectors.device)
 
         def loss(left: Tensor, right: Tensor) -> Tensor:
+            if self.recipe.loss == "cosent":
+                return cosent(left, right, target, temperature=self.recipe.first_temperature)
             return cosine_regression(left, right, target)
 
         dims = self.recipe.dims

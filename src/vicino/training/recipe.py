@@ -43,6 +43,7 @@ _RULES = RANKING | {
     "queue_size": count(0, f"give queue_size=4096, at most {_LONGEST_QUEUE}, or 0", most=_LONGEST_QUEUE),
     "momentum": between(0, 1, "give momentum=0.99"),
     "remine": or_none(count(1, "give remine=1, a number of epochs, or None")),
+    "loss": one_of("cosine-regression", "cosent"),
     "margin": or_none(number("give margin=0.1, or None")),
     "limit": or_none(count(3, "give limit=256, or None for all that the model reads")),
     "dropout": or_none(dropout("give dropout=0.1, or None for the network's own")),
@@ -55,7 +56,7 @@ _OF_WAY: dict[str, dict[str, Any]] = {  # whose defaults are others: maps are sm
 }
 _DIM = count(1, "give dims=64, or several in brackets")
 _PAIRED = ("judge", "query_prompt", "document_prompt", "symmetric", "queue_size", "momentum")  # what only "pairs" knows
-_LATER = {"rank_from", "rank_to", "judge", "weight_decay", "warmup", "schedule", "clip", *_PAIRED}  # than the first checkpoints
+_LATER = {"rank_from", "rank_to", "judge", "weight_decay", "warmup", "schedule", "clip", "loss", *_PAIRED}  # than checkpoints 1
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class TextRecipe(RankingRecipe):
     `temperature` divides cosines; "learned" begins at 0.05. `limit` cuts texts, for speed, to so many tokens; `margin` leaves out
     candidates that are nearly as near as the answer. The last `queue_size` documents of batches gone by, best fewer than an epoch
     has, are candidates too, as a copy of the network sees them that follows it with `momentum` (see `vicino.training.pupil`).
+    Cosines of pairs with scores learn to be these ("cosine-regression"), or only to be in their order ("cosent"): such is `loss`.
     `dims` has the first so many dimensions learn as well (Matryoshka), onto which the vectors are turned in the end
     (`vicino.learning.turning`). `symmetric` has answers find their questions too. `query_prompt` and `document_prompt` are put
     before all texts, and kept in the model; the base is measured without. The rest is for `vicino.learning.loop.Settings`. Raises
@@ -133,6 +135,7 @@ class TextRecipe(RankingRecipe):
     symmetric: bool = False
     queue_size: int = 0
     momentum: float = 0.99
+    loss: Literal["cosine-regression", "cosent"] = "cosine-regression"
     query_prompt: str | None = None
     document_prompt: str | None = None
 

@@ -138,13 +138,7 @@ def train_text(
         if tokenizer.limit is not None:
             parts = replace(parts, count_tokens=tokenizer.lengths, limit=tokenizer.limit)
     done("reading")
-    teach = LESSONS[recipe.way]
-    if parts.of_cosines:
-        lesson: Lesson = Likeness(parts, encoder, recipe)
-    else:
-        material = Material.of(parts)
-        bare = {"dense": Searchable(encoder, material.judge.documents)} if recipe.prompts else {}
-        lesson = teach(material, asking, recipe, **bare)
+    lesson = _lesson(parts, encoder, asking, recipe)
     done("measuring the base")
     batches = lesson.batches(model, workplace)
     done("mining negatives")
@@ -193,6 +187,17 @@ def train_text(
         kept.replace(target / _QUERIES)
     shutil.rmtree(workplace)
     return found
+
+
+def _lesson(parts: Parts, encoder: Base, asking: Base, recipe: TextRecipe) -> Lesson:
+    """What is taught with these examples; `asking` is the base with the prompts of the recipe."""
+    if parts.of_cosines:
+        return Likeness(parts, encoder, recipe)
+    if recipe.loss != TextRecipe.loss:
+        raise InputError(f"{recipe.loss} is for pairs with scores", mend="leave loss out")
+    material = Material.of(parts)
+    bare = {"dense": Searchable(encoder, material.judge.documents)} if recipe.prompts else {}
+    return LESSONS[recipe.way](material, asking, recipe, **bare)
 
 
 def _require_possible(recipe: TextRecipe, unlabelled: bool) -> None:

@@ -13,7 +13,7 @@ from vicino.errors import DimensionMismatch, InputError, UnknownName  # noqa: E4
 from vicino.learning.losses.in_batch import FalseNegatives, Temperature, info_nce, nt_xent  # noqa: E402
 from vicino.learning.losses.margins import ClassMargins, softmax_classification, with_margin  # noqa: E402
 from vicino.learning.losses.matryoshka import matryoshka  # noqa: E402
-from vicino.learning.losses.regression import cosine_regression, distil_scores, margin_mse, reconstruction  # noqa: E402
+from vicino.learning.losses.regression import cosent, cosine_regression, distil_scores, margin_mse, reconstruction  # noqa: E402
 from vicino.learning.losses.triplets import batch_triplets, triplet  # noqa: E402
 
 
@@ -310,6 +310,27 @@ def test_cosines_that_should_be():
     assert cosine_regression(left, right, goal).item() == pytest.approx(np.mean(errors))
 
 
+def test_cosines_in_an_order_that_is_given():
+    left, right, goal = random(6, 3), random(6, 3, seed=1), torch.tensor([0.9, 0.1, 0.5, 0.5, 0.2, 0.7], dtype=torch.float64)
+    cosines = [float(unit(a) @ unit(b)) for a, b in zip(left.numpy(), right.numpy(), strict=True)]
+    orders = [(i, j) for i in range(6) for j in range(6) if goal[i] > goal[j]]
+    assert len(orders) == 14  # of two that are equal none comes first
+    expected = np.log1p(sum(np.exp((cosines[j] - cosines[i]) / 0.1) for i, j in orders))
+    assert cosent(left, right, goal, temperature=0.1).item() == pytest.approx(expected)
+    assert cosent(left, right, 7 + 3 * goal, temperature=0.1).item() == pytest.approx(expected)  # only their order counts
+    assert cosent(left, right, torch.zeros(6)).item() == 0
+
+
+def test_orders_are_those_of_sentence_transformers(wanted):
+    wanted("sentence_transformers")
+    from sentence_transformers.sentence_transformer.losses import CoSENTLoss
+
+    left, right, goal = random(8, 4).float(), random(8, 4, seed=1).float(), random(8, seed=2).float()
+    theirs = CoSENTLoss(model=torch.nn.Identity(), scale=20.0)
+    expected = theirs([{"sentence_embedding": each} for each in (left, right)], goal)
+    assert cosent(left, right, goal).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_a_teacher_s_margins_and_distribution():
     student, teacher = random(3, 4), random(3, 4, seed=1)
     margins = margin_mse(student[:, 0], student[:, 1], teacher[:, 0], teacher[:, 1])
@@ -335,6 +356,7 @@ def test_numbers_that_do_not_meet_are_refused():
     for call in (
         lambda: cosine_regression(random(2, 3), random(2, 4), two),
         lambda: cosine_regression(random(2, 3), random(2, 3), three),
+        lambda: cosent(random(2, 3), random(2, 3), three),
         lambda: margin_mse(two, two, three, three),
         lambda: distil_scores(random(2, 3), random(2, 4)),
         lambda: reconstruction(two, three),
@@ -393,9 +415,10 @@ def test_dimensions_that_there_are_not_are_refused(params):
         lambda x: batch_triplets(x, torch.tensor([0, 0, 1, 1, 2, 2]), margin=2.0),
         lambda x: with_margin(torch.tanh(x), torch.tensor([0, 1, 2, 0, 1, 2]), arc=0.3, gap=0.1).square().sum(),
         lambda x: cosine_regression(x[:3], x[3:], torch.tensor([0.1, 0.5, 0.9])),
+        lambda x: cosent(x[:3], x[3:], torch.tensor([0.1, 0.5, 0.9])),
         lambda x: distil_scores(x, random(6, 3, seed=9)),
     ],
-    ids=["info_nce", "nt_xent", "triplet", "batch_triplets", "with_margin", "cosine_regression", "distil_scores"],
+    ids=["info_nce", "nt_xent", "triplet", "batch_triplets", "with_margin", "cosine_regression", "cosent", "distil_scores"],
 )
 def test_gradients_are_those_of_small_differences(loss):
     assert torch.autograd.gradcheck(loss, random(6, 3).requires_grad_(), eps=1e-6, atol=1e-5)

@@ -42,6 +42,7 @@ def two_processes(folder, classes: int, sample: float = 1.0) -> list[dict[str, n
     return [dict(np.load(folder / f"{rank}.npz")) for rank in range(2)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("classes", [7, 2])
 def test_two_processes_are_one(tmp_path, classes):
     vectors, labels = np.random.default_rng(0).normal(size=(8, 4)), np.arange(8) % classes
@@ -57,6 +58,7 @@ def test_two_processes_are_one(tmp_path, classes):
     np.testing.assert_allclose(np.concatenate([each["directions"] for each in found]), head.directions.grad, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_sample_on_two_processes_meets_every_class_of_both_batches(tmp_path):
     labels = np.array([0, 1, 48, 30, 2, 0, 26, 49])
     np.savez(tmp_path / "data.npz", vectors=np.random.default_rng(0).normal(size=(8, 4)), labels=labels)

@@ -57,6 +57,7 @@ def learn(objective, pixels, settings=SETTINGS, **given):
     return fit(objective, batches, objective.loss, settings, device="cpu", **given)
 
 
+@pytest.mark.long
 @every_objective
 def test_a_batch_that_is_seen_again_and_again_is_learnt(name, pixels):
     """No changes of the images, one batch: the loss must fall, and reach all of the backbone."""

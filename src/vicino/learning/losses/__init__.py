@@ -28,6 +28,7 @@ LOSSES = Catalog(
         "softmax": Entry(f"{_HERE}.margins:softmax_classification", "classes by cross-entropy", "torch"),
         "class-margins": Entry(f"{_HERE}.margins:ClassMargins", "classes by ArcFace or CosFace (Deng et al. 2019)", "torch"),
         "cosine-regression": Entry(f"{_HERE}.regression:cosine_regression", "cosines as similarities that were given", "torch"),
+        "cosent": Entry(f"{_HERE}.regression:cosent", "cosines in the order of similarities that were given (Su 2022)", "torch"),
         "margin-mse": Entry(f"{_HERE}.regression:margin_mse", "a teacher's margins (Hofstätter et al. 2020)", "torch"),
         "distil-scores": Entry(f"{_HERE}.regression:distil_scores", "a teacher's ranking of candidates, by KL", "torch"),
         "reconstruction": Entry(f"{_HERE}.regression:reconstruction", "mean squared error, of what was masked", "torch"),

@@ -1,13 +1,14 @@
-"""Numbers to be met: a similarity, a teacher's scores, a reconstruction."""
+"""Numbers to be met, or to be put in their order: a similarity, a teacher's scores, a reconstruction."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from vicino.errors import DimensionMismatch
 
-__all__ = ["cosine_regression", "distil_scores", "margin_mse", "reconstruction"]
+__all__ = ["cosent", "cosine_regression", "distil_scores", "margin_mse", "reconstruction"]
 
 
 def cosine_regression(left: Tensor, right: Tensor, similarities: Tensor) -> Tensor:
@@ -19,6 +20,25 @@ def cosine_regression(left: Tensor, right: Tensor, similarities: Tensor) -> Tens
     cosines = functional.cosine_similarity(left, right)
     _same(cosines, similarities)
     return functional.mse_loss(cosines, similarities)
+
+
+def cosent(left: Tensor, right: Tensor, similarities: Tensor, *, temperature: float = 0.05) -> Tensor:
+    """log(1 + the sum of exp((cos j - cos i) / temperature) over all i, j of a batch where pair i should be more alike than j).
+
+    The pairs are (b, d) twice. Only the order of their `similarities`, (b,), counts: cosines need not be these numbers, as in
+    `cosine_regression`. It is no mean: a larger batch has more to put in order. Su 2022, "CoSENT: a more effective sentence
+    vector scheme than Sentence-BERT". Raises DimensionMismatch.
+
+    >>> import torch
+    >>> one, other = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> [round(float(cosent(one, other, torch.tensor(order))), 4) for order in ([1.0, 0.0], [0.5, 0.5], [0.0, 1.0])]
+    [0.0, 0.0, 20.0]
+    """
+    _same(left, right)
+    cosines = functional.cosine_similarity(left, right) / temperature
+    _same(cosines, similarities)
+    wrong = (cosines - cosines[:, None])[similarities[:, None] > similarities]  # of row i and column j: how far j is before i
+    return torch.logsumexp(torch.cat([cosines.new_zeros(1), wrong]), dim=0)
 
 
 def margin_mse(positive: Tensor, negative: Tensor, teacher_positive: Tensor, teacher_negative: Tensor) -> Tensor:
