@@ -80,8 +80,7 @@ def test_what_is_on_disk_is_not_in_memory(folder):
     assert isinstance(opened.kept_.values.base, np.memmap)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean"])
+@pytest.mark.parametrize("similarity", ["cosine", *(pytest.param(one, marks=pytest.mark.long) for one in ("dot", "euclidean"))])
 def test_its_answers_are_near_to_exact_ones(DiskANN, similarity, vectors, queries):
     exact = Exact(similarity=similarity).build(vectors)
     index = DiskANN(similarity=similarity).build(vectors)

@@ -560,7 +560,6 @@ def two_processes(call: str, **shared: str) -> list[str]:
     return printed
 
 
-@pytest.mark.long
 def test_processes_that_a_launcher_started_find_one_another():
     """By what torchrun and `accelerate launch` tell their processes."""
     with socket.socket() as listening:

@@ -52,8 +52,9 @@ def efforts(monkeypatch):
         return lucky_ones[made].search(queries, k)
 
     monkeypatch.setattr(Lance, "_search", lucky)
-    monkeypatch.setattr(Lance, "prepared", lambda self, space: Prepared(1000, 4, MOST))
+    monkeypatch.setattr(Lance, "prepared", lambda self, space, k: Prepared(1000, 4, MOST))
     monkeypatch.setattr(store_recall, "_ASKED", 50)
+    monkeypatch.setattr(store_recall, "_FEW", 100)
     return asked
 
 
@@ -86,7 +87,7 @@ def test_what_is_counted_is_what_was_missed(tmp_path, efforts, similarity, given
     assert whole.asked == ("50 given questions" if given else "50 vectors of its own")
     efforts.clear()
     found = measure(kept, space, tenant="us", k=10, goal=0.4, queries=queries)
-    assert list(dict.fromkeys(efforts)) == [0, 4, 8, 16, 32]  # doubled until it is there
+    assert list(dict.fromkeys(efforts)) == [4, 8, 16, 32]  # doubled until it is there
     assert found.measured.lower >= 0.4
     part = [zlib.crc32(f"k{n}".encode()) % MOST < 32 for n in range(300)]
     assert found.measured.value == pytest.approx(np.mean(part), abs=0.1)  # as lucky as it was made
@@ -105,16 +106,18 @@ def test_a_recall_is_chosen_and_what_searches_looks_as_far(collection, efforts):
     assert finding.state == "ok"
 
 
-def test_what_no_effort_has_is_refused_and_shown(collection, monkeypatch, capsys):
-    (decision,) = decide(collection, recall=0.99)
-    assert decision.choice.plan is None
-    assert chosen.read(collection) == {}
+@pytest.mark.parametrize(("recall", "told"), [("0.7", "has less at every effort"), ("0.99", "50 questions cannot prove that")])
+def test_what_no_effort_has_is_refused_and_shown(collection, efforts, monkeypatch, capsys, recall, told):
+    monkeypatch.setattr(Lance, "prepared", lambda self, space, k: Prepared(1000, 4, MOST // 2))
     with pytest.raises(SystemExit) as ended:
-        cli.main(["index", "there", "--recall", "0.99", "--quiet"])
+        cli.main(["index", "there", "--recall", recall, "--quiet"])
     assert ended.value.code == 1
     shown = capsys.readouterr()
-    assert "nothing has a recall of 0.99" in shown.err
-    assert "store" in shown.out
+    assert f"nothing has a recall of {recall}" in shown.err
+    assert told in shown.out
+    assert chosen.read(collection) == {}
+    assert max(efforts) == (MOST // 2 if recall == "0.7" else 4)  # what cannot be told is not tried
+    monkeypatch.undo()
     for more in ({"memory": 10**9}, {"families": ["hnsw"]}):
         with pytest.raises(InputError, match="the store's own index is the only one"):
             decide(collection, recall=0.4, **more)
@@ -126,7 +129,7 @@ def test_maintenance_measures_what_nobody_chose_and_again_when_much_has_changed(
     maintain(collection)
     (found,) = standing(collection)
     assert (found.plan, found.under, found.kept[0]["vectors"]) == (None, False, 400)
-    assert found.kept[0]["recall"]["effort"] is None
+    assert found.kept[0]["recall"]["effort"] == 4
     efforts.clear()
     maintain(collection)
     assert efforts == []  # nothing changed
@@ -141,7 +144,7 @@ def test_maintenance_measures_what_nobody_chose_and_again_when_much_has_changed(
 def test_who_lost_the_recall_is_told(collection, monkeypatch, caplog, capsys):
     decide(collection, recall=0.4)
     ingest(collection.folder.parent, "there", Source("s", documents(600)))
-    monkeypatch.setattr(Lance, "prepared", lambda self, space: Prepared(1000, 1, 1))
+    monkeypatch.setattr(Lance, "prepared", lambda self, space, k: Prepared(1000, 1, 1))
     known = chosen.read(collection)
     chosen.write(collection, {space: replace(one, plan=replace(one.plan, effort=1)) for space, one in known.items()})
     maintain(collection)
@@ -152,3 +155,53 @@ def test_who_lost_the_recall_is_told(collection, monkeypatch, caplog, capsys):
         cli.main(["index", "there", "--json"])
     assert ended.value.code == 1
     assert json.loads(capsys.readouterr().out)[0]["under"] is True
+
+
+def test_rows_that_were_replaced_are_measured_again_though_they_are_as_many(collection, efforts):
+    maintain(collection)
+    efforts.clear()
+    others = [Document(one.id, f"{one.text} anew") for one in documents(400)]
+    ingest(collection.folder.parent, "there", Source("s", others))
+    maintain(collection)
+    assert efforts
+
+
+def test_who_chose_is_who_measures(collection, efforts):
+    home = collection.folder.parent
+    ingest(home, "there", Source("s", documents(120)), tenant="us")
+    collection.refresh()
+    decide(collection, recall=0.4, tenant="us")
+    assert standing(collection)[0].kept[0]["vectors"] == 120
+    efforts.clear()
+    maintain(collection)
+    assert efforts == []  # nothing of theirs changed
+    ingest(home, "there", Source("more", documents(40)), tenant="us")
+    maintain(collection)
+    assert standing(collection)[0].kept[0]["vectors"] == 160
+
+
+def test_few_rows_are_compared_and_nothing_can_be_missed(tmp_path, efforts, monkeypatch):
+    ingest(tmp_path, "few", Source("s", documents(30)), recipe="lsa(n_components=4,index=store)", cut="whole")
+    collection = Collection.open(tmp_path, "few")
+    maintain(collection)
+    assert chosen.read(collection) == {}
+    (decision,) = decide(collection, recall=0.999)
+    assert (decision.choice.plan.effort, decision.choice.finals[0].measured.lower) == (None, 1.0)
+    Stored(collection).search(["black tea"], 5)
+    assert efforts == []
+
+
+def test_two_parts_of_one_space_have_each_its_own(tmp_path, efforts):
+    ingest(tmp_path, "c", Source("s", documents(400)), recipe="lsa(n_components=8,index=store)+lsa(n_components=8)", cut="whole")
+    collection = Collection.open(tmp_path, "c")
+    maintain(collection)
+    assert [len(one.kept) for one in standing(collection)] == [1, 0]
+    Stored(collection).search(["black tea"], 5)
+
+
+def test_a_choice_that_was_made_meanwhile_stays(collection):
+    maintain(collection)
+    before = chosen.read(collection)
+    decide(collection, recall=0.4)
+    chosen.write(collection, {name: replace(one, evidence={}) for name, one in before.items()}, known=before)
+    assert [one.plan.recall for one in chosen.read(collection).values()] == [0.4]

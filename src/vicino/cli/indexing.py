@@ -119,7 +119,9 @@ def _shown(standings: list[Standing], collection: str, as_json: bool) -> None:
     if not as_json and not any(one.plan or one.own == "store" for one in standings):
         say(f"Choose one:  vicino index {shlex.quote(collection)} --recall 0.97")
     if any(one.under for one in standings):
-        say(f"error: an index has less recall than was asked for\n  → vicino maintain {shlex.quote(collection)}")
+        again = any(one.under and one.own == "store" for one in standings)  # which maintenance has tried at every effort
+        mend = f"index {shlex.quote(collection)} --recall SHARE" if again else f"maintain {shlex.quote(collection)}"
+        say(f"error: an index has less recall than was asked for\n  → vicino {mend}")
         raise typer.Exit(1)
 
 

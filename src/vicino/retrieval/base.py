@@ -36,7 +36,9 @@ class Passages(Protocol):
     def vectors(self, keys: AbstractSet[str], space: Space) -> tuple[list[str], NDArray[np.float32]]:
         """Their vectors (n, dim), and the keys in the order of the rows."""
 
-    def nearest(self, vectors: NDArray[np.float32], k: int, space: Space, among: frozenset[str] | None, effort: int) -> Hits:
+    def nearest(
+        self, vectors: NDArray[np.float32], k: int, space: Space, among: frozenset[str] | None, effort: int | None
+    ) -> Hits:
         """The k nearest of these keys (None: of all), as the store finds them with an `effort`: `Hits` of keys."""
 
 

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from vicino import artifacts
 from vicino.errors import ArtifactCorrupt, ArtifactError
 from vicino.indexes.choose import Plan
+from vicino.retrieval.at_store import AtStore
+from vicino.spaces import Space
 from vicino.store.collection import Collection
 
-__all__ = ["Chosen", "clear_damaged", "kept_indexes", "read", "stamp", "write"]
+__all__ = ["Chosen", "clear_damaged", "kept_indexes", "named", "read", "stamp", "write"]
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ def stamp(collection: Collection) -> tuple[int, int] | None:
 
 
 def read(collection: Collection) -> dict[str, Chosen]:
-    """The choice for each space, by its id. One that cannot be read is as none, with a warning: no index is the worse for it."""
+    """Each choice, by its name (see `named`). What cannot be read is as none, with a warning: no index is the worse for it."""
     if not _place(collection).is_dir():
         return {}
     try:
@@ -67,15 +69,29 @@ def read(collection: Collection) -> dict[str, Chosen]:
         return {}
 
 
-def write(collection: Collection, chosen: Mapping[str, Chosen]) -> None:
-    """Keep the choice for these spaces; other spaces keep theirs. Raises ArtifactError for a full disk."""
+def named(space: Space, index: str) -> str:
+    """Under what name the choice for a part is kept: all that have vectors of a space share one, but for what a store answers."""
+    return f"{space.id}-{index}" if index == AtStore.family else space.id
+
+
+def write(collection: Collection, chosen: Mapping[str, Chosen], *, known: Mapping[str, Chosen] | None = None) -> None:
+    """Keep the choice under these names; others keep theirs, and so do those that are no longer as they were `known`.
+
+    Raises ArtifactError for a full disk.
+    """
     with artifacts.locked(collection.folder / ".chosen.lock"):
-        every = read(collection) | dict(chosen)
+        every = read(collection)
+        moved = set() if known is None else {name for name in chosen if _plan(every, name) != _plan(known, name)}
+        every |= {name: one for name, one in chosen.items() if name not in moved}
         with suppress(ArtifactError):
             clear_damaged(_place(collection))
         data = {space: {"plan": one.plan.to_json(), "evidence": dict(one.evidence)} for space, one in every.items()}
         arrays = {f"queries-{space}": one.queries for space, one in every.items()}
         artifacts.write(_place(collection), kind="chosen", data={"spaces": data}, arrays=arrays)
+
+
+def _plan(chosen: Mapping[str, Chosen], name: str) -> Plan | None:
+    return chosen[name].plan if name in chosen else None
 
 
 def clear_damaged(folder: Path) -> None:

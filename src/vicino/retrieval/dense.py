@@ -197,7 +197,7 @@ class Dense(Retriever):
         self.require_possible()
         index, space = cast(AtStore, self.index_ or self._new_index()), self.space_
         held = [] if self.ids_ is None else [name for name in self.ids_ if name not in removed]
-        effort = 0 if self.plan_ is None else self.plan_.effort or 0
+        effort = 0 if self.plan_ is None else self.plan_.effort
 
         def nearest(asked: NDArray[np.float32], k: int, among: frozenset[str] | None) -> Hits:
             return passages.nearest(asked, k, space, among, effort)

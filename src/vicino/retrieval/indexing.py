@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vicino.data.filters import In
 from vicino.data.records import Query
 from vicino.errors import EmptyInput, InputError
 from vicino.indexes.choose import Choice, Plan, Trial, choose
@@ -21,9 +22,9 @@ from vicino.retrieval.at_store import AtStore
 from vicino.retrieval.dense import Dense
 from vicino.retrieval.stored import Stored, asked_for, leaves
 from vicino.spaces import Space
-from vicino.store.base import EVERYONE
+from vicino.store.base import Store
 from vicino.store.collection import Collection
-from vicino.store.tenants import kept_of, require_tenant
+from vicino.store.tenants import Tenant, kept_of, require_tenant, tenants
 
 __all__ = ["Decision", "Standing", "decide", "standing", "upkeep"]
 
@@ -93,6 +94,9 @@ def decide(
     stored = Stored(collection, tenant=tenant)
     stored.refresh()
     parts = [leaf for leaf in stored.dense if not leaf.encoder_.sparse]
+    require_goal(recall, 10 if k is None else k)
+    if (memory is not None or families) and any(leaf.index == AtStore.family for leaf in parts):
+        raise InputError("the store's own index is the only one, in its memory", mend="leave --memory and --with out")
     if not parts:
         raise InputError(
             f"{collection.name!r} is not searched by dense vectors: there is no index to choose",
@@ -108,8 +112,6 @@ def decide(
         questions = np.empty((0, leaf.space_.dim), dtype=np.float32) if asked is None else np.asarray(asked, dtype=np.float32)
         told: dict[str, Any] = {"tenant": tenant}
         if leaf.index == AtStore.family:
-            if memory is not None or families:
-                raise InputError("the store's own index is the only one, in its memory", mend="leave --memory and --with out")
             rows, choice, told["store"] = _choose_in_store(collection, leaf.space_, tenant, recall, k, questions)
         else:
             keys, vectors = stored.vectors(leaf.space_)
@@ -118,7 +120,7 @@ def decide(
         decisions.append(Decision(leaf.encoder, rows, choice))
         if choice.plan is None:
             return decisions
-        plans[leaf.space_.id] = chosen.Chosen(choice.plan, questions, {**choice.to_json(), **told})
+        plans[chosen.named(leaf.space_, leaf.index)] = chosen.Chosen(choice.plan, questions, {**choice.to_json(), **told})
         if choice.index is not None:
             leaf.take(choice.plan, questions, choice.index)
     stored.keep()
@@ -130,18 +132,20 @@ def _choose_in_store(
     collection: Collection, space: Space, tenant: str, recall: float, k: int, queries: NDArray[np.float32]
 ) -> tuple[int, Choice, dict[str, Any]]:
     """How many rows, the effort at which the store's index has the recall over them, and what is kept of it."""
-    require_goal(recall, k)
     began = time.perf_counter()
     collection.store.prepare(space)
     spent = time.perf_counter() - began
     found = store_recall.measure(collection.store, space, tenant=tenant, k=k, goal=recall, queries=queries)
     if found is None:
         raise InputError(
-            f"{collection.name!r} is searched in its store, which compares all and misses nothing: there is no index to choose",
-            mend="leave index=store out of the recipe to have an index here",
+            f"{collection.name!r} is searched in its store, where no index stands (yet): all are compared, and nothing is missed",
+            mend="leave index=store out of the recipe to have an index here; where another process builds one, wait for that",
         )
     has = found.measured
-    trial = Trial(AtStore.family, found.rows, found.rows, has, has.seconds, found.prepared.nbytes, spent)
+    asked = len(queries) or len(found.sample)
+    few = f"{asked} questions cannot prove that" if store_recall.provable(asked) < recall else "has less at every effort"
+    note = "" if has.lower >= recall else few
+    trial = Trial(AtStore.family, found.rows, found.rows, has, has.seconds, found.prepared.nbytes, spent, note)
     plan = Plan(AtStore.family, {}, recall, k, has.effort) if has.lower >= recall else None
     choice = Choice(recall, k, None, found.asked, (), (trial,), plan)
     return found.rows, choice, found.to_json(k, recall)
@@ -150,33 +154,62 @@ def _choose_in_store(
 def upkeep(collection: Collection) -> None:
     """Have the store build an index of its own for what is searched there (index=store), and measure its recall.
 
-    It is measured again where a tenth of the rows came or went, and searched farther where it has no longer the recall that was
-    chosen; that no effort has it is a warning.
+    By the tenant whom it was chosen by, else by the largest; again where a tenth of the rows came or went. It is searched farther
+    where it has no longer the recall that was chosen; that no effort has it is a warning.
     """
-    plans, retriever, fresh = chosen.read(collection), from_recipe(collection.recipe), {}
+    known, retriever = chosen.read(collection), from_recipe(collection.recipe)
+    fresh: dict[str, chosen.Chosen] = {}
+    largest: str | None = None
     for number, leaf in enumerate(leaf for leaf in leaves(retriever) if isinstance(leaf, Dense)):
         if leaf.index != AtStore.family:
             continue
         space = collection.spaces[number]
-        built, rows = collection.store.prepare(space), collection.store.stats().rows
-        first = chosen.Chosen(
-            Plan(AtStore.family, {}, recall=0.0, k=asked_for(retriever)), np.empty((0, space.dim), dtype=np.float32), {}
-        )
-        known = plans.get(space.id, first)
-        plan, before = known.plan, known.evidence.get("store", {"vectors": 0})["vectors"]
-        if not built and abs(rows - before) <= _CHANGED * before:
-            continue
-        goal: dict[str, Any] = {"k": plan.k, "goal": plan.recall, "start": plan.effort or 0, "queries": known.queries}
-        found = store_recall.measure(collection.store, space, tenant=EVERYONE, **goal)
-        if found is None:
-            continue
-        if found.measured.lower < plan.recall:
-            what = "the index of the store of %s has no recall of %g any more at any effort; choose another: vicino index %s"
-            log.warning(what, collection.name, plan.recall, collection.name)
-        told = {**known.evidence, "store": found.to_json(plan.k, plan.recall)}
-        fresh[space.id] = chosen.Chosen(replace(plan, effort=found.measured.effort), known.queries, told)
+        name, built = chosen.named(space, leaf.index), collection.store.prepare(space)
+        one = known.get(name)
+        if one is None:
+            largest = largest or max(tenants(collection), key=lambda each: each.passages, default=_NOBODY).name
+            plan = Plan(AtStore.family, {}, recall=0.0, k=asked_for(retriever), effort=0)
+            one = chosen.Chosen(plan, np.empty((0, space.dim), dtype=np.float32), {"tenant": largest})
+        if built or _changed(collection.store, one.evidence):
+            found = _measured(collection, space, one)
+            fresh |= {} if found is None else {name: found}
     if fresh:
-        chosen.write(collection, fresh)
+        chosen.write(collection, fresh, known=known)
+
+
+_NOBODY = Tenant("", 0, 0)
+
+
+def _changed(store: Store, evidence: Mapping[str, Any]) -> bool:
+    """Whether so many rows came or went since they were measured that it is time to do so again."""
+    before = evidence.get("store")
+    if before is None:
+        return True
+    there = partial(store.count, tenant=evidence["tenant"])
+    gone = len(before["sample"]) - there(where=In("key", tuple(before["sample"])))
+    return gone > _CHANGED * len(before["sample"]) or abs(there() - before["vectors"]) > _CHANGED * before["vectors"]
+
+
+def _measured(collection: Collection, space: Space, one: chosen.Chosen) -> chosen.Chosen | None:
+    """The choice with what its recall is now, at the effort that this takes; None where there is no index to measure."""
+    plan = one.plan
+    found = store_recall.measure(
+        collection.store,
+        space,
+        tenant=one.evidence["tenant"],
+        k=plan.k,
+        goal=plan.recall,
+        start=plan.effort or 0,
+        queries=one.queries,
+    )
+    if found is None or (not plan.recall and found.measured.effort is None):
+        return None
+    if found.measured.lower < plan.recall:
+        what = "the index of the store of %s has no recall of %g any more at any effort; choose another: vicino index %s"
+        log.warning(what, collection.name, plan.recall, collection.name)
+    effort = found.measured.effort if plan.recall else plan.effort
+    told = {**one.evidence, "store": found.to_json(plan.k, plan.recall)}
+    return chosen.Chosen(replace(plan, effort=effort), one.queries, told)
 
 
 def standing(collection: Collection, *, tenant: str = "") -> list[Standing]:
@@ -192,7 +225,7 @@ def standing(collection: Collection, *, tenant: str = "") -> list[Standing]:
         if model["sparse"]:
             continue
         leaf.space_, leaf.opens_ = collection.spaces[number], partial(collection.encoder, number)
-        known = plans.get(leaf.space_.id)
+        known = plans.get(chosen.named(leaf.space_, leaf.index))
         plan = None if known is None or not known.plan.recall else known.plan  # without a recall it is a measure, and no choice
         leaf.plan_ = leaf.own_plan(asked_for(retriever)) if plan is None else plan
         here = tuple(index for made, index in kept if made == leaf._index_made())

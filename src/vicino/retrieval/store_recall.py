@@ -22,32 +22,39 @@ from vicino.spaces import Space
 from vicino.store.base import Prepared, Store
 from vicino.vectors import normalise, similarity
 
-__all__ = ["Found", "measure"]
+__all__ = ["Found", "measure", "provable"]
 
-_ASKED: Final = 200
+_ASKED: Final = 500  # vectors of its own, at most
+_GIVEN: Final = 1000  # questions of somebody's, at most
+_FEW: Final = 2000  # rows that are compared in a moment: no index is asked for them
+_TIMED: Final = 20
 Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was measured over so many `rows`: of an effort that has the recall, else of the most that the index knows."""
+    """What was measured over so many `rows`: of an effort that has the recall, else of the most that the index knows.
+
+    The effort None compares all. `sample` are keys of some rows: as many as are gone later have gone of all.
+    """
 
     prepared: Prepared
     measured: Measured
     rows: int
     asked: str
+    sample: tuple[str, ...]
 
     def to_json(self, k: int, target: float) -> dict[str, Any]:
-        """As the manifest of an index that is kept here."""
+        """As the manifest of an index that is kept here, and the sample."""
         recall = {**self.measured.to_json(), "k": k, "target": target, "rows": self.rows, "asked": self.asked}
-        return {"vectors": self.rows, "fresh": 0, "recall": recall}
+        return {"vectors": self.rows, "fresh": 0, "recall": recall, "sample": list(self.sample)}
 
 
 def measure(
     store: Store,
     space: Space,
     *,
-    tenant: str | None,
+    tenant: str,
     k: int,
     goal: float = 0.0,
     start: int = 0,
@@ -56,22 +63,34 @@ def measure(
 ) -> Found | None:
     """The least effort, from `start` on, whose recall@k surely is `goal`: doubled until it is, or is the most there is.
 
-    `queries` (q, dim) are what will be asked. None where the store compares all, or holds nothing. Raises what its `search` does.
+    `queries` (q, dim) are what will be asked. Of few rows all are compared. None where no index stands in the store. Raises what
+    its `search` does.
     """
-    prepared = store.prepared(space)
-    keys = [] if prepared is None else [key for batch in store.scan(["key"], tenant=tenant) for key in batch["key"].to_pylist()]
-    if prepared is None or len(keys) < 2:
+    prepared, rows = store.prepared(space, k), store.count(tenant=tenant)
+    if prepared is None or not rows:
         return None
+    sample = _sample(store, tenant, rows, seed)
     if queries is not None and len(queries):
-        questions, asked = _Questions([None] * len(queries), queries), "given questions"
+        questions, asked = _Questions([None] * min(len(queries), _GIVEN), queries[:_GIVEN]), "given questions"
     else:
-        sample = np.random.default_rng(seed).permutation(np.array(keys, dtype=object))[:_ASKED]
         questions, asked = _own(store, space, tenant, sample), "vectors of its own"
-    judge = _Judge(store, space, tenant, min(k, len(keys) - 1), questions, len(keys))
-    found = judge.measure(start)
-    while found.lower < goal and (found.effort or 0) < prepared.most:
-        found = judge.measure(min(max(prepared.least, 2 * (found.effort or 0)), prepared.most))
-    return Found(prepared, found, len(keys), f"{len(questions.vectors)} {asked}")
+    if rows <= _FEW:
+        began, some = time.perf_counter(), questions.vectors[:_TIMED]
+        store.search(some, k, space=space, tenant=tenant)
+        whole = Measured(None, 1.0, 1.0, (time.perf_counter() - began) / max(1, len(some)))
+        return Found(prepared, whole, rows, "nothing, for all are compared", sample)
+    judge = _Judge(store, space, tenant, k, questions, rows)
+    effort = min(max(start, prepared.least), prepared.most)
+    found = judge.measure(effort)
+    while found.lower < goal <= provable(len(questions.vectors)) and effort < prepared.most:
+        effort = min(2 * effort, prepared.most)
+        found = judge.measure(effort)
+    return Found(prepared, found, rows, f"{len(questions.vectors)} {asked}", sample)
+
+
+def provable(questions: int) -> float:
+    """The highest recall that so many questions can tell surely, were all answered without a miss."""
+    return lower_bound(np.ones(questions))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +101,22 @@ class _Questions:
     vectors: Float32
 
 
-def _own(store: Store, space: Space, tenant: str | None, keys: NDArray[np.object_]) -> _Questions:
+def _sample(store: Store, tenant: str, rows: int, seed: int) -> tuple[str, ...]:
+    """Keys of some rows, whichever these are."""
+    wanted = np.sort(np.random.default_rng(seed).permutation(rows)[:_ASKED])
+    names: list[str] = []
+    seen = 0
+    for batch in store.scan(["key"], tenant=tenant):
+        here = wanted[(wanted >= seen) & (wanted < seen + len(batch))] - seen
+        names += batch["key"].take(here).to_pylist()
+        seen += len(batch)
+    return tuple(names)
+
+
+def _own(store: Store, space: Space, tenant: str, keys: tuple[str, ...]) -> _Questions:
     names: list[str | None] = []
-    parts = []
-    for batch in store.scan(["key"], where=In("key", tuple(keys)), tenant=tenant, space=space):
+    parts = [np.empty((0, space.dim), dtype=np.float32)]
+    for batch in store.scan(["key"], where=In("key", keys), tenant=tenant, space=space):
         names += batch["key"].to_pylist()
         parts.append(_vectors(batch, space))
     return _Questions(names, np.concatenate(parts))
@@ -99,7 +130,7 @@ def _vectors(batch: Any, space: Space) -> Float32:
 class _Judge:
     """Knows how near the k-th nearest of each question is: an answer counts that is as near."""
 
-    def __init__(self, store: Store, space: Space, tenant: str | None, k: int, questions: _Questions, rows: int) -> None:
+    def __init__(self, store: Store, space: Space, tenant: str, k: int, questions: _Questions, rows: int) -> None:
         self.search = partial(store.search, space=space, tenant=tenant)
         self.questions, self.k = questions, k
         row_of = {name: row for row, name in enumerate(questions.own) if name is not None}
@@ -128,4 +159,4 @@ class _Judge:
             seconds[row] = time.perf_counter() - began
             scores = [score for name, score in hits.top(0) if name != own][: self.k]
             values[row] = np.count_nonzero(np.array(scores) >= self.worst[row]) / self.k
-        return Measured(effort or None, float(values.mean()), lower_bound(values), float(np.median(seconds)))
+        return Measured(effort, float(values.mean()), lower_bound(values), float(np.median(seconds)))

@@ -332,8 +332,9 @@ class Stored:
                 leaf.encoder_ = self.collection.encoder(number)
             else:
                 leaf.opens_ = partial(self.collection.encoder, number)
-            if leaf.space_.id in plans:
-                leaf.plan_, leaf.asked_ = plans[leaf.space_.id].plan, plans[leaf.space_.id].queries
+            known = plans.get(chosen.named(leaf.space_, leaf.index))
+            if known is not None:
+                leaf.plan_, leaf.asked_ = known.plan, known.queries
             else:
                 leaf.plan_ = leaf.own_plan(depth)
 

@@ -57,7 +57,9 @@ class StoredPassages:
             names += [found[at] for at in wanted]
         return names, vectors[: len(names)]
 
-    def nearest(self, vectors: NDArray[np.float32], k: int, space: Space, among: frozenset[str] | None, effort: int) -> Hits:
+    def nearest(
+        self, vectors: NDArray[np.float32], k: int, space: Space, among: frozenset[str] | None, effort: int | None
+    ) -> Hits:
         """The k nearest of these keys (None: of all), as the store finds them with an `effort` (see `Store.search`)."""
         asked: dict[str, Any] = {"space": space, "tenant": self.tenant, "effort": effort}
         if among is None:

@@ -283,8 +283,8 @@ class Store(ABC):
         """Build what makes a `search` of a space with an effort fast, unless it stands; whether anything was built."""
         return False
 
-    def prepared(self, space: Space) -> Prepared | None:  # noqa: ARG002
-        """What `prepare` built; None where a search with an effort compares all like any other."""
+    def prepared(self, space: Space, k: int) -> Prepared | None:  # noqa: ARG002
+        """What `prepare` built, for questions of k answers; None where a search with an effort compares all like any other."""
         return None
 
     @abstractmethod

@@ -359,15 +359,15 @@ class Postgres(Store):
         """
         self._about.require_column(space, self._place)
         require_indexable(space, precision)
-        return build_index(self._place, space, precision)
+        return build_index(self._place, space, precision, anew=True)
 
     def prepare(self, space: Space) -> bool:
-        if self.prepared(space) is not None or space.dim > NARROW["float16"][1]:
+        if self.prepared(space, 1) is not None or space.dim > NARROW["float16"][1]:
             return False
-        return self.build_index(space)
+        return build_index(self._place, space, "float16", anew=False)
 
-    def prepared(self, space: Space) -> Prepared | None:
-        return self._read(lambda connection: standing_index(connection, self._place, space))
+    def prepared(self, space: Space, k: int) -> Prepared | None:
+        return self._read(lambda connection: standing_index(connection, self._place, space, k))
 
     def _prune(self, keep_seconds: float) -> int | None:
         """The bytes of the rows that no kept version needs, which are gone; None where another process is at it."""

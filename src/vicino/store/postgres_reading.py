@@ -134,6 +134,16 @@ def _written(vector: NDArray[np.float32]) -> str:
 # The index ------------------------------------------------------------------------------------------------------------
 
 
+_STANDING: Final = (
+    "pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = %s AND c.relname = %s AND i.indisvalid"
+)
+
+
+def _of_index(place: Place, space: Space) -> list[str]:
+    return [place.schema, f"near_{vector_column(space)}"]
+
+
 def require_indexable(space: Space, precision: str) -> None:
     """Raise InputError for what HNSW in pgvector cannot hold."""
     if precision not in NARROW:
@@ -144,28 +154,29 @@ def require_indexable(space: Space, precision: str) -> None:
         raise InputError(f"an index of {precision} takes at most {widest:,} dimensions", mend=f"use {wider}")
 
 
-def build_index(place: Place, space: Space, precision: str) -> bool:
-    """An HNSW graph over the vectors of a space, while others read and write; False where another process is building it."""
+def build_index(place: Place, space: Space, precision: str, *, anew: bool) -> bool:
+    """An HNSW graph over the vectors of a space, while others read and write, `anew` even where one stands.
+
+    False where another process is building it, or has built it.
+    """
     kind, column = NARROW[precision][0], vector_column(space)
     drop = place.sql(f'DROP INDEX CONCURRENTLY IF EXISTS {{schema}}."near_{column}"')  # or what a failed build left
     expression = f'("{column}"::{kind}({space.dim})) {kind}_{CLASSES[space.similarity]}'
     create = place.sql(f'CREATE INDEX CONCURRENTLY "near_{column}" ON {{schema}}.rows USING hnsw ({expression})')
-    return place.alone(drop, create, lock=f"{place.schema}.near_{column}")
+
+    def lacking(connection: Connection) -> bool:
+        return anew or index_precision(connection, place, space) is None
+
+    return place.alone(drop, create, lock=f"{place.schema}.near_{column}", wanted=lacking)
 
 
-def standing_index(connection: Connection, place: Place, space: Space) -> Prepared | None:
+def standing_index(connection: Connection, place: Place, space: Space, k: int) -> Prepared | None:
     """What is known of the index that stands."""
-    if index_precision(connection, place, space) is None:
-        return None
-    size = scalar(connection, "SELECT pg_relation_size(%s::regclass)", [f'"{place.schema}"."near_{vector_column(space)}"'])
-    return Prepared(size, LEAST_EFFORT, MOST_EFFORT)
+    size = scalar(connection, f"SELECT pg_relation_size(i.indexrelid) FROM {_STANDING}", _of_index(place, space))
+    return None if size is None else Prepared(size, min(max(LEAST_EFFORT, MORE * k), MOST_EFFORT), MOST_EFFORT)
 
 
 def index_precision(connection: Connection, place: Place, space: Space) -> str | None:
     """That of the index that stands, if one does."""
-    asked = (
-        "SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s AND i.indisvalid"
-    )
-    made = scalar(connection, asked, [place.schema, f"near_{vector_column(space)}"])
+    made = scalar(connection, f"SELECT pg_get_indexdef(i.indexrelid) FROM {_STANDING}", _of_index(place, space))
     return None if made is None else "float16" if "halfvec" in made else "float32"

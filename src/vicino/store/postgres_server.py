@@ -119,15 +119,24 @@ class Place:
                 raise
             raise EndpointError(f"PostgreSQL at {self.url} broke off: {error}", mend="run the command again") from error
 
-    def alone(self, *statements: Composed, lock: str = "") -> bool:
-        """Run what must stand outside transactions, such as VACUUM; whether it ran: under a `lock`, one at a time does."""
+    def alone(self, *statements: Composed, lock: str = "", wanted: Callable[[Connection], bool] = lambda _: True) -> bool:
+        """Run what must stand outside transactions, such as VACUUM; whether it ran.
+
+        Under a `lock`, a name, one at a time does, if it is still `wanted` then.
+        """
 
         def once() -> bool:
             with self._named(), self._connect(autocommit=True) as connection:
-                taken = connection.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [lock]).fetchone() if lock else (True,)
-                for statement in statements if taken == (True,) else ():
-                    connection.execute(statement)
-                return taken == (True,)  # the lock goes with the connection
+                if connection.execute("SELECT %s = '' OR pg_try_advisory_lock(hashtext(%s))", [lock, lock]).fetchone() != (True,):
+                    return False
+                try:
+                    does = wanted(connection)
+                    for statement in statements if does else ():
+                        connection.execute(statement)
+                finally:
+                    if lock and not connection.closed:
+                        connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", [lock])
+                return does
 
         return self._patiently(once)
 

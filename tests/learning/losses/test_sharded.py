@@ -42,8 +42,7 @@ def two_processes(folder, classes: int, sample: float = 1.0) -> list[dict[str, n
     return [dict(np.load(folder / f"{rank}.npz")) for rank in range(2)]
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("classes", [7, 2])
+@pytest.mark.parametrize("classes", [7, pytest.param(2, marks=pytest.mark.long)])
 def test_two_processes_are_one(tmp_path, classes):
     vectors, labels = np.random.default_rng(0).normal(size=(8, 4)), np.arange(8) % classes
     np.savez(tmp_path / "data.npz", vectors=vectors, labels=labels)
