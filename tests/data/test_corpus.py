@@ -80,6 +80,7 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [1, 2, 7, 64])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_where_blocks_end_does_not_matter(size, threads, tmp_path, monkeypatch):

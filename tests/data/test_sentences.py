@@ -57,6 +57,7 @@ def test_trimmed_agrees_with_strip(text: str, data: st.DataObject) -> None:
     assert pieces == ([text[start:end].strip()] if text[start:end].strip() else [])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hostile", [".", "。", ".)", "。」", "\n ", "\r\n", ". ", ' "', "1.\n", "a. "])
 def test_hostile_repetition_comes_to_an_end(hostile: str) -> None:
     text = hostile * (300_000 // len(hostile)) + "と"  # a rule of quadratic cost would take hours

@@ -149,6 +149,7 @@ def test_a_long_corpus_is_its_texts_one_by_one():
         corpus[9001]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("analyzer", ANALYZERS, ids=str)
 def test_wikipedia_is_its_articles_one_by_one(analyzer, shared_data):
     with lzma.open(shared_data("enwiki-2015-slice") / "part-03.jsonl.xz", "rt", encoding="utf-8") as lines:

@@ -216,6 +216,7 @@ print(vectors.shape)
 """
 
 
+@pytest.mark.long
 def test_a_description_needs_no_torch_and_encoding_says_nothing(python, folder):
     assert python(QUIET, folder).splitlines() == ["32 cosine True", "loaded", "(2, 32)"]
 

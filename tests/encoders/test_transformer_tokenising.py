@@ -124,6 +124,7 @@ def test_reading_in_pieces_changes_nothing(open_, phrases, monkeypatch, limit, s
     np.testing.assert_array_equal(mine.lengths(texts), lengths)
 
 
+@pytest.mark.long
 def test_an_endless_text_is_not_tokenised_to_its_end(open_, monkeypatch):
     mine, _ = open_("bert", 12)
     read: list[int] = []

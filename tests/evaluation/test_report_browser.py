@@ -144,6 +144,7 @@ def test_nothing_is_asked_of_any_other_place(view, either):
     assert shown.said == []  # a policy that is broken would be said here
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("scheme", "width"), VIEWS)
 def test_axe_finds_no_fault(view, either, scheme, width):
     shown = view(either, scheme, width, bypass_csp=True)

@@ -77,6 +77,7 @@ def test_a_collection_of_an_endpoint_embeds_only_what_changed_and_notices_anothe
         vicino.search("c", "tea")
 
 
+@pytest.mark.long
 def test_vectors_made_elsewhere_are_ingested_and_searched(documents, tmp_path, need):
     need(ENCODERS.entry("minilm"))
     rows = [json.dumps({"id": document.id, "text": document.text}) for document in documents]

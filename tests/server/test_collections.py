@@ -243,6 +243,7 @@ def test_what_is_wrong_with_a_map_has_a_name(client):
     fails(client.get("/api/collections/nots/map"), 404, "collection_not_found")
 
 
+@pytest.mark.long
 def test_tsne_is_made_in_the_background_and_found_again(home, serving, tiny, need):
     need(Entry("", "", "map"))
     path = "/api/collections/notes/map"

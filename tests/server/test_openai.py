@@ -136,6 +136,7 @@ def test_a_text_over_the_limit_is_refused_or_cut_and_counted(serving, tmp_path, 
     assert (listed["limit"], listed["dim"], listed["kind"]) == (16, 32, "encoder")
 
 
+@pytest.mark.long
 def test_vectors_are_the_same_alone_and_in_company(serving, tmp_path, checkpoint, phrases):
     """32 threads ask at once for texts of all lengths, and each gets what the encoder says of its own text."""
     model = checkpoint("bert", model_max_length=24)

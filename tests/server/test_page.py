@@ -163,6 +163,7 @@ def test_what_was_built_has_nothing_inline():
         assert (BUILT / address.lstrip("/")).is_file()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_page")
 def test_a_wheel_holds_the_page_and_serves_it(tmp_path):
     pytest.importorskip("hatchling")

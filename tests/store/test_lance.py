@@ -500,6 +500,7 @@ print(refused)
 """
 
 
+@pytest.mark.long
 def test_a_full_disk_is_named_and_loses_nothing(kept: Lance, folder: Path, python: Callable[..., str]) -> None:
     assert int(python(FULL_DISK, folder).split()[-1]) > 20
 

@@ -73,6 +73,7 @@ def test_a_cross_encoder_is_taught_on(accepted, ciphered, tmp_path):
     assert found.run.metrics[0] > 0.05  # before any step
 
 
+@pytest.mark.long
 def test_shuffled_answers_are_rejected(ciphered, base, tmp_path):
     found = workbench.train_reranker(ciphered(shuffled=True, n=300), tmp_path / "rr", base=base, **LEARN | {"epochs": 2})
     assert not found.gate.accepted
@@ -168,6 +169,7 @@ def test_recipes_that_cannot_be_are_named(changes):
     assert caught.value.mend
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("changes", [{"first": "dense"}, {"small_batch": 4}, {"dropout": None, "precision": "bfloat16"}], ids=str)
 def test_every_way_of_training_runs(ciphered, base, tmp_path, changes):
     found = workbench.train_reranker(ciphered(n=120), tmp_path / "rr", base=base, **LEARN | {"epochs": 1} | changes)

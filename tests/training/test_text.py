@@ -69,6 +69,7 @@ def test_shuffled_answers_are_rejected(ciphered, base, tmp_path):
     assert json.loads((tmp_path / "model" / "training.json").read_text())["gate"]["accepted"] is False
 
 
+@pytest.mark.long
 def test_what_forgets_other_data_is_rejected(ciphered, base, tmp_path):
     """The control: texts whose likeness the base tells, and the cipher does not."""
     texts = [json.loads(line)["question"] for line in ciphered().read_text().splitlines()[:60]]
@@ -398,6 +399,7 @@ def test_a_dry_run_plans_and_writes_nothing(ciphered, base, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "changes",
     [

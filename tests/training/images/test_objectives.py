@@ -82,6 +82,7 @@ def test_a_batch_that_is_seen_again_and_again_is_learnt(name, pixels):
     assert np.mean(losses[-4:]) < 0.93 * np.mean(losses[1:5])  # after the first one, which has no queue
 
 
+@pytest.mark.long
 @every_objective
 def test_all_learn_by_the_loop_and_the_same_seed_gives_the_same_weights(name, pixels):
     trained = [made(name) for _ in range(2)]
