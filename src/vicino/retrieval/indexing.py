@@ -30,6 +30,7 @@ __all__ = ["Decision", "Standing", "decide", "standing", "upkeep"]
 
 log = logging.getLogger(__name__)
 
+_QUESTIONS = 1000  # that are asked a store at most
 _CHANGED = 0.1  # the share of rows that must have come or gone for a store's index to be measured again
 
 
@@ -112,6 +113,7 @@ def decide(
         questions = np.empty((0, leaf.space_.dim), dtype=np.float32) if asked is None else np.asarray(asked, dtype=np.float32)
         told: dict[str, Any] = {"tenant": tenant}
         if leaf.index == AtStore.family:
+            questions = questions[:_QUESTIONS]
             rows, choice, told["store"] = _choose_in_store(collection, leaf.space_, tenant, recall, k, questions)
         else:
             keys, vectors = stored.vectors(leaf.space_)

@@ -25,7 +25,6 @@ from vicino.vectors import normalise, similarity
 __all__ = ["Found", "measure", "provable"]
 
 _ASKED: Final = 500  # vectors of its own, at most
-_GIVEN: Final = 1000  # questions of somebody's, at most
 _FEW: Final = 2000  # rows that are compared in a moment: no index is asked for them
 _TIMED: Final = 20
 Float32 = NDArray[np.float32]
@@ -71,7 +70,7 @@ def measure(
         return None
     sample = _sample(store, tenant, rows, seed)
     if queries is not None and len(queries):
-        questions, asked = _Questions([None] * min(len(queries), _GIVEN), queries[:_GIVEN]), "given questions"
+        questions, asked = _Questions([None] * len(queries), queries), "given questions"
     else:
         questions, asked = _own(store, space, tenant, sample), "vectors of its own"
     if rows <= _FEW:
