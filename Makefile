@@ -73,13 +73,14 @@ page-if-node:
 	else echo "No Node here, so no page for vicino serve: install Node 20.19 or later and run make page." >&2; fi
 
 $(PAGE): page/node_modules/.package-lock.json $(PAGE_SOURCE)
-	cd page && npm run --silent build
-	touch $@
+	@echo "Building the page of vicino serve ..." >&2
+	@cd page && npm run --silent build -- --logLevel warn
+	@touch $@
 
 page/node_modules/.package-lock.json: page/package-lock.json
 	@echo "Fetching what builds the page into page/node_modules ..." >&2
 	cd page && npm ci --no-progress --loglevel=error
-	touch $@
+	@touch $@
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -87,12 +88,12 @@ $(BIN)/python:
 $(VENV)/demo.done: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) (two minutes or so) ..." >&2
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[all]'
-	touch $@
+	@touch $@
 
 $(VENV)/bench.done: $(VENV)/test.done
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[all,bench,dev,peers]'
-	touch $@
+	@touch $@
 
 $(VENV)/test.done: $(VENV)/demo.done
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[all,bench,dev]'
-	touch $@
+	@touch $@

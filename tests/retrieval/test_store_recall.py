@@ -117,7 +117,6 @@ def test_what_no_effort_has_is_refused_and_shown(collection, efforts, monkeypatc
     assert told in shown.out
     assert chosen.read(collection) == {}
     assert max(efforts) == (MOST // 2 if recall == "0.7" else 4)  # what cannot be told is not tried
-    monkeypatch.undo()
     for more in ({"memory": 10**9}, {"families": ["hnsw"]}):
         with pytest.raises(InputError, match="the store's own index is the only one"):
             decide(collection, recall=0.4, **more)

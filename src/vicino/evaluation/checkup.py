@@ -21,8 +21,7 @@ from vicino.evaluation.contents import ALIKE
 from vicino.evaluation.cures import Cure
 from vicino.evaluation.diagnosis import Diagnosis
 from vicino.evaluation.doctor import Finding
-from vicino.retrieval.at_store import AtStore
-from vicino.retrieval.chosen import kept_indexes, named, read
+from vicino.retrieval import chosen
 from vicino.retrieval.migrate import called, command, lacking
 from vicino.spaces import Space
 from vicino.store.base import EVERYONE
@@ -116,10 +115,9 @@ def _migration(collection: Collection) -> Iterator[Finding]:
 
 
 def _indexes(collection: Collection) -> Iterator[Finding]:
-    recalls = [one["recall"] for _, one in kept_indexes(collection.kept) if one.get("recall")]
-    chosen = read(collection)
-    served = [chosen[name] for name in (named(space, AtStore.family) for space in collection.spaces) if name in chosen]
-    recalls += [one.evidence["store"]["recall"] for one in served]
+    recalls = [one["recall"] for _, one in chosen.kept_indexes(collection.kept) if one.get("recall")]
+    for space in dict.fromkeys(collection.spaces):
+        recalls += [one.evidence["store"]["recall"] for one in chosen.of(collection, space) if "store" in one.evidence]
     under = [one for one in recalls if one["lower"] < one["target"]]
     if under:
         worst = min(under, key=lambda one: float(one["lower"] - one["target"]))

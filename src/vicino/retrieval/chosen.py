@@ -24,7 +24,7 @@ from vicino.retrieval.at_store import AtStore
 from vicino.spaces import Space
 from vicino.store.collection import Collection
 
-__all__ = ["Chosen", "clear_damaged", "kept_indexes", "named", "read", "stamp", "write"]
+__all__ = ["Chosen", "clear_damaged", "kept_indexes", "named", "of", "read", "stamp", "write"]
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,12 @@ def read(collection: Collection) -> dict[str, Chosen]:
 def named(space: Space, index: str) -> str:
     """Under what name the choice for a part is kept: all that have vectors of a space share one, but for what a store answers."""
     return f"{space.id}-{index}" if index == AtStore.family else space.id
+
+
+def of(collection: Collection, space: Space) -> list[Chosen]:
+    """All that was chosen for the vectors of a space."""
+    every = read(collection)
+    return [every[name] for name in (named(space, ""), named(space, AtStore.family)) if name in every]
 
 
 def write(collection: Collection, chosen: Mapping[str, Chosen], *, known: Mapping[str, Chosen] | None = None) -> None:

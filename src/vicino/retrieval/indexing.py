@@ -24,7 +24,7 @@ from vicino.retrieval.stored import Stored, asked_for, leaves
 from vicino.spaces import Space
 from vicino.store.base import Store
 from vicino.store.collection import Collection
-from vicino.store.tenants import Tenant, kept_of, require_tenant, tenants
+from vicino.store.tenants import kept_of, require_tenant, tenants
 
 __all__ = ["Decision", "Standing", "decide", "standing", "upkeep"]
 
@@ -114,7 +114,8 @@ def decide(
         told: dict[str, Any] = {"tenant": tenant}
         if leaf.index == AtStore.family:
             questions = questions[:_QUESTIONS]
-            rows, choice, told["store"] = _choose_in_store(collection, leaf.space_, tenant, recall, k, questions)
+            found, choice = _choose_in_store(collection, leaf.space_, tenant, recall, k, questions)
+            rows, told = found.rows, told | _evidence(found, k, recall)
         else:
             keys, vectors = stored.vectors(leaf.space_)
             rows, goal = len(keys), partial(choose, recall=recall, k=k, memory=memory, families=families)
@@ -132,8 +133,8 @@ def decide(
 
 def _choose_in_store(
     collection: Collection, space: Space, tenant: str, recall: float, k: int, queries: NDArray[np.float32]
-) -> tuple[int, Choice, dict[str, Any]]:
-    """How many rows, the effort at which the store's index has the recall over them, and what is kept of it."""
+) -> tuple[store_recall.Found, Choice]:
+    """What was measured, and the effort at which the store's index has the recall."""
     began = time.perf_counter()
     collection.store.prepare(space)
     spent = time.perf_counter() - began
@@ -149,8 +150,11 @@ def _choose_in_store(
     note = "" if has.lower >= recall else few
     trial = Trial(AtStore.family, found.rows, found.rows, has, has.seconds, found.prepared.nbytes, spent, note)
     plan = Plan(AtStore.family, {}, recall, k, has.effort) if has.lower >= recall else None
-    choice = Choice(recall, k, None, found.asked, (), (trial,), plan)
-    return found.rows, choice, found.to_json(k, recall)
+    return found, Choice(recall, k, None, found.asked, (), (trial,), plan)
+
+
+def _evidence(found: store_recall.Found, k: int, recall: float) -> dict[str, Any]:
+    return {"store": found.to_json(k, recall), "sample": list(found.sample)}
 
 
 def upkeep(collection: Collection) -> None:
@@ -161,7 +165,6 @@ def upkeep(collection: Collection) -> None:
     """
     known, retriever = chosen.read(collection), from_recipe(collection.recipe)
     fresh: dict[str, chosen.Chosen] = {}
-    largest: str | None = None
     for number, leaf in enumerate(leaf for leaf in leaves(retriever) if isinstance(leaf, Dense)):
         if leaf.index != AtStore.family:
             continue
@@ -169,7 +172,8 @@ def upkeep(collection: Collection) -> None:
         name, built = chosen.named(space, leaf.index), collection.store.prepare(space)
         one = known.get(name)
         if one is None:
-            largest = largest or max(tenants(collection), key=lambda each: each.passages, default=_NOBODY).name
+            sizes = {each.name: each.passages for each in tenants(collection)}
+            largest = max(sizes, key=sizes.__getitem__, default="")
             plan = Plan(AtStore.family, {}, recall=0.0, k=asked_for(retriever), effort=0)
             one = chosen.Chosen(plan, np.empty((0, space.dim), dtype=np.float32), {"tenant": largest})
         if built or _changed(collection.store, one.evidence):
@@ -179,17 +183,13 @@ def upkeep(collection: Collection) -> None:
         chosen.write(collection, fresh, known=known)
 
 
-_NOBODY = Tenant("", 0, 0)
-
-
 def _changed(store: Store, evidence: Mapping[str, Any]) -> bool:
     """Whether so many rows came or went since they were measured that it is time to do so again."""
-    before = evidence.get("store")
-    if before is None:
+    if "store" not in evidence:
         return True
-    there = partial(store.count, tenant=evidence["tenant"])
-    gone = len(before["sample"]) - there(where=In("key", tuple(before["sample"])))
-    return gone > _CHANGED * len(before["sample"]) or abs(there() - before["vectors"]) > _CHANGED * before["vectors"]
+    there, sample, before = partial(store.count, tenant=evidence["tenant"]), evidence["sample"], evidence["store"]["vectors"]
+    gone = len(sample) - there(where=In("key", tuple(sample)))
+    return gone > _CHANGED * len(sample) or abs(there() - before) > _CHANGED * before
 
 
 def _measured(collection: Collection, space: Space, one: chosen.Chosen) -> chosen.Chosen | None:
@@ -210,8 +210,7 @@ def _measured(collection: Collection, space: Space, one: chosen.Chosen) -> chose
         what = "the index of the store of %s has no recall of %g any more at any effort; choose another: vicino index %s"
         log.warning(what, collection.name, plan.recall, collection.name)
     effort = found.measured.effort if plan.recall else plan.effort
-    told = {**one.evidence, "store": found.to_json(plan.k, plan.recall)}
-    return chosen.Chosen(replace(plan, effort=effort), one.queries, told)
+    return chosen.Chosen(replace(plan, effort=effort), one.queries, {**one.evidence, **_evidence(found, plan.k, plan.recall)})
 
 
 def standing(collection: Collection, *, tenant: str = "") -> list[Standing]:

@@ -44,9 +44,9 @@ class Found:
     sample: tuple[str, ...]
 
     def to_json(self, k: int, target: float) -> dict[str, Any]:
-        """As the manifest of an index that is kept here, and the sample."""
+        """As the manifest of an index that is kept here."""
         recall = {**self.measured.to_json(), "k": k, "target": target, "rows": self.rows, "asked": self.asked}
-        return {"vectors": self.rows, "fresh": 0, "recall": recall, "sample": list(self.sample)}
+        return {"vectors": self.rows, "fresh": 0, "recall": recall}
 
 
 def measure(

@@ -164,10 +164,14 @@ def build_index(place: Place, space: Space, precision: str, *, anew: bool) -> bo
     expression = f'("{column}"::{kind}({space.dim})) {kind}_{CLASSES[space.similarity]}'
     create = place.sql(f'CREATE INDEX CONCURRENTLY "near_{column}" ON {{schema}}.rows USING hnsw ({expression})')
 
-    def lacking(connection: Connection) -> bool:
-        return anew or index_precision(connection, place, space) is None
+    def build(connection: Connection) -> bool:
+        if not anew and index_precision(connection, place, space) is not None:
+            return False
+        connection.execute(drop)
+        connection.execute(create)
+        return True
 
-    return place.alone(drop, create, lock=f"{place.schema}.near_{column}", wanted=lacking)
+    return place.one_at_a_time(f"{place.schema}.near_{column}", build)
 
 
 def standing_index(connection: Connection, place: Place, space: Space, k: int) -> Prepared | None:

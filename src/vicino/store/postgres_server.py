@@ -119,24 +119,27 @@ class Place:
                 raise
             raise EndpointError(f"PostgreSQL at {self.url} broke off: {error}", mend="run the command again") from error
 
-    def alone(self, *statements: Composed, lock: str = "", wanted: Callable[[Connection], bool] = lambda _: True) -> bool:
-        """Run what must stand outside transactions, such as VACUUM; whether it ran.
+    def alone(self, statement: Composed) -> None:
+        """Run a statement that must stand outside transactions, such as VACUUM."""
 
-        Under a `lock`, a name, one at a time does, if it is still `wanted` then.
-        """
+        def once() -> None:
+            with self._named(), self._connect(autocommit=True) as connection:
+                connection.execute(statement)
+
+        self._patiently(once)
+
+    def one_at_a_time(self, name: str, work: Callable[[Connection], bool]) -> bool:
+        """What `work` says, done outside transactions; False where another process does what has this name."""
 
         def once() -> bool:
             with self._named(), self._connect(autocommit=True) as connection:
-                if connection.execute("SELECT %s = '' OR pg_try_advisory_lock(hashtext(%s))", [lock, lock]).fetchone() != (True,):
+                if connection.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [name]).fetchone() != (True,):
                     return False
                 try:
-                    does = wanted(connection)
-                    for statement in statements if does else ():
-                        connection.execute(statement)
+                    return work(connection)
                 finally:
-                    if lock and not connection.closed:
-                        connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", [lock])
-                return does
+                    if not connection.closed:
+                        connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", [name])
 
         return self._patiently(once)
 

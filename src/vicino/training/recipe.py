@@ -56,7 +56,8 @@ _OF_WAY: dict[str, dict[str, Any]] = {  # whose defaults are others: maps are sm
 }
 _DIM = count(1, "give dims=64, or several in brackets")
 _PAIRED = ("judge", "query_prompt", "document_prompt", "symmetric", "queue_size", "momentum")  # what only "pairs" knows
-_LATER = {"rank_from", "rank_to", "judge", "weight_decay", "warmup", "schedule", "clip", "loss", *_PAIRED}  # than checkpoints 1
+# What came later than the first checkpoints.
+_LATER = {"rank_from", "rank_to", "judge", "weight_decay", "warmup", "schedule", "clip", "loss", *_PAIRED}
 
 
 @dataclass(frozen=True)

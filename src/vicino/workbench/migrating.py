@@ -119,7 +119,7 @@ def migrate(
         embedded += steps.switch(here, new)
     said.append(f"{new.models_named} serves; {old.models_named} stands by" + ("" if opens else " (forced)"))
     after = [f"back again: vicino migrate {collection} --rollback", f"free its vectors: vicino migrate {collection} --finish"]
-    if any(name.startswith(old.spaces[number].id) and one.plan.recall for name, one in chosen.read(old).items()):
+    if any(one.plan.recall for one in chosen.of(old, old.spaces[number])):
         after.append(f"its index was chosen for the old vectors: vicino index {collection} --recall 0.97")
     return Migration(collection, True, tuple(said), embedded, verdict, None, tuple(after))
 
